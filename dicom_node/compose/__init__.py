@@ -1,0 +1,1 @@
+"""Report content in; final DICOM bytes out."""

@@ -1,0 +1,103 @@
+"""What a report says, before it becomes DICOM: the input of `sr` and `seg`.
+
+Values are as measured (unrounded); rounding is the composer's. What was not computed is
+`None` or empty and does not appear in the objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlgorithmContent:
+    """The software that made the findings (TID 4019, Contributing Equipment)."""
+
+    name: str
+    version: str
+    manufacturer: str
+    model_name: str
+    device_uid: str
+    """Device UID (0018,1002): changes when the model changes (IHE AIR 6.5.3.1)."""
+    serial_number: str = "1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AxisContent:
+    """A line drawn in one slice, from voxel centre coordinates ``(j, i)`` to ``(j, i)``.
+
+    Coordinates are continuous; the centre of the first pixel is ``(0.0, 0.0)``.
+    """
+
+    start_ji: tuple[float, float]
+    end_ji: tuple[float, float]
+    length_mm: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoduleContent:
+    """One nodule, in the index space of the `CtSeries` that it was found in."""
+
+    number: int
+    tracking_uid: str
+    mask: NDArray[np.bool_]
+    """Box of shape (D, H, W) cut from the series' grid."""
+    mask_origin_kji: tuple[int, int, int]
+    """Index of the box's first voxel in the series."""
+    key_slice_k: int
+    long_axis: AxisContent
+    short_axis: AxisContent
+    contour_ji: NDArray[np.float64]
+    """Outer contour on the key slice, shape (N, 2), continuous (j, i), closed or open."""
+    mean_diameter_mm: float
+    volume_mm3: float
+    mean_hu: float
+    nodule_type: str | None = None
+    """`solid`, `part-solid`, `ground-glass` or `calcified`."""
+    solid_mean_diameter_mm: float | None = None
+    solid_volume_mm3: float | None = None
+    max_3d_diameter_mm: float | None = None
+    laterality: str | None = None
+    """`left`, `right` or unknown."""
+    lobe: str | None = None
+    """`left upper lobe` ... `right lower lobe` or unknown."""
+    detection_probability: float | None = None
+    lung_rads_category: str | None = None
+    lung_rads_why: str | None = None
+    brock_probability: float | None = None
+    comment: str | None = None
+    """One line for viewers that show only text; made by the composer when `None`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportContent:
+    """Everything that one revision of one series' result says."""
+
+    algorithm: AlgorithmContent
+    revision: int
+    nodules: tuple[NoduleContent, ...]
+    exam_lung_rads_category: str | None = None
+    exam_lung_rads_applicable: str = "unknown"
+    exam_lung_rads_why: str | None = None
+    warnings: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    """What was not done or cannot be known, for example that no malignancy grade is given."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Further name/value lines for the summary, for example lung volumes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComposedObject:
+    """A finished DICOM instance: the bytes that every delivery attempt sends."""
+
+    kind: str
+    """`sr` or `seg`."""
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    data: bytes
+    """A complete Part 10 file."""

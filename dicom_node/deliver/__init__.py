@@ -1,0 +1,1 @@
+"""DICOM bytes out to a peer, and the proof that they arrived."""

@@ -1,0 +1,1 @@
+"""Stored instances in; typed, geometry-checked values out."""

@@ -1,0 +1,1 @@
+"""C-STORE in, durable files out, and when a series is complete."""

@@ -1,0 +1,157 @@
+"""What the pipeline finds, from candidate to case: the types that leave `inference`.
+
+Values are unrounded. What was not computed is `None`, never a made-up number.
+`inference.findings_json` writes them as the contract's ``findings.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+PointLps = tuple[float, float, float]
+NoduleType = Literal["solid", "part-solid", "ground-glass", "calcified"]
+Laterality = Literal["left", "right"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A place where a nodule may be: output of a `Detector`."""
+
+    centre_lps_mm: PointLps
+    probability: float
+    """0 to 1, for ranking; calibrated only where the detector's card says so."""
+    diameter_mm: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiMask:
+    """A boolean box cut from a volume's grid."""
+
+    origin_kji: tuple[int, int, int]
+    mask: NDArray[np.bool_]
+    """Shape (D, H, W)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """A straight line in one slice, between voxel-centre coordinates (continuous)."""
+
+    k: int
+    start_ji: tuple[float, float]
+    end_ji: tuple[float, float]
+    length_mm: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurements:
+    """A nodule as radiologists measure it; mm, mm3 and HU, unrounded."""
+
+    long_axis: Axis
+    short_axis: Axis
+    """Longest line perpendicular to `long_axis` in the same slice."""
+    contour_ji: NDArray[np.float64]
+    """Outer contour on the key slice, shape (N, 2), continuous (j, i), closed."""
+    mean_diameter_mm: float
+    max_3d_diameter_mm: float
+    volume_mm3: float
+    mean_hu: float
+    solid_mean_diameter_mm: float | None
+    solid_volume_mm3: float | None
+
+    @property
+    def key_slice_k(self) -> int:
+        """Slice of the largest area, in which both axes lie."""
+        return self.long_axis.k
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LungRadsAssessment:
+    """Lung-RADS v2022 for one nodule or for the exam."""
+
+    applicable: Literal["yes", "no", "unknown"]
+    category: str | None
+    why: str
+    management: str | None = None
+    modifier: str | None = None
+    version: str = "2022"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrockEstimate:
+    """PanCan / Brock full model; `probability` is `None` while an input is missing."""
+
+    probability: float | None
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nodule:
+    """A segmented, measured nodule."""
+
+    id: int
+    """Rank in the list, from 1."""
+    centre_lps_mm: PointLps
+    """Centroid of the mask."""
+    voi: VoiMask
+    detection_probability: float
+    measurements: Measurements
+    type: NoduleType
+    laterality: Laterality | None
+    lobe: str | None
+    lobe_probability: float | None
+    lung_rads: LungRadsAssessment
+    brock: BrockEstimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LungSummary:
+    """Volumes of the lungs, ml; `None` where left and right could not be told apart."""
+
+    left_ml: float | None
+    right_ml: float | None
+    total_ml: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """What limits the result."""
+
+    slice_spacing_mm: float
+    coverage: Literal["full", "partial"]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClinicalContext:
+    """What is known of the patient beside the pixels; `None` is unknown."""
+
+    age_years: float | None = None
+    sex: Literal["F", "M"] | None = None
+    screening_exam: bool | None = None
+    emphysema: bool | None = None
+    family_history_lung_cancer: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseFindings:
+    """All that one analysis of one series found."""
+
+    algorithm_name: str
+    algorithm_version: str
+    weights: Mapping[str, str] = field(default_factory=dict)
+    """Name to sha256 of each set of trained weights used; empty for classical methods."""
+    device: str = "cpu"
+    timings_s: Mapping[str, float] = field(default_factory=dict)
+    peak_rss_mb: float = 0.0
+    quality: Quality
+    lungs: LungSummary
+    candidates: tuple[Candidate, ...]
+    nodules: tuple[Nodule, ...]
+    exam_lung_rads: LungRadsAssessment
+    limits: tuple[str, ...] = ()
+    """What this version cannot know, said in every report."""

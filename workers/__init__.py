@@ -1,0 +1,1 @@
+"""Joins `dicom_node` and `inference`: state database, use cases, Celery tasks and the CLI."""
