@@ -7,6 +7,7 @@
     ├── SeriesRejected         a series cannot become a volume, with the rule that says why
     ├── SpoolError             an instance could not be made durable
     │   └── SpoolFull          the disk is under its reserve
+    ├── NobodyAllowed          the SCP was started without a single allowed calling AE title
     ├── ComposeError           an object could not be composed from the content given
     └── DeliveryError          a peer did not take an object
         ├── PeerUnreachable    no association (transient)
@@ -65,6 +66,16 @@ class SpoolFull(SpoolError):
         self.reserve_bytes = reserve_bytes
         super().__init__(
             f"{free_bytes / 1e9:.2f} GB free on the spool's disk, reserve {reserve_bytes / 1e9:.2f} GB"
+        )
+
+
+class NobodyAllowed(DicomNodeError):
+    """The SCP was started without a single allowed calling AE title."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no calling AE title is allowed: set PULMONODE_CALLING_AE_TITLES to your PACS's AE "
+            "titles (comma separated), or to 'any'"
         )
 
 

@@ -1,0 +1,52 @@
+# The two commands that matter: `make demo` and `make test`. Each sets itself up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CT ?=
+OUT ?= demo-out
+
+.PHONY: demo test test-long check format setup setup-tests bench clean
+
+## Route a CT series through the whole service (CT=DIR for your own DICOM folder).
+demo: $(VENV)/.worker
+	$(BIN)/pulmonode demo --out $(OUT) $(if $(CT),--ct $(CT))
+
+## Install what the tests need, check the code, run every test.
+test: setup-tests
+	$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+## The long forms as well.
+test-long: setup-tests
+	$(BIN)/python -m pytest -m "long or not long" $(PYTEST_ARGS)
+
+## Lint, format, types, import rules.
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+setup: $(VENV)/.dev
+
+# Real DICOM peers, a real Redis and what a bare Debian lacks; see the script.
+setup-tests: $(VENV)/.dev
+	@PATH="$(CURDIR)/$(BIN):$$PATH" deploy/setup/test-peers.sh
+
+$(VENV)/bin/python:
+	deploy/setup/virtual-environment.sh $(PYTHON) $(VENV)
+
+$(VENV)/.worker: pyproject.toml | $(VENV)/bin/python
+	deploy/setup/install.sh $(BIN)/python worker
+	touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	deploy/setup/install.sh $(BIN)/python dev
+	touch $@ $(VENV)/.worker
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo-out .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,175 @@
+"""A small PACS for the demonstration and the tests: stores, echoes, commits, and records.
+
+Every C-STORE is recorded, so that a test can count how often an object arrived (a real
+archive hides repeats). Not for production: no query, no durability, no access list.
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pynetdicom import AE, AllStoragePresentationContexts, build_context, build_role, evt
+from pynetdicom.presentation import ALL_TRANSFER_SYNTAXES
+from pynetdicom.sop_class import (
+    StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
+    Verification,
+)
+
+from dicom_node.deliver.peer import Peer, associated
+
+NO_SUCH_OBJECT_INSTANCE = 0x0112
+
+
+class CommitmentReply(enum.Enum):
+    """How the PACS answers storage commitment requests."""
+
+    NEW_ASSOCIATION = "new association"
+    SAME_ASSOCIATION = "same association"
+    NEVER = "never"
+    FAIL = "fail"
+
+
+@dataclass(slots=True)
+class Record:
+    """What one C-STORE brought."""
+
+    calling_ae_title: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    path: Path
+
+
+@dataclass(slots=True)
+class MiniPacs:
+    """A PACS in this process.
+
+    Attributes
+    ----------
+    folder : Path
+        Received files, one per SOP Instance UID.
+    commitment_peer : Peer, optional
+        Where reports go on a new association.
+    store_statuses : list of int
+        Answers for the next C-STOREs instead of Success (a fault for tests).
+    records : list of Record
+        Every C-STORE that was answered with Success, in order.
+    """
+
+    folder: Path
+    ae_title: str = "MINIPACS"
+    host: str = "127.0.0.1"
+    port: int = 0
+    commitment_peer: Peer | None = None
+    commitment_reply: CommitmentReply = CommitmentReply.NEW_ASSOCIATION
+    store_statuses: list[int] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    _server: Any = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def start(self) -> None:
+        """Listen in background threads; `port` then holds the port in use."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        ae = AE(ae_title=self.ae_title)
+        for item in AllStoragePresentationContexts:
+            ae.add_supported_context(item.abstract_syntax, ALL_TRANSFER_SYNTAXES)
+        ae.add_supported_context(Verification)
+        ae.add_supported_context(StorageCommitmentPushModel)
+        self._server = ae.start_server(
+            (self.host, self.port),
+            block=False,
+            evt_handlers=[
+                (evt.EVT_C_STORE, self._handle_store),
+                (evt.EVT_C_ECHO, lambda _event: 0x0000),
+                (evt.EVT_N_ACTION, self._handle_commitment),
+            ],
+        )
+        self.port = int(self._server.server_address[1])
+
+    def stop(self) -> None:
+        """Stop listening."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server = None
+
+    @property
+    def peer(self) -> Peer:
+        """This PACS as others see it."""
+        return Peer(ae_title=self.ae_title, host=self.host, port=self.port)
+
+    def received(self, sop_class_uid: str | None = None) -> list[Record]:
+        """Records so far, of one SOP class if given."""
+        with self._lock:
+            return [r for r in self.records if sop_class_uid in (None, r.sop_class_uid)]
+
+    def _handle_store(self, event: Any) -> int:
+        with self._lock:
+            if self.store_statuses:
+                status = self.store_statuses.pop(0)
+                if status != 0x0000:
+                    return status
+        uid = str(event.request.AffectedSOPInstanceUID)
+        path = self.folder / f"{uid}.dcm"
+        path.write_bytes(event.encoded_dataset())
+        with self._lock:
+            self.records.append(
+                Record(
+                    calling_ae_title=str(event.assoc.requestor.ae_title).strip(),
+                    sop_class_uid=str(event.request.AffectedSOPClassUID),
+                    sop_instance_uid=uid,
+                    path=path,
+                )
+            )
+        return 0x0000
+
+    def _handle_commitment(self, event: Any) -> tuple[int, None]:
+        if self.commitment_reply is CommitmentReply.NEVER:
+            return 0x0000, None
+        report = self._report(event.action_information)
+        if self.commitment_reply is CommitmentReply.SAME_ASSOCIATION:
+            threading.Thread(target=_report_on, args=(event.assoc, report), daemon=True).start()
+        else:
+            threading.Thread(target=self._report_back, args=(report,), daemon=True).start()
+        return 0x0000, None
+
+    def _report(self, action: Dataset) -> Dataset:
+        report = Dataset()
+        report.TransactionUID = action.TransactionUID
+        report.ReferencedSOPSequence = []
+        failed = []
+        with self._lock:
+            held = {record.sop_instance_uid for record in self.records}
+        for item in action.ReferencedSOPSequence:
+            known = str(item.ReferencedSOPInstanceUID) in held
+            if known and self.commitment_reply is not CommitmentReply.FAIL:
+                report.ReferencedSOPSequence.append(item)
+            else:
+                item.FailureReason = NO_SUCH_OBJECT_INSTANCE
+                failed.append(item)
+        if failed:
+            report.FailedSOPSequence = failed
+        if not report.ReferencedSOPSequence:
+            del report.ReferencedSOPSequence
+        return report
+
+    def _report_back(self, report: Dataset) -> None:
+        if self.commitment_peer is None:
+            return
+        ae_contexts = [build_context(StorageCommitmentPushModel)]
+        role = build_role(StorageCommitmentPushModel, scp_role=True)
+        with associated(
+            self.commitment_peer, self.ae_title, ae_contexts, extended=[role]
+        ) as assoc:
+            _report_on(assoc, report)
+
+
+def _report_on(assoc: Any, report: Dataset) -> None:
+    event_type = 2 if "FailedSOPSequence" in report else 1
+    assoc.send_n_event_report(
+        report, event_type, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+    )

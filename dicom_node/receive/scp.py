@@ -1,0 +1,253 @@
+"""The Storage and Verification SCP (PS3.4 Annexes A, B and J).
+
+Takes every storage SOP class in every transfer syntax, writes the data set as it came
+(never decoded) into the spool, and answers Success only when it is durable. Listens for
+storage commitment results as well, since most peers report them on an association of their
+own.
+
+Deliberately absent: the database and the decision what an instance is for. Indexing is woken
+through `on_stored`; a failure there can never take back an acknowledged instance.
+"""
+
+from __future__ import annotations
+
+import enum
+import io
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from pydicom.dataset import FileMetaDataset
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import UID
+from pynetdicom import AE, AllStoragePresentationContexts, _config, evt
+from pynetdicom.presentation import ALL_TRANSFER_SYNTAXES
+from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
+
+from dicom_node.equipment import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicom_node.errors import NobodyAllowed, SpoolError, SpoolFull, UnreadableInstance
+from dicom_node.receive.commitment import CommitmentReport, read_commitment_report
+from dicom_node.receive.spool import Spool, StoredInstance
+
+log = structlog.get_logger()
+
+ANY_CALLING_AE = "any"
+PREAMBLE = b"\0" * 128 + b"DICM"
+MAXIMUM_PDU_BYTES = 131072
+"""What DCMTK and Orthanc send at most; 16 kB PDUs cost pynetdicom a fifth of its speed."""
+
+
+class StoreStatus(enum.IntEnum):
+    """C-STORE response statuses that we give (PS3.4 section B.2.3, PS3.7 Annex C)."""
+
+    SUCCESS = 0x0000
+    OUT_OF_RESOURCES = 0xA700
+    CANNOT_UNDERSTAND = 0xC000
+
+
+class NotifyStatus(enum.IntEnum):
+    """N-EVENT-REPORT response statuses that we give (PS3.7 section 10.1.1.1.8)."""
+
+    SUCCESS = 0x0000
+    PROCESSING_FAILURE = 0x0110
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScpSettings:
+    """How the SCP listens and whom it lets in."""
+
+    ae_title: str
+    host: str
+    port: int
+    """0 lets the operating system choose."""
+    calling_ae_titles: tuple[str, ...]
+    """Allowed callers; the single entry ``any`` lets everyone in."""
+    maximum_associations: int = 32
+    network_timeout_s: float = 60.0
+
+
+class StorageScp:
+    """A running SCP.
+
+    Parameters
+    ----------
+    settings : ScpSettings
+        Where to listen and for whom.
+    spool : Spool
+        Where instances go.
+    on_stored : callable
+        Called after an instance is durable; must be quick and must not raise.
+    on_commitment : callable
+        Called for each storage commitment report; if it raises, the peer hears
+        Processing Failure and may report again.
+    """
+
+    def __init__(
+        self,
+        settings: ScpSettings,
+        spool: Spool,
+        *,
+        on_stored: Callable[[StoredInstance], None],
+        on_commitment: Callable[[CommitmentReport], None],
+    ) -> None:
+        self.settings = settings
+        self.counts: Counter[str] = Counter()
+        self._spool = spool
+        self._on_stored = on_stored
+        self._on_commitment = on_commitment
+        self._lock = threading.Lock()
+        self._per_association: dict[int, Counter[str]] = {}
+        self._server: Any = None
+
+    @property
+    def port(self) -> int:
+        """The port in use."""
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Listen in background threads.
+
+        Raises
+        ------
+        NobodyAllowed
+            If no calling AE title is allowed: pynetdicom would take that for everyone.
+        OSError
+            If the port is taken or not allowed.
+        """
+        if not self.settings.calling_ae_titles:
+            raise NobodyAllowed
+        # A PACS may route classes newer than pynetdicom's dictionary: take them as storage.
+        _config.UNRESTRICTED_STORAGE_SERVICE = True
+        ae = AE(ae_title=self.settings.ae_title)
+        ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        ae.maximum_pdu_size = MAXIMUM_PDU_BYTES
+        ae.maximum_associations = self.settings.maximum_associations
+        ae.network_timeout = self.settings.network_timeout_s
+        ae.require_called_aet = True
+        if self.settings.calling_ae_titles != (ANY_CALLING_AE,):
+            ae.require_calling_aet = list(self.settings.calling_ae_titles)
+        for context in AllStoragePresentationContexts:
+            ae.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
+        ae.add_supported_context(Verification)
+        ae.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
+        self._server = ae.start_server(
+            (self.settings.host, self.settings.port),
+            block=False,
+            evt_handlers=[
+                (evt.EVT_REQUESTED, self._handle_requested),
+                (evt.EVT_REJECTED, self._handle_rejected),
+                (evt.EVT_C_STORE, self._handle_store),
+                (evt.EVT_C_ECHO, self._handle_echo),
+                (evt.EVT_N_EVENT_REPORT, self._handle_event_report),
+                (evt.EVT_RELEASED, self._handle_end, ["released"]),
+                (evt.EVT_ABORTED, self._handle_end, ["aborted"]),
+                (evt.EVT_CONN_CLOSE, self._handle_end, ["closed"]),
+            ],
+        )
+
+    def stop(self) -> None:
+        """Stop listening and abort what is open."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server = None
+
+    def _handle_requested(self, event: Any) -> None:
+        """Refuse an association while the disk is under its reserve (PS3.8 section 9.3.4)."""
+        try:
+            self._spool.check_space()
+        except SpoolFull as error:
+            self._count("refused_disk")
+            log.error("association_refused", reason=str(error))
+            # Rejected transient, service provider (presentation), local limit exceeded.
+            event.assoc.acse.send_reject(0x02, 0x03, 0x02)
+            event.assoc.kill()
+
+    def _handle_rejected(self, event: Any) -> None:
+        self._count("rejected")
+        log.warning(
+            "association_rejected",
+            calling_ae=str(event.assoc.requestor.ae_title),
+            peer=event.assoc.requestor.address,
+        )
+
+    def _handle_echo(self, event: Any) -> int:
+        self._count("echo")
+        del event
+        return StoreStatus.SUCCESS
+
+    def _handle_store(self, event: Any) -> int:
+        """Store one instance; returns a `StoreStatus`."""
+        tally = self._association_tally(event.assoc)
+        try:
+            stored = self._spool.accept(
+                str(event.request.AffectedSOPInstanceUID), *_part10(event, self.settings.ae_title)
+            )
+        except UnreadableInstance as error:
+            tally["refused"] += 1
+            self._count("refused")
+            log.warning("instance_refused", reason=str(error))
+            return StoreStatus.CANNOT_UNDERSTAND
+        except SpoolError as error:
+            tally["refused"] += 1
+            self._count("refused")
+            log.error("instance_not_durable", reason=str(error))
+            return StoreStatus.OUT_OF_RESOURCES
+        tally["stored"] += 1
+        tally["bytes"] += stored.size_bytes
+        self._count("stored")
+        self._on_stored(stored)
+        return StoreStatus.SUCCESS
+
+    def _handle_event_report(self, event: Any) -> tuple[int, None]:
+        """Hand a commitment report on; returns a `NotifyStatus`."""
+        try:
+            self._on_commitment(read_commitment_report(event))
+        except Exception:  # noqa: BLE001 - the DIMSE edge: the peer must hear that it failed
+            log.exception("commitment_report_failed")
+            return NotifyStatus.PROCESSING_FAILURE, None
+        self._count("commitment_report")
+        return NotifyStatus.SUCCESS, None
+
+    def _handle_end(self, event: Any, how: str) -> None:
+        """Write the association's one log line."""
+        with self._lock:
+            tally = self._per_association.pop(id(event.assoc), None)
+        if tally is None:
+            return
+        log.info(
+            "association_ended",
+            how=how,
+            calling_ae=str(event.assoc.requestor.ae_title).strip(),
+            peer=event.assoc.requestor.address,
+            stored=tally["stored"],
+            refused=tally["refused"],
+            size_bytes=tally["bytes"],
+        )
+
+    def _association_tally(self, assoc: Any) -> Counter[str]:
+        with self._lock:
+            return self._per_association.setdefault(id(assoc), Counter())
+
+    def _count(self, what: str) -> None:
+        with self._lock:
+            self.counts[what] += 1
+
+
+def _part10(event: Any, receiving_ae: str) -> tuple[bytes, bytes, memoryview]:
+    """Preamble, File Meta Information and the data set as it came (PS3.10 section 7.1)."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = UID(str(event.request.AffectedSOPClassUID))
+    meta.MediaStorageSOPInstanceUID = UID(str(event.request.AffectedSOPInstanceUID))
+    meta.TransferSyntaxUID = UID(str(event.context.transfer_syntax))
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    meta.SourceApplicationEntityTitle = str(event.assoc.requestor.ae_title).strip()
+    meta.ReceivingApplicationEntityTitle = receiving_ae
+    meta.FileMetaInformationVersion = b"\x00\x01"
+    buffer = io.BytesIO()
+    write_file_meta_info(buffer, meta, enforce_standard=True)
+    return PREAMBLE, buffer.getvalue(), event.request.DataSet.getbuffer()

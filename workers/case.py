@@ -1,0 +1,144 @@
+"""One series, from pixels to final bytes, without queue or database.
+
+The service and `pulmonode analyse` both come through here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from dicom_node.compose.content import ComposedObject
+from dicom_node.compose.identity import derive_uid
+from dicom_node.compose.seg import compose_seg
+from dicom_node.compose.sr import Predecessor, compose_sr
+from dicom_node.read.ct_series import CtSeries
+from inference.findings import CaseFindings, ClinicalContext, Nodule
+from inference.findings_json import findings_to_dict
+from inference.pipeline import analyse
+from workers.translate import to_context, to_report_content, to_volume
+
+SAME_PLACE_MM = 5.0
+"""Nodules of two revisions closer than this, or than half their diameter, are one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseResult:
+    """What one analysis leaves: the findings and the objects' final bytes."""
+
+    findings: CaseFindings
+    findings_json: Mapping[str, Any]
+    objects: tuple[ComposedObject, ...]
+
+    def findings_bytes(self) -> bytes:
+        """``findings.json`` as it is stored."""
+        return (json.dumps(self.findings_json, indent=2, allow_nan=False) + "\n").encode()
+
+
+def analyse_case(
+    series: CtSeries,
+    *,
+    revision: int,
+    created: datetime,
+    context: ClinicalContext | None = None,
+    warnings: Sequence[str] = (),
+    previous_findings: Mapping[str, Any] | None = None,
+    predecessor: Predecessor | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> CaseResult:
+    """Find, measure and report the nodules of a series.
+
+    Parameters
+    ----------
+    series : CtSeries
+        Decoded and geometry-checked.
+    revision : int
+        From 1.
+    created : datetime
+        Content date and time of the objects.
+    context : ClinicalContext, optional
+        What is known of the patient; from the CT header when absent.
+    warnings : sequence of str
+        From reception, for the report.
+    previous_findings : mapping, optional
+        ``findings.json`` of the revision before, whose Tracking UIDs are kept by place.
+    predecessor : Predecessor, optional
+        The report that this one replaces.
+    progress : callable, optional
+        Told the name of each stage.
+
+    Raises
+    ------
+    inference.errors.NotAnalysable
+        If the pixels do not show what the pipeline is for.
+    dicom_node.errors.ComposeError
+        If an object cannot be composed.
+    """
+    volume = to_volume(series)
+    findings = analyse(
+        volume,
+        context=context or to_context(series),
+        progress=progress,
+    )
+    quality = replace(
+        findings.quality,
+        warnings=tuple(
+            dict.fromkeys((*warnings, *series.warnings, *findings.quality.warnings))
+        ),
+    )
+    findings = replace(findings, quality=quality)
+    if progress is not None:
+        progress("report")
+    tracking_uids = assign_tracking_uids(
+        findings.nodules, series.series_instance_uid, revision, previous_findings
+    )
+    content = to_report_content(findings, revision=revision, tracking_uids=tracking_uids)
+    objects: list[ComposedObject] = []
+    seg = compose_seg(series, content, created=created) if content.nodules else None
+    if seg is not None:
+        objects.append(seg)
+    objects.append(
+        compose_sr(series, content, seg=seg, created=created, predecessor=predecessor)
+    )
+    findings_json = findings_to_dict(
+        findings,
+        volume=volume,
+        study_instance_uid=series.study_instance_uid,
+        series_instance_uid=series.series_instance_uid,
+        sop_instance_uids=series.sop_instance_uids,
+        tracking_uids=tracking_uids,
+    )
+    return CaseResult(findings=findings, findings_json=findings_json, objects=tuple(objects))
+
+
+def assign_tracking_uids(
+    nodules: Sequence[Nodule],
+    series_uid: str,
+    revision: int,
+    previous_findings: Mapping[str, Any] | None,
+) -> list[str]:
+    """Give each nodule its Tracking UID: the previous revision's where the place is the same.
+
+    The nearest pairs are matched first, each earlier nodule at most once.
+    """
+    earlier = list((previous_findings or {}).get("nodules", ()))
+    pairs = sorted(
+        (math.dist(nodule.centre_lps_mm, old["centre_lps_mm"]), index, number)
+        for index, nodule in enumerate(nodules)
+        for number, old in enumerate(earlier)
+    )
+    uids: dict[int, str] = {}
+    used: set[int] = set()
+    for distance_mm, index, number in pairs:
+        limit_mm = max(SAME_PLACE_MM, nodules[index].measurements.mean_diameter_mm / 2)
+        if distance_mm <= limit_mm and index not in uids and number not in used:
+            uids[index] = str(earlier[number]["tracking_uid"])
+            used.add(number)
+    return [
+        uids.get(index) or derive_uid("tracking", series_uid, str(revision), str(nodule.id))
+        for index, nodule in enumerate(nodules)
+    ]

@@ -1,0 +1,115 @@
+"""The Celery application: hints over the broker, nothing else.
+
+A message says that there may be work; the state database says whether there is. Losing,
+doubling or delaying a message therefore changes nothing but the time of the answer.
+"""
+
+from __future__ import annotations
+
+import os
+
+import structlog
+from celery import Celery
+from kombu import Queue
+from kombu.exceptions import OperationalError
+
+from workers.usecases.recover import Hints
+
+log = structlog.get_logger()
+
+ANALYSE = "analyse"
+DELIVER = "deliver"
+MAINTAIN = "maintain"
+VISIBILITY_MARGIN_S = 600
+
+
+def make_celery(broker_url: str, *, analyse_limit_s: int = 1800) -> Celery:
+    """Configure Celery.
+
+    Parameters
+    ----------
+    broker_url : str
+        Redis or Valkey URL.
+    analyse_limit_s : int
+        Hard limit of one task; the broker may redeliver an unacknowledged message only well
+        after it, else a long analysis would be hinted at twice.
+    """
+    app = Celery("pulmonode", broker=broker_url, include=["workers.tasks"])
+    app.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=False,  # the lease brings the job back, with its count
+        worker_prefetch_multiplier=1,
+        task_queues=[Queue(ANALYSE), Queue(DELIVER), Queue(MAINTAIN)],
+        task_default_queue=MAINTAIN,
+        task_routes={
+            "workers.tasks.analyse": {"queue": ANALYSE},
+            "workers.tasks.deliver": {"queue": DELIVER},
+            "workers.tasks.maintain": {"queue": MAINTAIN},
+        },
+        task_time_limit=analyse_limit_s,
+        broker_transport_options={
+            "visibility_timeout": analyse_limit_s + VISIBILITY_MARGIN_S,
+            "socket_timeout": 30,
+            "socket_connect_timeout": 5,
+        },
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_enable_remote_control=True,
+        task_publish_retry=False,
+    )
+    return app
+
+
+class Hinter:
+    """Sends hints; without a broker they are simply given again after a while."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._celery = make_celery(broker_url)
+
+    def __call__(self, hints: Hints) -> None:
+        """Wake workers for the due work."""
+        try:
+            for _ in range(hints.analyses):
+                self._celery.send_task("workers.tasks.analyse")
+            for delivery_id in hints.delivery_ids:
+                self._celery.send_task("workers.tasks.deliver", args=[delivery_id])
+        except (OperationalError, OSError) as error:
+            log.error("broker_unreachable", error=type(error).__name__)
+
+
+def run_celery_worker(
+    broker_url: str, queues: tuple[str, ...], *, concurrency: int, analyse_limit_s: int
+) -> None:
+    """Run a Celery worker until SIGTERM or SIGINT.
+
+    Analyses get a process of their own each (memory goes back, the hard limit can be kept);
+    deliveries wait for the network most of the time and share threads.
+    """
+    pool = "prefork" if ANALYSE in queues else "threads"
+    make_celery(broker_url, analyse_limit_s=analyse_limit_s).worker_main(
+        [
+            "worker",
+            f"--queues={','.join(queues)}",
+            f"--pool={pool}",
+            f"--concurrency={concurrency}",
+            "--loglevel=WARNING",
+            f"--hostname={'-'.join(queues)}-{os.getpid()}@%h",
+            "--without-gossip",
+            "--without-mingle",
+        ]
+    )
+
+
+def broker_answers(broker_url: str) -> str | None:
+    """Try the broker; returns what is wrong, or `None`."""
+    try:
+        with make_celery(broker_url).connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=5)
+    except (OperationalError, OSError) as error:
+        return str(error)
+    return None

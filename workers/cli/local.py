@@ -1,0 +1,153 @@
+"""Commands that need no network: analyse, phantom and the test of the eligibility rules."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.table import Table
+
+from dicom_node.read.eligibility import load_rules
+from workers.case import CaseResult
+from workers.cli.nodules import print_findings
+from workers.cli.output import console, errors, fail, load_settings, print_json, reported_errors
+from workers.local import ContextFile, analyse_folder, judge_folder, write_result
+from workers.phantom import write_phantom
+
+NOT_ELIGIBLE_EXIT = 3
+Folder = Annotated[
+    Path, typer.Argument(exists=True, file_okay=False, help="folder with DICOM files")
+]
+RulesFile = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="other rules than the settings'")
+]
+
+rules = typer.Typer(help="Try the eligibility rules.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(analyse)
+    app.command()(phantom)
+    app.add_typer(rules, name="rules")
+
+
+def analyse(
+    folder: Folder,
+    out: Annotated[Path, typer.Option(help="folder for findings.json, SR and SEG")],
+    context: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON: age, sex ...")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print findings.json")] = False,
+) -> None:
+    """Analyse the best chest CT series of a folder, without any network.
+
+    Ends with 0 when analysed, 3 when nothing in the folder is eligible, 1 on an error.
+    """
+    settings = load_settings()
+    with reported_errors():
+        known = _read_context(context)
+        with errors.status("judging the series") as status:
+            result = analyse_folder(
+                folder,
+                load_rules(settings.rules_file),
+                context=known,
+                progress=lambda stage: status.update(f"{stage} ..."),
+            )
+        paths = write_result(result, out)
+    findings = result.findings_json if isinstance(result, CaseResult) else result
+    if as_json:
+        print_json(findings)
+    else:
+        print_findings(console, findings)
+        console.print("wrote " + ", ".join(str(path) for path in paths), soft_wrap=True)
+    if not isinstance(result, CaseResult):
+        raise typer.Exit(NOT_ELIGIBLE_EXIT)
+
+
+def _read_context(path: Path | None) -> Any:
+    if path is None:
+        return None
+    try:
+        return ContextFile.model_validate_json(path.read_text()).to_context()
+    except ValidationError as error:
+        details = "; ".join(f"{item['loc']}: {item['msg']}" for item in error.errors())
+        fail(f"{path}: {details}")
+
+
+def phantom(
+    out: Annotated[Path, typer.Argument(help="folder for the series and truth.json")],
+    seed: Annotated[int, typer.Option(help="same seed, same phantom")] = 0,
+    slices: Annotated[int, typer.Option(min=8, max=1200, help="how many")] = 130,
+    spacing: Annotated[float, typer.Option(min=0.3, max=10, help="between slices, mm")] = 2.5,
+    pixels: Annotated[int, typer.Option(min=128, max=1024, help="rows and columns")] = 512,
+    pixel_spacing: Annotated[float, typer.Option(min=0.3, max=3, help="mm")] = 0.7,
+    noise: Annotated[float, typer.Option(min=0, max=200, help="standard deviation, HU")] = 20.0,
+    descending: Annotated[bool, typer.Option(help="instance 1 at the feet or at the head")] = False,
+    nodule: Annotated[
+        list[str] | None,
+        typer.Option(help="TYPE:DIAMETER_MM, repeatable, e.g. solid:12 or ground-glass:14"),
+    ] = None,
+) -> None:
+    """Write a chest CT series with known truth."""
+    load_settings()
+    with reported_errors():
+        try:
+            truth = write_phantom(
+                out,
+                seed=seed,
+                slices=slices,
+                spacing_mm=spacing,
+                pixels=pixels,
+                pixel_spacing_mm=pixel_spacing,
+                noise_hu=noise,
+                descending=descending,
+                nodules=nodule,
+            )
+        except ValueError as error:
+            fail(str(error))
+    console.print(f"wrote {slices} slices with {len(truth['nodules'])} nodules to {out}")
+
+
+@rules.command("test")
+def test_rules(
+    folder: Folder,
+    rules_file: RulesFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="for scripts")] = False,
+) -> None:
+    """Show for each series of a folder which rule says what."""
+    settings = load_settings()
+    with reported_errors():
+        judged = judge_folder(folder, load_rules(rules_file or settings.rules_file))
+    if as_json:
+        print_json(
+            [
+                {
+                    "series_instance_uid": item.series_uid,
+                    "instances": len(item.paths),
+                    "eligible": item.refusal is None,
+                    "code": item.refusal[0] if item.refusal else None,
+                    "reason": item.refusal[1] if item.refusal else None,
+                    "warnings": [*item.geometry.warnings, *item.verdict.warnings],
+                    "checks": json.loads(json.dumps(item.verdict.checks, default=str)),
+                }
+                for item in judged
+            ]
+        )
+        return
+    for item in judged:
+        answer = "[green]eligible[/]" if item.refusal is None else "[yellow]not eligible[/]"
+        console.print(f"[bold]{item.series_uid}[/] {len(item.paths)} instances: {answer}")
+        if item.refusal:
+            console.print(f"  {item.refusal[0]}: {item.refusal[1]}")
+        for warning in (*item.geometry.warnings, *item.verdict.warnings):
+            console.print(f"  [yellow]warning:[/] {warning}")
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for check in item.verdict.checks:
+            table.add_row(
+                "  [green]pass[/]" if check.passed else "  [yellow]no[/]", check.rule_id, check.text
+            )
+        console.print(table)

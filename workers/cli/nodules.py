@@ -1,0 +1,57 @@
+"""The table of nodules that `analyse` and `demo` print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_findings(console: Console, findings: Mapping[str, Any]) -> None:
+    """Print a ``findings.json`` for a person."""
+    if findings["status"] != "analysed":
+        console.print(f"[yellow]not eligible:[/] {findings['reason']}")
+        return
+    nodules = findings["nodules"]
+    if nodules:
+        console.print(_table(nodules))
+    else:
+        console.print("No nodule above the threshold. This does not exclude cancer.")
+    exam = findings["exam"]["lung_rads"]
+    console.print(
+        f"Lung-RADS v2022 of the exam: {exam['category'] or 'none'} "
+        f"(applicable: {exam['applicable']}). {exam['why']}"
+    )
+    for warning in findings["quality"]["warnings"]:
+        console.print(f"[yellow]warning:[/] {warning}")
+    algorithm = findings["algorithm"]
+    console.print(
+        f"[dim]{algorithm['name']} {algorithm['version']}. Research use, not for diagnosis.[/]"
+    )
+
+
+def _table(nodules: list[Mapping[str, Any]]) -> Table:
+    table = Table(title="Nodules", title_justify="left", box=None, pad_edge=False)
+    for name in ("#", "side", "type"):
+        table.add_column(name)
+    for name in ("long mm", "short mm", "mean mm", "volume mm³", "mean HU", "prob.", "z mm"):
+        table.add_column(name, justify="right")
+    table.add_column("Lung-RADS")
+    for nodule in nodules:
+        rads = nodule["guidelines"]["lung_rads"]
+        table.add_row(
+            str(nodule["id"]),
+            nodule["laterality"] or "?",
+            nodule["type"],
+            f"{nodule['long_axis_mm']:.1f}",
+            f"{nodule['short_axis_mm']:.1f}",
+            f"{nodule['mean_diameter_mm']:.1f}",
+            f"{nodule['volume_mm3']:.0f}",
+            f"{nodule['mean_hu']:.0f}",
+            f"{nodule['detection_probability']:.2f}",
+            f"{nodule['centre_lps_mm'][2]:.1f}",
+            rads["category"] or "-",
+        )
+    return table

@@ -1,0 +1,81 @@
+"""How commands print: tables for people, JSON for scripts, one clear line for an error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, NoReturn
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from sqlalchemy.exc import OperationalError
+
+from dicom_node.errors import DicomNodeError
+from inference.errors import InferenceError
+from workers.application import Application, open_application
+from workers.errors import WorkersError
+from workers.log import configure_logging
+from workers.settings import Settings
+from workers.state.database import SchemaMismatch
+
+console = Console()
+errors = Console(stderr=True)
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Print one line to standard error and end."""
+    errors.print(f"[bold red]error:[/] {message}", highlight=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, for scripts."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings; a wrong one ends the command with its name and what is wrong."""
+    try:
+        settings = Settings(**{key: value for key, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        lines = [
+            f"PULMONODE_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            for item in error.errors()
+        ]
+        fail("settings: " + "; ".join(lines))
+    configure_logging(settings.log_format, settings.log_level)
+    return settings
+
+
+@contextmanager
+def reported_errors() -> Iterator[None]:
+    """Turn the errors that are raised on purpose into one line and exit code 1."""
+    try:
+        yield
+    except (DicomNodeError, InferenceError, WorkersError, SchemaMismatch) as error:
+        fail(str(error))
+    except OperationalError as error:
+        fail(f"state database: {error.orig}")
+    except OSError as error:
+        fail(str(error))
+
+
+@contextmanager
+def opened_application() -> Iterator[Application]:
+    """The application as the settings say, for commands that look or act."""
+    with reported_errors():
+        app = open_application(load_settings())
+        try:
+            yield app
+        finally:
+            app.database.close()
+
+
+def local_time(seconds: float | None) -> str:
+    """A moment for people, in the local time zone."""
+    if not seconds:
+        return ""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")

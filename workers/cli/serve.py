@@ -1,0 +1,55 @@
+"""Commands that run until they are stopped: up, node, worker; and migrate before them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from workers.application import open_application
+from workers.cli.output import console, load_settings, reported_errors
+from workers.roles import run_all, run_node, run_worker
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(up)
+    app.command()(node)
+    app.command()(worker)
+    app.command()(migrate)
+
+
+def up(
+    analysers: Annotated[int, typer.Option(min=1, help="analyses at the same time")] = 1,
+) -> None:
+    """Run everything on this machine: broker, node and workers."""
+    settings = load_settings()
+    with reported_errors():
+        run_all(settings, analysers=analysers)
+
+
+def node() -> None:
+    """Run the DICOM node alone (production: one per site)."""
+    settings = load_settings()
+    with reported_errors():
+        run_node(settings)
+
+
+def worker(
+    queues: Annotated[str, typer.Option(help="comma separated")] = "analyse,deliver,maintain",
+    concurrency: Annotated[int, typer.Option(min=1, help="tasks at the same time")] = 1,
+) -> None:
+    """Run a worker alone (production: as many as wanted, on any host)."""
+    settings = load_settings()
+    with reported_errors():
+        run_worker(settings, tuple(queues.split(",")), concurrency)
+
+
+def migrate() -> None:
+    """Bring the state database to this release's schema."""
+    settings = load_settings()
+    with reported_errors():
+        app = open_application(settings, migrate=True)
+        found, _ = app.database.versions()
+        app.database.close()
+    console.print(f"state database is at schema {found}")

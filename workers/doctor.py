@@ -1,0 +1,131 @@
+"""`pulmonode doctor`: looks at everything that the service needs, and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from dicom_node.deliver.peer import Peer, echo
+from dicom_node.errors import DicomNodeError
+from dicom_node.read.eligibility import load_rules
+from workers.celery_app import broker_answers
+from workers.settings import DestinationSettings, Settings
+from workers.state.database import Database, SchemaMismatch
+
+ECHO_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One line of the examination; `ok` is `None` where there is nothing to judge."""
+
+    what: str
+    ok: bool | None
+    found: str
+
+
+def examine(settings: Settings) -> list[Check]:
+    """Make every check, one after the other; none of them stops the others."""
+    return [
+        check
+        for part in (_settings, _disk, _database, _broker, _rules, _compute, _weights, _peers)
+        for check in part(settings)
+    ]
+
+
+def _settings(settings: Settings) -> Iterator[Check]:
+    callers = ", ".join(settings.calling_ae_titles) or "nobody: set PULMONODE_CALLING_AE_TITLES"
+    yield Check(
+        what="settings",
+        ok=bool(settings.calling_ae_titles),
+        found=f"{settings.ae_title} on {settings.host}:{settings.dicom_port}, "
+        f"calling AE titles: {callers}",
+    )
+
+
+def _disk(settings: Settings) -> Iterator[Check]:
+    folder = settings.data_dir
+    while not folder.exists():
+        folder = folder.parent
+    writable = os.access(folder, os.W_OK)
+    free = shutil.disk_usage(folder).free
+    yield Check(
+        what="disk",
+        ok=writable and free > settings.disk_reserve_bytes,
+        found=f"{settings.data_dir}: {free / 1e9:.1f} GB free, reserve "
+        f"{settings.disk_reserve_bytes / 1e9:.1f} GB{'' if writable else ', not writable'}",
+    )
+
+
+def _database(settings: Settings) -> Iterator[Check]:
+    kind = settings.database_url.split(":", 1)[0]
+    if settings.state_url is None and not (settings.data_dir / "state.sqlite").exists():
+        yield Check(what="state database", ok=None, found=f"{kind}: made at the first start")
+        return
+    database = Database(settings.database_url)
+    try:
+        database.check_version()
+        yield Check(what="state database", ok=True, found=f"{kind}: schema as needed")
+    except (SchemaMismatch, SQLAlchemyError) as error:
+        yield Check(what="state database", ok=False, found=f"{kind}: {error}")
+    finally:
+        database.close()
+
+
+def _broker(settings: Settings) -> Iterator[Check]:
+    if settings.broker_url is None:
+        yield Check(what="broker", ok=None, found="embedded Valkey, started by 'pulmonode up'")
+        return
+    problem = broker_answers(settings.broker_url)
+    yield Check(what="broker", ok=problem is None, found=problem or "answers")
+
+
+def _rules(settings: Settings) -> Iterator[Check]:
+    where = settings.rules_file or "packaged rules"
+    try:
+        rules = load_rules(settings.rules_file)
+        yield Check(what="rules", ok=True, found=f"{where}: {len(rules.rules)} rules")
+    except (ValueError, OSError) as error:
+        yield Check(what="rules", ok=False, found=f"{where}: {error}")
+
+
+def _compute(_settings: Settings) -> Iterator[Check]:
+    if find_spec("torch") is None:
+        yield Check(what="compute", ok=None, found="torch is not installed: this is a node only")
+        return
+    import torch  # here, because the node runs without it
+
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    found = f"{gpus} GPU" if gpus else f"no GPU, {os.cpu_count()} CPU cores"
+    yield Check(what="compute", ok=True, found=found)
+
+
+def _weights(_settings: Settings) -> Iterator[Check]:
+    yield Check(what="weights", ok=None, found="none: this version's methods are not trained")
+
+
+def _peers(settings: Settings) -> Iterator[Check]:
+    if not settings.destinations:
+        yield Check(what="destinations", ok=None, found="none: results stay here")
+    for item in settings.destinations:
+        yield _echo(item, settings.ae_title)
+
+
+def _echo(item: DestinationSettings, calling: str) -> Check:
+    peer = Peer(
+        ae_title=item.ae_title,
+        host=item.host,
+        port=item.port,
+        connect_timeout_s=ECHO_TIMEOUT_S,
+        response_timeout_s=ECHO_TIMEOUT_S,
+    )
+    try:
+        echo(peer, calling)
+    except DicomNodeError as error:
+        return Check(what=f"destination {item.name}", ok=False, found=str(error))
+    return Check(what=f"destination {item.name}", ok=True, found=f"{peer} answers C-ECHO")

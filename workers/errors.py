@@ -1,0 +1,62 @@
+"""The error tree of `workers`.
+
+::
+
+    WorkersError
+    ├── IllegalTransition    a job cannot go from its state to the one asked for
+    ├── LeaseLost            another worker, or an administrator, took the job meanwhile
+    ├── NoSuchJob            no job has that number or UID
+    ├── IdentityConflict     patient or study of what is sent is not that of what was received
+    └── NoBroker             a role was started alone without being told where the broker is
+"""
+
+from __future__ import annotations
+
+
+class WorkersError(Exception):
+    """Base of all errors that `workers` raises on purpose."""
+
+    transient: bool = False
+
+
+class IllegalTransition(WorkersError):
+    """A job cannot go from its state to the one asked for."""
+
+    def __init__(self, job_id: int, found: str, wanted: str) -> None:
+        self.job_id = job_id
+        self.found = found
+        self.wanted = wanted
+        super().__init__(f"job {job_id} is {found} and cannot become {wanted}")
+
+
+class LeaseLost(WorkersError):
+    """Another worker, or an administrator, took the job meanwhile; nothing may be written."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f"the lease on {what} is lost; this attempt's work is discarded")
+
+
+class NoSuchJob(WorkersError):
+    """No job has that number or UID."""
+
+    def __init__(self, wanted: str) -> None:
+        self.wanted = wanted
+        super().__init__(f"no job {wanted}: 'pulmonode jobs list' shows what there is")
+
+
+class IdentityConflict(WorkersError):
+    """Patient or study of what is about to be sent is not that of what was received."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"not sent: {why}")
+
+
+class NoBroker(WorkersError):
+    """A role was started alone without being told where the broker is."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no broker: set PULMONODE_BROKER_URL to a Redis or Valkey, or use 'pulmonode up'"
+        )

@@ -1,0 +1,149 @@
+"""Analysis of a folder on this machine, without network or database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dicom_node.errors import SeriesRejected, UnreadableInstance
+from dicom_node.read.eligibility import EligibilityVerdict, RuleSet, judge, rank_series
+from dicom_node.read.geometry import SeriesGeometry, check_geometry
+from dicom_node.read.header import InstanceHeader, read_header
+from dicom_node.read.series import load_ct_series, select_series
+from inference.errors import NotAnalysable
+from inference.findings import ClinicalContext
+from inference.findings_json import not_eligible_to_dict
+from workers import clock
+from workers.case import CaseResult, analyse_case
+
+
+class ContextFile(BaseModel):
+    """The file of ``--context``: what is known of the patient beside the CT."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    age_years: float | None = Field(default=None, ge=0, le=130)
+    sex: Literal["F", "M"] | None = None
+    screening_exam: bool | None = None
+    emphysema: bool | None = None
+    family_history_lung_cancer: bool | None = None
+
+    def to_context(self) -> ClinicalContext:
+        """As `inference` takes it."""
+        return ClinicalContext(**self.model_dump())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedSeries:
+    """One series of a folder and what the header rules say of it."""
+
+    series_uid: str
+    paths: tuple[Path, ...]
+    headers: tuple[InstanceHeader, ...]
+    geometry: SeriesGeometry
+    verdict: EligibilityVerdict
+
+    @property
+    def refusal(self) -> tuple[str, str] | None:
+        """(Code, reason) why it cannot be analysed, or `None`."""
+        cut = [header.sop_instance_uid for header in self.headers if header.truncated]
+        if cut:
+            return "truncated", f"{len(cut)} instances are cut short, first {cut[0]}"
+        if not self.verdict.eligible:
+            return self.verdict.code or "not_eligible", self.verdict.reason
+        if self.geometry.problems:
+            first = self.geometry.problems[0]
+            return first.code, "; ".join(problem.why for problem in self.geometry.problems)
+        return None
+
+
+def judge_folder(folder: Path, rules: RuleSet) -> list[JudgedSeries]:
+    """Judge every series below a folder, best first.
+
+    Raises
+    ------
+    UnreadableInstance
+        If there is no DICOM file at all.
+    """
+    judged = []
+    for series_uid, paths in select_series(folder).items():
+        headers = tuple(read_header(path) for path in paths)
+        geometry = check_geometry(headers)
+        judged.append(
+            JudgedSeries(
+                series_uid=series_uid,
+                paths=tuple(paths),
+                headers=headers,
+                geometry=geometry,
+                verdict=judge(headers, geometry, rules),
+            )
+        )
+    if not judged:
+        raise UnreadableInstance(str(folder), "no DICOM file in it")
+    return sorted(
+        judged,
+        key=lambda item: (item.refusal is None, rank_series(item.headers, item.geometry)),
+        reverse=True,
+    )
+
+
+def analyse_folder(
+    folder: Path,
+    rules: RuleSet,
+    *,
+    context: ClinicalContext | None,
+    progress: Callable[[str], None],
+) -> CaseResult | Mapping[str, Any]:
+    """Analyse the best series below a folder.
+
+    Returns
+    -------
+    CaseResult or mapping
+        The result, or the ``findings.json`` that says why there is none.
+    """
+    best = judge_folder(folder, rules)[0]
+    if best.refusal is not None:
+        return _refused(best, best.refusal[1])
+    progress("read")
+    try:
+        series = load_ct_series(best.paths)
+        return analyse_case(
+            series,
+            revision=1,
+            created=datetime.fromtimestamp(clock.now(), tz=UTC),
+            context=context,
+            warnings=(*best.geometry.warnings, *best.verdict.warnings),
+            progress=progress,
+        )
+    except (SeriesRejected, NotAnalysable) as error:
+        return _refused(best, error.why)
+
+
+def _refused(series: JudgedSeries, reason: str) -> Mapping[str, Any]:
+    return not_eligible_to_dict(
+        study_instance_uid=series.headers[0].study_instance_uid,
+        series_instance_uid=series.series_uid,
+        reason=reason,
+    )
+
+
+def write_result(result: CaseResult | Mapping[str, Any], out: Path) -> Sequence[Path]:
+    """Write ``findings.json`` and the objects; returns the paths."""
+    out.mkdir(parents=True, exist_ok=True)
+    findings = out / "findings.json"
+    if not isinstance(result, CaseResult):
+        findings.write_text(json.dumps(result, indent=2) + "\n")
+        return [findings]
+    findings.write_bytes(result.findings_bytes())
+    written = [findings]
+    for item in result.objects:
+        path = out / f"{item.kind}.dcm"
+        path.write_bytes(item.data)
+        written.append(path)
+    return written

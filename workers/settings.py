@@ -1,0 +1,163 @@
+"""All settings of all processes, each with its unit, bounds and meaning.
+
+Read from the environment (``PULMONODE_*``) and, below that, from the YAML file that
+``PULMONODE_CONFIG`` names. Unknown keys in the file are refused. ``docs/configuration.md``
+lists them; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+AE_TITLE_PATTERN = r"^[ -\[\]-~]{1,16}$"
+"""AE: default repertoire without backslash, 16 characters (PS3.5 section 6.2)."""
+AeTitle = Annotated[str, Field(pattern=AE_TITLE_PATTERN)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class DestinationSettings(BaseModel):
+    """A PACS that results go to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="short name in pages and logs")
+    ae_title: AeTitle = Field(description="called AE title")
+    host: str = Field(min_length=1, description="host name or address")
+    port: Port = Field(description="DICOM port")
+    profile: Literal["default"] = Field(
+        default="default", description="which objects and constructs the viewers there draw"
+    )
+    storage_commitment: bool = Field(
+        default=True, description="ask for proof with storage commitment"
+    )
+    connect_timeout_s: float = Field(default=10, gt=0, le=300, description="for an association")
+    response_timeout_s: float = Field(default=60, gt=0, le=3600, description="for one answer")
+
+
+class Settings(BaseSettings):
+    """Settings of node, workers and command line."""
+
+    model_config = SettingsConfigDict(env_prefix="PULMONODE_", extra="forbid", frozen=True)
+
+    data_dir: Path = Field(
+        default=Path("/var/lib/pulmonode"), description="spool, results, database and broker files"
+    )
+    state_url: str | None = Field(
+        default=None, description="SQLAlchemy URL of the state database; SQLite in data_dir if unset"
+    )
+    broker_url: str | None = Field(
+        default=None, description="Redis or Valkey URL; embedded Valkey in data_dir if unset"
+    )
+
+    ae_title: AeTitle = Field(default="PULMONODE", description="our AE title, called and calling")
+    host: str = Field(default="0.0.0.0", description="address that the DICOM port listens on")  # noqa: S104 - a PACS must reach us
+    dicom_port: Port = Field(default=11112, description="DICOM port; 0 chooses a free one")
+    calling_ae_titles: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="AE titles allowed to call us, comma separated; the word any lets all in",
+    )
+    maximum_associations: int = Field(default=32, ge=1, le=1000, description="open at once")
+    network_timeout_s: float = Field(
+        default=60, gt=0, le=3600, description="silence after which an association is dropped"
+    )
+    disk_reserve_bytes: int = Field(
+        default=2_000_000_000, ge=0, description="free bytes under which nothing is accepted"
+    )
+
+    quiet_time_s: float = Field(
+        default=20, gt=0, le=3600, description="silence after which a series counts as complete"
+    )
+    incomplete_wait_s: float = Field(
+        default=300, ge=0, le=86400, description="how long a series with a hole waits for more"
+    )
+    incomplete_policy: Literal["analyse", "refuse"] = Field(
+        default="refuse", description="what becomes of a series whose hole was never filled"
+    )
+    study_hold_s: float = Field(
+        default=30,
+        ge=0,
+        le=86400,
+        description="how long an eligible series waits for a better one of its study",
+    )
+    rules_file: Path | None = Field(
+        default=None, description="eligibility rules (YAML); the packaged ones if unset"
+    )
+
+    lease_s: float = Field(
+        default=60, ge=2, le=3600, description="a worker that is silent for so long counts as dead"
+    )
+    analyse_limit_s: int = Field(
+        default=1800, ge=10, le=86400, description="hard limit for the analysis of one series"
+    )
+    max_attempts: int = Field(default=5, ge=1, le=100, description="of one analysis")
+    max_delivery_attempts: int = Field(
+        default=50, ge=1, le=10000, description="of one delivery to one destination"
+    )
+    retry_base_s: float = Field(default=5, gt=0, le=3600, description="first back-off")
+    retry_cap_s: float = Field(default=900, gt=0, le=86400, description="longest back-off")
+    commitment_wait_s: float = Field(
+        default=3600, gt=0, le=604800, description="for a storage commitment result"
+    )
+    tick_s: float = Field(default=1.0, gt=0, le=60, description="how often the node looks around")
+
+    destinations: tuple[DestinationSettings, ...] = Field(
+        default=(), description="PACS that results go to"
+    )
+    log_format: Literal["json", "console"] = Field(default="json", description="of log lines")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least severe level written"
+    )
+
+    @field_validator("calling_ae_titles", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments over environment over the YAML file."""
+        del dotenv_settings, file_secret_settings
+        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        config = os.environ.get("PULMONODE_CONFIG")
+        if config:
+            sources.append(YamlConfigSettingsSource(settings_cls, yaml_file=config))
+        return tuple(sources)
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the state database."""
+        return self.state_url or f"sqlite:///{self.data_dir / 'state.sqlite'}"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Folder of received instances."""
+        return self.data_dir / "spool"
+
+    @property
+    def results_dir(self) -> Path:
+        """Folder of committed results."""
+        return self.data_dir / "results"
+
+    def destination(self, name: str) -> DestinationSettings | None:
+        """The destination of that name, or `None` when it is not configured any more."""
+        return next((item for item in self.destinations if item.name == name), None)

@@ -1,0 +1,1 @@
+"""The state database: the one truth about instances, jobs, results and deliveries."""

@@ -1,0 +1,123 @@
+"""Opening the state database, its transactions and its schema version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.orm import Session
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_TIMEOUT_MS = 30_000
+WRITES = "pulmonode_writes"
+
+
+class SchemaMismatch(Exception):
+    """The database is not at the schema version that this release needs."""
+
+    def __init__(self, found: str | None, wanted: str | None) -> None:
+        self.found = found
+        self.wanted = wanted
+        super().__init__(
+            f"state database is at schema {found or 'none'}, this release needs {wanted}: "
+            "run 'pulmonode migrate'"
+        )
+
+
+class Database:
+    """The state database.
+
+    Parameters
+    ----------
+    url : str
+        SQLAlchemy URL; SQLite is run in WAL mode with full synchronisation.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = _make_engine(url)
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction that may write; committed at the end, rolled back on an error.
+
+        On SQLite the write lock is taken at once (BEGIN IMMEDIATE), so that what is read
+        inside cannot change before it is written.
+        """
+        with (
+            self.engine.connect().execution_options(**{WRITES: True}) as connection,
+            connection.begin(),
+            Session(connection, expire_on_commit=False) as session,
+        ):
+            yield session
+            session.flush()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A consistent view; nothing is written."""
+        with self.engine.connect() as connection, Session(connection) as session:
+            yield session
+
+    def migrate(self) -> None:
+        """Bring the schema to this release's version (makes it when there is none)."""
+        with self.engine.connect().execution_options(**{WRITES: True}) as connection:
+            config = _alembic_config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+
+    def versions(self) -> tuple[str | None, str | None]:
+        """(Schema version found, schema version wanted)."""
+        wanted = ScriptDirectory.from_config(_alembic_config()).get_current_head()
+        with self.engine.connect() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+        return found, wanted
+
+    def check_version(self) -> None:
+        """Raise `SchemaMismatch` unless the schema is this release's."""
+        found, wanted = self.versions()
+        if found != wanted:
+            raise SchemaMismatch(found, wanted)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def _alembic_config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
+
+
+def _make_engine(url: str) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url)
+
+    # SQLAlchemy's documented way to make SQLite's transactions real: the driver must not
+    # begin them itself.
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine

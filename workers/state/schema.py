@@ -1,0 +1,208 @@
+"""Tables of the state database (SQLAlchemy 2). Times are seconds since the epoch, UTC.
+
+Changes go through Alembic (`workers/state/migrations`), never through `create_all` on a
+database that exists.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+from sqlalchemy import JSON, Float, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class JobState(enum.StrEnum):
+    """Where a series' job stands (docs/architecture.md draws the arrows)."""
+
+    RECEIVING = "receiving"
+    COMPLETE = "complete"
+    QUEUED = "queued"
+    ANALYSING = "analysing"
+    ANALYSED = "analysed"
+    DELIVERING = "delivering"
+    DELIVERED = "delivered"
+    CONFIRMED = "confirmed"
+    NOT_ELIGIBLE = "not_eligible"
+    QUARANTINED = "quarantined"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+    FAILED = "failed"
+
+
+class DeliveryState(enum.StrEnum):
+    """Where one result's way to one destination stands."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    CONFIRMED = "confirmed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+BEFORE_ANALYSIS = frozenset({JobState.RECEIVING, JobState.COMPLETE, JobState.QUEUED})
+ENDS = frozenset(
+    {
+        JobState.CONFIRMED,
+        JobState.NOT_ELIGIBLE,
+        JobState.QUARANTINED,
+        JobState.CANCELLED,
+        JobState.SUPERSEDED,
+        JobState.FAILED,
+    }
+)
+
+
+class Base(DeclarativeBase):
+    """Base of all tables."""
+
+    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, float: Float}  # noqa: RUF012
+
+
+class Job(Base):
+    """One revision of one series, from its first instance to its end."""
+
+    __tablename__ = "job"
+    __table_args__ = (
+        UniqueConstraint("series_uid", "revision"),
+        Index("job_state_next", "state", "next_attempt_at"),
+        Index("job_study", "study_uid"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_uid: Mapped[str] = mapped_column(String(64))
+    series_uid: Mapped[str] = mapped_column(String(64))
+    revision: Mapped[int] = mapped_column(default=1)
+    state: Mapped[str] = mapped_column(String(16), default=JobState.RECEIVING)
+    reason_code: Mapped[str | None] = mapped_column(String(64))
+    reason: Mapped[str | None] = mapped_column(Text)
+    transient: Mapped[bool | None]
+    warnings: Mapped[list[str]] = mapped_column(default=list)
+    calling_ae: Mapped[str] = mapped_column(String(16), default="")
+    modality: Mapped[str] = mapped_column(String(16), default="")
+    instance_count: Mapped[int] = mapped_column(default=0)
+    priority: Mapped[int] = mapped_column(default=0)
+    forced: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[float]
+    last_instance_at: Mapped[float]
+    state_since: Mapped[float]
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_attempt_at: Mapped[float] = mapped_column(default=0.0)
+    hinted_at: Mapped[float] = mapped_column(default=0.0)
+    lease_owner: Mapped[str | None] = mapped_column(String(128))
+    lease_expires_at: Mapped[float | None]
+    fencing_token: Mapped[int] = mapped_column(default=0)
+
+
+class Instance(Base):
+    """One indexed instance in the spool."""
+
+    __tablename__ = "instance"
+    __table_args__ = (Index("instance_series", "series_uid"), Index("instance_study", "study_uid"))
+
+    sop_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    study_uid: Mapped[str] = mapped_column(String(64))
+    series_uid: Mapped[str] = mapped_column(String(64))
+    path: Mapped[str] = mapped_column(Text)
+    size_bytes: Mapped[int]
+    header_sha256: Mapped[str] = mapped_column(String(64))
+    pixels_sha256: Mapped[str] = mapped_column(String(64))
+    received_at: Mapped[float]
+    times_received: Mapped[int] = mapped_column(default=1)
+    header: Mapped[dict[str, Any]]
+
+
+class Event(Base):
+    """One line of a job's history."""
+
+    __tablename__ = "event"
+    __table_args__ = (Index("event_job", "job_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"))
+    at: Mapped[float]
+    state: Mapped[str] = mapped_column(String(16))
+    message: Mapped[str] = mapped_column(Text)
+
+
+class Result(Base):
+    """What the first valid attempt at a job committed; never changed afterwards."""
+
+    __tablename__ = "result"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True)
+    fencing_token: Mapped[int]
+    committed_at: Mapped[float]
+    findings_path: Mapped[str] = mapped_column(Text)
+    findings_sha256: Mapped[str] = mapped_column(String(64))
+    identity_sha256: Mapped[str] = mapped_column(String(64))
+    nodule_count: Mapped[int]
+
+
+class ResultObject(Base):
+    """One final DICOM object of a result."""
+
+    __tablename__ = "result_object"
+    __table_args__ = (Index("result_object_job", "job_id"),)
+
+    sop_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"))
+    kind: Mapped[str] = mapped_column(String(16))
+    profile: Mapped[str] = mapped_column(String(16))
+    sop_class_uid: Mapped[str] = mapped_column(String(64))
+    series_uid: Mapped[str] = mapped_column(String(64))
+    path: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int]
+
+
+class Delivery(Base):
+    """One result's way to one destination."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        UniqueConstraint("job_id", "destination"),
+        Index("delivery_state_next", "state", "next_attempt_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"))
+    destination: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16), default=DeliveryState.QUEUED)
+    reason: Mapped[str | None] = mapped_column(Text)
+    transient: Mapped[bool | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_attempt_at: Mapped[float] = mapped_column(default=0.0)
+    hinted_at: Mapped[float] = mapped_column(default=0.0)
+    lease_owner: Mapped[str | None] = mapped_column(String(128))
+    lease_expires_at: Mapped[float | None]
+    fencing_token: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[float]
+    delivered_at: Mapped[float | None]
+    confirmed_at: Mapped[float | None]
+    awaits_commitment_until: Mapped[float | None]
+
+
+class Commitment(Base):
+    """One storage commitment transaction that we asked for."""
+
+    __tablename__ = "commitment"
+
+    transaction_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    delivery_id: Mapped[int] = mapped_column(ForeignKey("delivery.id"))
+    requested_at: Mapped[float]
+    replied_at: Mapped[float | None]
+    committed_count: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[list[str]] = mapped_column(default=list)
+
+
+class Switch(Base):
+    """A setting that an administrator turns while the system runs (a queue's pause)."""
+
+    __tablename__ = "switch"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(String(64))
+    changed_at: Mapped[float]

@@ -1,0 +1,55 @@
+"""The Celery tasks: each wakes one use case and handles nothing but the queue."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import structlog
+from celery import shared_task
+
+from workers import clock
+from workers.application import Application, open_application
+from workers.settings import Settings
+from workers.usecases.analyse import analyse_next
+from workers.usecases.confirm import expire_commitments
+from workers.usecases.deliver import deliver_one
+from workers.usecases.recover import expire_leases
+
+log = structlog.get_logger()
+
+
+@cache
+def _application() -> Application:
+    """This process's application, opened at the first task (after any fork)."""
+    return open_application(Settings())
+
+
+@shared_task(name="workers.tasks.analyse")
+def analyse() -> None:
+    """Analyse the most urgent due job; pass the hint on while there may be more."""
+    try:
+        job_id = analyse_next(_application())
+    except Exception:
+        log.exception("analyse_task_failed")  # the lease runs out and the job is taken again
+        raise
+    if job_id is not None:
+        analyse.delay()
+
+
+@shared_task(name="workers.tasks.deliver")
+def deliver(delivery_id: int) -> None:
+    """Attempt one delivery."""
+    try:
+        deliver_one(_application(), delivery_id)
+    except Exception:
+        log.exception("deliver_task_failed", delivery_id=delivery_id)
+        raise
+
+
+@shared_task(name="workers.tasks.maintain")
+def maintain() -> None:
+    """Take back what dead workers hold and what was never confirmed."""
+    app = _application()
+    now = clock.now()
+    expire_leases(app, now=now)
+    expire_commitments(app, now=now)

@@ -1,0 +1,116 @@
+"""The only place where the words of `dicom_node` and of `inference` meet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from dicom_node.compose.content import (
+    AlgorithmContent,
+    AxisContent,
+    NoduleContent,
+    ReportContent,
+)
+from dicom_node.compose.identity import device_uid
+from dicom_node.equipment import MANUFACTURER, MANUFACTURER_MODEL_NAME
+from dicom_node.read.ct_series import CtSeries
+from inference.findings import Axis, CaseFindings, ClinicalContext, Nodule
+from inference.volume import Volume
+
+AGE_PATTERN = re.compile(r"(\d{3})([DWMY])")
+YEARS_PER_UNIT = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
+"""AS value representation (PS3.5 section 6.2)."""
+
+
+def to_volume(series: CtSeries) -> Volume:
+    """The series' grid as `inference` sees it; the array is shared, not copied."""
+    return Volume(hu=series.hu, affine=series.affine)
+
+
+def to_context(series: CtSeries) -> ClinicalContext:
+    """What the CT header says of the patient: age and sex, where given."""
+    header = series.headers[0]
+    match = AGE_PATTERN.fullmatch(str(header.get("PatientAge") or "").strip())
+    sex = str(header.get("PatientSex") or "").strip()
+    return ClinicalContext(
+        age_years=int(match[1]) * YEARS_PER_UNIT[match[2]] if match else None,
+        sex="F" if sex == "F" else "M" if sex == "M" else None,
+    )
+
+
+def to_report_content(
+    findings: CaseFindings, *, revision: int, tracking_uids: Sequence[str]
+) -> ReportContent:
+    """What the report says of the findings.
+
+    Parameters
+    ----------
+    findings : CaseFindings
+        Of one analysis.
+    revision : int
+        From 1; becomes the Instance Number.
+    tracking_uids : sequence of str
+        One per nodule, in the nodules' order.
+    """
+    exam = findings.exam_lung_rads
+    lungs = findings.lungs
+    facts = {"Lung volume": f"{lungs.total_ml:.0f} ml"}
+    if lungs.left_ml is not None and lungs.right_ml is not None:
+        facts["Lung volume"] += f" (left {lungs.left_ml:.0f}, right {lungs.right_ml:.0f})"
+    if findings.quality.coverage == "partial":
+        facts["Coverage"] = "partial: the lungs reach beyond the first or last slice"
+    return ReportContent(
+        algorithm=AlgorithmContent(
+            name=findings.algorithm_name,
+            version=findings.algorithm_version,
+            manufacturer=MANUFACTURER,
+            model_name=MANUFACTURER_MODEL_NAME,
+            device_uid=device_uid(
+                findings.algorithm_name,
+                findings.algorithm_version,
+                *(f"{name}={digest}" for name, digest in sorted(findings.weights.items())),
+            ),
+        ),
+        revision=revision,
+        nodules=tuple(
+            _to_nodule_content(nodule, uid)
+            for nodule, uid in zip(findings.nodules, tracking_uids, strict=True)
+        ),
+        exam_lung_rads_category=exam.category,
+        exam_lung_rads_applicable=exam.applicable,
+        exam_lung_rads_why=exam.why,
+        warnings=findings.quality.warnings,
+        limits=findings.limits,
+        facts=facts,
+    )
+
+
+def _to_nodule_content(nodule: Nodule, tracking_uid: str) -> NoduleContent:
+    measured = nodule.measurements
+    return NoduleContent(
+        number=nodule.id,
+        tracking_uid=tracking_uid,
+        mask=nodule.voi.mask,
+        mask_origin_kji=nodule.voi.origin_kji,
+        key_slice_k=measured.key_slice_k,
+        long_axis=_to_axis_content(measured.long_axis),
+        short_axis=_to_axis_content(measured.short_axis),
+        contour_ji=measured.contour_ji,
+        mean_diameter_mm=measured.mean_diameter_mm,
+        volume_mm3=measured.volume_mm3,
+        mean_hu=measured.mean_hu,
+        nodule_type=nodule.type,
+        solid_mean_diameter_mm=measured.solid_mean_diameter_mm,
+        solid_volume_mm3=measured.solid_volume_mm3,
+        max_3d_diameter_mm=measured.max_3d_diameter_mm,
+        laterality=nodule.laterality,
+        lobe=nodule.lobe,
+        detection_probability=nodule.detection_probability,
+        lung_rads_category=nodule.lung_rads.category,
+        lung_rads_why=nodule.lung_rads.why,
+        brock_probability=nodule.brock.probability,
+    )
+
+
+def _to_axis_content(axis: Axis) -> AxisContent:
+    return AxisContent(start_ji=axis.start_ji, end_ji=axis.end_ji, length_mm=axis.length_mm)

@@ -1,0 +1,171 @@
+"""receiving -> complete -> queued: which series is whole, may be analysed, and is the best."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dicom_node.read.eligibility import RuleSet, judge, rank_series
+from dicom_node.read.geometry import check_geometry
+from dicom_node.read.header import InstanceHeader
+from dicom_node.receive.assembly import Assembly, AssemblyPolicy, judge_assembly
+from workers.application import Application
+from workers.settings import Settings
+from workers.state.jobs import move
+from workers.state.schema import Instance, Job, JobState
+from workers.usecases.index import WITH_RESULT, move_to_quarantine
+
+
+def assemble_due(app: Application, rules: RuleSet, *, now: float) -> int:
+    """Judge every series that has been quiet long enough; returns how many jobs moved."""
+    settings = app.settings
+    with app.database.write() as session:
+        quiet = session.scalars(
+            select(Job).where(
+                Job.state == JobState.RECEIVING,
+                (Job.last_instance_at <= now - settings.quiet_time_s) | Job.forced,
+            )
+        ).all()
+        return sum(_assemble(session, job, settings, rules, now) for job in quiet)
+
+
+def series_headers(session: Session, series_uid: str) -> list[InstanceHeader]:
+    """Headers of a series' indexed instances, in the order of arrival."""
+    rows = session.scalars(
+        select(Instance).where(Instance.series_uid == series_uid).order_by(Instance.received_at)
+    )
+    return [InstanceHeader.from_json(row.header) for row in rows]
+
+
+def _assemble(
+    session: Session, job: Job, settings: Settings, rules: RuleSet, now: float
+) -> bool:
+    headers = series_headers(session, job.series_uid)
+    if not headers:
+        return False
+    cut = [header for header in headers if header.truncated]
+    if cut:
+        message = (
+            f"{len(cut)} of {len(headers)} instances are cut short, first "
+            f"{cut[0].sop_instance_uid}: send the series again"
+        )
+        move_to_quarantine(session, job, "truncated", message)
+        return True
+    geometry = check_geometry(headers)
+    verdict = judge(headers, geometry, rules)
+    job.warnings = list(dict.fromkeys((*geometry.warnings, *verdict.warnings)))
+    if not verdict.eligible:
+        move(
+            session, job, JobState.NOT_ELIGIBLE, verdict.reason, at=now, reason_code=verdict.code
+        )
+        return True
+    final = [problem for problem in geometry.problems if not problem.may_improve]
+    if final:
+        move(
+            session,
+            job,
+            JobState.NOT_ELIGIBLE,
+            "; ".join(problem.why for problem in final),
+            at=now,
+            reason_code=final[0].code,
+        )
+        return True
+    holes = [problem for problem in geometry.problems if problem.may_improve]
+    decision = judge_assembly(
+        now=now,
+        last_instance_at=job.last_instance_at,
+        holes=tuple(problem.why for problem in holes),
+        policy=AssemblyPolicy(
+            quiet_time_s=settings.quiet_time_s,
+            incomplete_wait_s=settings.incomplete_wait_s,
+            analyse_incomplete=settings.incomplete_policy == "analyse",
+        ),
+        forced=job.forced,
+    )
+    return _apply(session, job, decision.verdict, decision.reason, holes[0].code if holes else "",
+                  now)
+
+
+def _apply(
+    session: Session, job: Job, verdict: Assembly, reason: str, code: str, now: float
+) -> bool:
+    if verdict is Assembly.WAIT:
+        job.reason = reason
+        return False
+    if verdict is Assembly.REFUSE:
+        move(session, job, JobState.NOT_ELIGIBLE, reason, at=now, reason_code=code)
+        return True
+    message = f"{job.instance_count} instances"
+    if verdict is Assembly.COMPLETE_WITH_WARNING:
+        job.warnings = [*job.warnings, f"analysed although incomplete: {reason}"]
+        message = f"{message}, taken as complete although {reason}"
+    move(session, job, JobState.COMPLETE, message, at=now)
+    return True
+
+
+def queue_due(app: Application, *, now: float) -> int:
+    """Queue the best complete series of every study that has been held long enough.
+
+    The others of the study end as not eligible, with the chosen one named. A better series
+    that comes later is queued too, and its result supersedes the earlier one's.
+
+    Returns
+    -------
+    int
+        How many jobs were queued.
+    """
+    with app.database.write() as session:
+        waiting: dict[str, list[Job]] = defaultdict(list)
+        for job in session.scalars(select(Job).where(Job.state == JobState.COMPLETE)):
+            waiting[job.study_uid].append(job)
+        return sum(
+            _queue_study(session, study_uid, jobs, app.settings.study_hold_s, now)
+            for study_uid, jobs in waiting.items()
+        )
+
+
+def _queue_study(
+    session: Session, study_uid: str, complete: Sequence[Job], hold_s: float, now: float
+) -> int:
+    queued = 0
+    for job in complete:
+        if job.forced:
+            move(session, job, JobState.QUEUED, "queued: forced by an administrator", at=now)
+            queued += 1
+    candidates = [job for job in complete if not job.forced]
+    if not candidates or now - max(job.state_since for job in candidates) < hold_s:
+        return queued
+    study_jobs = session.scalars(select(Job).where(Job.study_uid == study_uid)).all()
+    if any(job.state == JobState.RECEIVING for job in study_jobs):
+        return queued  # a series of the study is still coming in; its own limits end the wait
+    under_way = WITH_RESULT | {JobState.QUEUED, JobState.ANALYSING}
+    rivals = [job for job in study_jobs if JobState(job.state) in under_way]
+    best = max(candidates, key=lambda job: _rank(session, job))
+    stronger = [
+        rival
+        for rival in rivals
+        if rival.series_uid != best.series_uid and _rank(session, rival) >= _rank(session, best)
+    ]
+    chosen = stronger[0] if stronger else best
+    for job in candidates:
+        if job is chosen:
+            move(session, job, JobState.QUEUED, "queued: best series of its study", at=now)
+            queued += 1
+        else:
+            move(
+                session,
+                job,
+                JobState.NOT_ELIGIBLE,
+                f"better series chosen: {chosen.series_uid}",
+                at=now,
+                reason_code="better_series_chosen",
+            )
+    return queued
+
+
+def _rank(session: Session, job: Job) -> tuple[float, ...]:
+    headers = series_headers(session, job.series_uid)
+    return rank_series(headers, check_geometry(headers))

@@ -1,0 +1,79 @@
+"""Storage commitment results, whichever association brought them, and those that never come."""
+
+from __future__ import annotations
+
+import structlog
+from sqlalchemy import select
+
+from dicom_node.receive.commitment import CommitmentReport
+from workers import clock
+from workers.application import Application
+from workers.state.jobs import note
+from workers.state.schema import Commitment, Delivery, DeliveryState, Job
+from workers.usecases.settle import postpone, roll_up, settle_commitment
+
+log = structlog.get_logger()
+
+
+def record_commitment(app: Application, report: CommitmentReport) -> bool:
+    """Write a commitment result down and apply it if its delivery waits for it.
+
+    A report may come before the sender has noted that the objects were acknowledged; it is
+    kept then, and applied by the delivery itself.
+
+    Returns
+    -------
+    bool
+        False for a transaction that is not ours; True otherwise, repeats included.
+    """
+    now = clock.now()
+    with app.database.write() as session:
+        commitment = session.get(Commitment, report.transaction_uid)
+        if commitment is None:
+            log.warning("commitment_unknown", calling_ae=report.peer_ae_title)
+            return False
+        if commitment.replied_at is not None:
+            return True
+        commitment.replied_at = now
+        commitment.committed_count = len(report.committed)
+        commitment.failed = [f"{uid}: {why}" for uid, why in report.failed]
+        delivery = session.get_one(Delivery, commitment.delivery_id)
+        job = session.get_one(Job, delivery.job_id)
+        note(
+            session,
+            job,
+            f"{delivery.destination}: storage commitment for {len(report.committed)} objects, "
+            f"refused for {len(report.failed)}",
+            at=now,
+        )
+        # A proof that comes while a repeat is planned is still a proof; a refusal is not news.
+        late_proof = delivery.state == DeliveryState.QUEUED and not commitment.failed
+        if delivery.state == DeliveryState.DELIVERED or late_proof:
+            settle_commitment(app, delivery, commitment, now)
+            roll_up(session, job, now)
+        log.info(
+            "commitment_recorded",
+            job_id=job.id,
+            delivery_id=delivery.id,
+            committed=len(report.committed),
+            refused=len(report.failed),
+        )
+        return True
+
+
+def expire_commitments(app: Application, *, now: float) -> int:
+    """Send again what was never confirmed in time; returns how many deliveries."""
+    with app.database.write() as session:
+        overdue = session.scalars(
+            select(Delivery).where(
+                Delivery.state == DeliveryState.DELIVERED,
+                Delivery.awaits_commitment_until <= now,
+            )
+        ).all()
+        for delivery in overdue:
+            why = f"no storage commitment result within {app.settings.commitment_wait_s:g} s"
+            postpone(app, delivery, why, now, transient=True)
+            job = session.get_one(Job, delivery.job_id)
+            note(session, job, f"{delivery.destination}: {delivery.reason}", at=now)
+            roll_up(session, job, now)
+        return len(overdue)

@@ -1,0 +1,248 @@
+"""analysed -> delivering -> delivered -> confirmed: final bytes out, and proof that they arrived.
+
+Each destination has a delivery of its own with its own retries. The bytes are those that the
+analysis committed, whatever attempt this is.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+from pydicom import dcmread
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dicom_node.compose.identity import derive_uid
+from dicom_node.deliver.commitment import (
+    CommitmentListener,
+    commitment_context,
+    is_offered,
+    request_commitment,
+)
+from dicom_node.deliver.peer import Peer, associated
+from dicom_node.deliver.scu import Outgoing, read_outgoing, storage_contexts, store_all
+from dicom_node.errors import DicomNodeError
+from dicom_node.read.header import Identity
+from workers import clock
+from workers.application import Application
+from workers.errors import IdentityConflict, LeaseLost, WorkersError
+from workers.settings import DestinationSettings
+from workers.state.jobs import Lease, held_delivery, note, take_delivery
+from workers.state.schema import (
+    Commitment,
+    Delivery,
+    DeliveryState,
+    Instance,
+    Job,
+    ResultObject,
+    Switch,
+)
+from workers.usecases.analyse import keep_lease
+from workers.usecases.confirm import record_commitment
+from workers.usecases.settle import postpone, release, roll_up, settle_commitment
+
+log = structlog.get_logger()
+
+PAUSE_DELIVER = "pause:deliver"
+SAME_ASSOCIATION_WAIT_S = 1.0
+"""Peers that report on the same association do so at once; the others open their own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parcel:
+    lease: Lease
+    job_id: int
+    destination: DestinationSettings
+    objects: tuple[Outgoing, ...]
+
+
+def deliver_one(app: Application, delivery_id: int) -> str:
+    """Send one result to one destination.
+
+    Returns
+    -------
+    str
+        The delivery's state afterwards, or ``not_due`` when somebody else has it.
+    """
+    started = time.monotonic()
+    try:
+        lease = _take(app, delivery_id)
+    except LeaseLost:
+        return "not_due"
+    attempted: BaseException | None = None
+    try:
+        with keep_lease(app, Delivery, lease):
+            parcel = _pack(app, lease)
+            awaits_proof = _send(app, parcel)
+    except (DicomNodeError, WorkersError, OSError) as error:
+        attempted = error
+    try:
+        if attempted is None:
+            outcome = _delivered(app, lease, awaits_proof=awaits_proof)
+        else:
+            outcome = _failed(app, lease, attempted)
+    except LeaseLost:
+        outcome = "lease_lost"
+    log.info(
+        "delivery_attempted",
+        delivery_id=delivery_id,
+        outcome=outcome,
+        duration_s=round(time.monotonic() - started, 2),
+        error=type(attempted).__name__ if attempted else None,
+    )
+    return outcome
+
+
+def _take(app: Application, delivery_id: int) -> Lease:
+    with app.database.write() as session:
+        paused = session.get(Switch, PAUSE_DELIVER)
+        if paused is not None and paused.value == "on":
+            raise LeaseLost(f"delivery {delivery_id}: deliveries are paused")
+        return take_delivery(
+            session, delivery_id, app.owner, now=clock.now(), lease_s=app.settings.lease_s
+        )
+
+
+def _pack(app: Application, lease: Lease) -> _Parcel:
+    """Gather the bytes and check once more whose they are."""
+    with app.database.read() as session:
+        delivery = session.get_one(Delivery, lease.id)
+        destination = app.settings.destination(delivery.destination)
+        if destination is None:
+            raise IdentityConflict(f"destination {delivery.destination} is not configured any more")
+        job = session.get_one(Job, delivery.job_id)
+        rows = session.scalars(
+            select(ResultObject).where(ResultObject.job_id == job.id).order_by(ResultObject.kind)
+        ).all()
+        _check_identity(app, session, job, rows)
+        return _Parcel(
+            lease=lease,
+            job_id=job.id,
+            destination=destination,
+            objects=tuple(read_outgoing(app.results.path(row.path)) for row in rows),
+        )
+
+
+def _check_identity(
+    app: Application, session: Session, job: Job, rows: Sequence[ResultObject]
+) -> None:
+    """Compare each object's patient and study with those of every received instance.
+
+    Raises
+    ------
+    IdentityConflict
+        If they differ; never sent then.
+    OSError
+        If an object's bytes are not those that were committed.
+    """
+    received = [
+        Identity.from_json(header["identity"])
+        for header in session.scalars(
+            select(Instance.header).where(Instance.series_uid == job.series_uid)
+        )
+    ]
+    for row in rows:
+        ds = dcmread(io.BytesIO(app.results.get(row.path, row.sha256)), stop_before_pixels=True)
+        if str(ds.StudyInstanceUID) != job.study_uid:
+            raise IdentityConflict(f"{row.sop_uid} belongs to another study than its series")
+        identity = Identity.from_dataset(ds)
+        for theirs in received:
+            differing = identity.patient_differences(theirs)
+            if differing:
+                raise IdentityConflict(
+                    f"{row.sop_uid} and the received series differ in {', '.join(differing)}"
+                )
+
+
+def _send(app: Application, parcel: _Parcel) -> bool:
+    """Store every object and ask for commitment; tells whether proof is still awaited."""
+    settings = parcel.destination
+    peer = Peer(
+        ae_title=settings.ae_title,
+        host=settings.host,
+        port=settings.port,
+        connect_timeout_s=settings.connect_timeout_s,
+        response_timeout_s=settings.response_timeout_s,
+    )
+    contexts = storage_contexts(parcel.objects)
+    if settings.storage_commitment:
+        contexts.append(commitment_context())
+    listener = CommitmentListener(lambda report: record_commitment(app, report))
+    with associated(peer, app.settings.ae_title, contexts, listener.handlers) as assoc:
+        receipts = list(store_all(assoc, peer, parcel.objects))
+        for receipt in receipts:
+            if receipt.warning is not None:
+                _note(
+                    app,
+                    parcel.job_id,
+                    f"{settings.name} stored {receipt.sop_instance_uid} with warning "
+                    f"0x{receipt.warning:04X}",
+                )
+        if not settings.storage_commitment:
+            return False
+        if not is_offered(assoc):
+            _note(app, parcel.job_id, f"{settings.name} offers no storage commitment")
+            return False
+        transaction_uid = _register(app, parcel.lease)
+        request_commitment(assoc, peer, transaction_uid, receipts)
+        listener.wait(SAME_ASSOCIATION_WAIT_S)
+    return True
+
+
+def _register(app: Application, lease: Lease) -> str:
+    """Write the Transaction UID down before it is sent: the answer may come first."""
+    with app.database.write() as session:
+        held_delivery(session, lease)
+        uid = derive_uid("commitment", str(lease.id), str(lease.token), str(clock.now()))
+        session.add(
+            Commitment(
+                transaction_uid=uid, delivery_id=lease.id, requested_at=clock.now(), failed=[]
+            )
+        )
+    return uid
+
+
+def _note(app: Application, job_id: int, message: str) -> None:
+    with app.database.write() as session:
+        note(session, session.get_one(Job, job_id), message, at=clock.now())
+
+
+def _delivered(app: Application, lease: Lease, *, awaits_proof: bool) -> str:
+    now = clock.now()
+    with app.database.write() as session:
+        delivery = held_delivery(session, lease)
+        release(delivery)
+        delivery.reason = None
+        delivery.transient = None
+        delivery.delivered_at = now
+        delivery.state = DeliveryState.DELIVERED
+        answer = session.scalars(
+            select(Commitment)
+            .where(Commitment.delivery_id == delivery.id)
+            .order_by(Commitment.requested_at.desc())
+            .limit(1)
+        ).first()
+        if awaits_proof and answer is not None and answer.replied_at is None:
+            delivery.awaits_commitment_until = now + app.settings.commitment_wait_s
+        elif awaits_proof and answer is not None:
+            settle_commitment(app, delivery, answer, now)
+        job = session.get_one(Job, delivery.job_id)
+        note(session, job, f"{delivery.destination}: every object acknowledged", at=now)
+        roll_up(session, job, now)
+        return delivery.state
+
+
+def _failed(app: Application, lease: Lease, error: BaseException) -> str:
+    now = clock.now()
+    with app.database.write() as session:
+        delivery = held_delivery(session, lease)
+        transient = bool(getattr(error, "transient", isinstance(error, OSError)))
+        postpone(app, delivery, str(error), now, transient=transient)
+        job = session.get_one(Job, delivery.job_id)
+        note(session, job, f"{delivery.destination}: {delivery.reason}", at=now)
+        roll_up(session, job, now)
+        return delivery.state

@@ -1,0 +1,108 @@
+"""Jobs as plain values, for the command line and other readers; no patient data in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from workers.state.jobs import find_job
+from workers.state.schema import Commitment, Delivery, Event, Job, Result, ResultObject
+
+
+def list_jobs(
+    session: Session, *, state: str | None = None, limit: int = 100
+) -> list[dict[str, Any]]:
+    """The newest jobs, newest first."""
+    query = select(Job).order_by(Job.id.desc()).limit(limit)
+    if state is not None:
+        query = query.where(Job.state == state)
+    return [_job(job) for job in session.scalars(query)]
+
+
+def count_jobs(session: Session) -> dict[str, int]:
+    """How many jobs stand in each state."""
+    rows = session.execute(select(Job.state, func.count()).group_by(Job.state))
+    return {state: count for state, count in rows}
+
+
+def show_job(session: Session, wanted: str) -> dict[str, Any]:
+    """Everything about one job: history, objects, deliveries.
+
+    Raises
+    ------
+    NoSuchJob
+        If there is none of that number or Series Instance UID.
+    """
+    job = find_job(session, wanted)
+    result = session.get(Result, job.id)
+    objects = session.scalars(select(ResultObject).where(ResultObject.job_id == job.id))
+    deliveries = session.scalars(select(Delivery).where(Delivery.job_id == job.id)).all()
+    events = session.scalars(select(Event).where(Event.job_id == job.id).order_by(Event.id))
+    return {
+        **_job(job),
+        "nodules": None if result is None else result.nodule_count,
+        "findings_path": None if result is None else result.findings_path,
+        "objects": [
+            {
+                "kind": item.kind,
+                "sop_instance_uid": item.sop_uid,
+                "series_instance_uid": item.series_uid,
+                "size_bytes": item.size_bytes,
+                "sha256": item.sha256,
+                "path": item.path,
+            }
+            for item in objects
+        ],
+        "deliveries": [_delivery(session, item) for item in deliveries],
+        "history": [
+            {"at": item.at, "state": item.state, "message": item.message} for item in events
+        ],
+    }
+
+
+def _job(job: Job) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "state": job.state,
+        "reason_code": job.reason_code,
+        "reason": job.reason,
+        "study_instance_uid": job.study_uid,
+        "series_instance_uid": job.series_uid,
+        "revision": job.revision,
+        "modality": job.modality,
+        "instances": job.instance_count,
+        "calling_ae": job.calling_ae,
+        "attempts": job.attempts,
+        "transient": job.transient,
+        "next_attempt_at": job.next_attempt_at or None,
+        "warnings": job.warnings,
+        "created_at": job.created_at,
+        "state_since": job.state_since,
+    }
+
+
+def _delivery(session: Session, item: Delivery) -> dict[str, Any]:
+    commitments = session.scalars(
+        select(Commitment).where(Commitment.delivery_id == item.id).order_by(Commitment.requested_at)
+    )
+    return {
+        "id": item.id,
+        "destination": item.destination,
+        "state": item.state,
+        "reason": item.reason,
+        "attempts": item.attempts,
+        "delivered_at": item.delivered_at,
+        "confirmed_at": item.confirmed_at,
+        "commitments": [
+            {
+                "transaction_uid": row.transaction_uid,
+                "requested_at": row.requested_at,
+                "replied_at": row.replied_at,
+                "committed": row.committed_count,
+                "failed": row.failed,
+            }
+            for row in commitments
+        ],
+    }

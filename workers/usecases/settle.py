@@ -1,0 +1,75 @@
+"""What follows for a delivery, and for its job, from an attempt or a commitment result."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from workers.application import Application
+from workers.state.jobs import back_off_s, move
+from workers.state.schema import Commitment, Delivery, DeliveryState, Job, JobState
+
+
+def release(delivery: Delivery) -> None:
+    """Give the lease back."""
+    delivery.lease_owner = None
+    delivery.lease_expires_at = None
+
+
+def postpone(
+    app: Application, delivery: Delivery, why: str, now: float, *, transient: bool
+) -> None:
+    """Queue a delivery again after a back-off, or give it up when that cannot help."""
+    release(delivery)
+    delivery.awaits_commitment_until = None
+    delivery.transient = transient
+    settings = app.settings
+    if transient and delivery.attempts < settings.max_delivery_attempts:
+        delay = back_off_s(
+            delivery.attempts, base_s=settings.retry_base_s, cap_s=settings.retry_cap_s
+        )
+        delivery.state = DeliveryState.QUEUED
+        delivery.next_attempt_at = now + delay
+        delivery.hinted_at = 0.0
+        delivery.reason = f"attempt {delivery.attempts} failed, next in {delay:.0f} s: {why}"
+    else:
+        delivery.state = DeliveryState.FAILED
+        delivery.reason = why
+
+
+def settle_commitment(app: Application, delivery: Delivery, answer: Commitment, now: float) -> None:
+    """Apply a storage commitment result to its delivery."""
+    delivery.awaits_commitment_until = None
+    if answer.failed:
+        postpone(
+            app,
+            delivery,
+            f"storage commitment refused for {'; '.join(answer.failed)}",
+            now,
+            transient=True,
+        )
+        return
+    delivery.state = DeliveryState.CONFIRMED
+    delivery.confirmed_at = now
+
+
+def roll_up(session: Session, job: Job, now: float) -> None:
+    """Let the job's state follow from those of its deliveries."""
+    session.flush()
+    if JobState(job.state) not in {JobState.DELIVERING, JobState.DELIVERED}:
+        return
+    deliveries = session.scalars(select(Delivery).where(Delivery.job_id == job.id)).all()
+    states = {DeliveryState(item.state) for item in deliveries}
+    if states & {DeliveryState.QUEUED, DeliveryState.SENDING}:
+        if job.state == JobState.DELIVERED:
+            move(session, job, JobState.DELIVERING, "delivering again", at=now)
+        return
+    failed = [item for item in deliveries if item.state == DeliveryState.FAILED]
+    if failed:
+        message = "; ".join(f"{item.destination}: {item.reason}" for item in failed)
+        move(session, job, JobState.FAILED, message, at=now, reason_code="delivery_failed",
+             transient=any(item.transient for item in failed))
+    elif states == {DeliveryState.CONFIRMED}:
+        move(session, job, JobState.CONFIRMED, "every destination confirmed", at=now)
+    elif job.state == JobState.DELIVERING:
+        move(session, job, JobState.DELIVERED, "every destination acknowledged", at=now)
