@@ -13,8 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE, AllStoragePresentationContexts, build_context, build_role, evt
-from pynetdicom.presentation import ALL_TRANSFER_SYNTAXES
+from pynetdicom import (
+    AE,
+    ALL_TRANSFER_SYNTAXES,
+    AllStoragePresentationContexts,
+    build_context,
+    build_role,
+    evt,
+)
 from pynetdicom.sop_class import (
     StorageCommitmentPushModel,
     StorageCommitmentPushModelInstance,
@@ -162,9 +168,7 @@ class MiniPacs:
             return
         ae_contexts = [build_context(StorageCommitmentPushModel)]
         role = build_role(StorageCommitmentPushModel, scp_role=True)
-        with associated(
-            self.commitment_peer, self.ae_title, ae_contexts, extended=[role]
-        ) as assoc:
+        with associated(self.commitment_peer, self.ae_title, ae_contexts, extended=[role]) as assoc:
             _report_on(assoc, report)
 
 

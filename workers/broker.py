@@ -48,7 +48,11 @@ class EmbeddedBroker:
             data_dir=self._folder,
             persist=True,
             unix_socket_path=self._socket,
-            config={"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"},
+            config={
+                "appendonly": "yes",
+                "appendfsync": "everysec",
+                "maxmemory-policy": "noeviction",
+            },
         )
         server.start()
         self._server = server

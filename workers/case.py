@@ -86,9 +86,7 @@ def analyse_case(
     )
     quality = replace(
         findings.quality,
-        warnings=tuple(
-            dict.fromkeys((*warnings, *series.warnings, *findings.quality.warnings))
-        ),
+        warnings=tuple(dict.fromkeys((*warnings, *series.warnings, *findings.quality.warnings))),
     )
     findings = replace(findings, quality=quality)
     if progress is not None:
@@ -101,9 +99,7 @@ def analyse_case(
     seg = compose_seg(series, content, created=created) if content.nodules else None
     if seg is not None:
         objects.append(seg)
-    objects.append(
-        compose_sr(series, content, seg=seg, created=created, predecessor=predecessor)
-    )
+    objects.append(compose_sr(series, content, seg=seg, created=created, predecessor=predecessor))
     findings_json = findings_to_dict(
         findings,
         volume=volume,

@@ -54,7 +54,8 @@ class Settings(BaseSettings):
         default=Path("/var/lib/pulmonode"), description="spool, results, database and broker files"
     )
     state_url: str | None = Field(
-        default=None, description="SQLAlchemy URL of the state database; SQLite in data_dir if unset"
+        default=None,
+        description="SQLAlchemy URL of the state database; SQLite in data_dir if unset",
     )
     broker_url: str | None = Field(
         default=None, description="Redis or Valkey URL; embedded Valkey in data_dir if unset"

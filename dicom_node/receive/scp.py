@@ -23,8 +23,7 @@ import structlog
 from pydicom.dataset import FileMetaDataset
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
-from pynetdicom import AE, AllStoragePresentationContexts, _config, evt
-from pynetdicom.presentation import ALL_TRANSFER_SYNTAXES
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, _config, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
 from dicom_node.equipment import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -38,6 +37,12 @@ ANY_CALLING_AE = "any"
 PREAMBLE = b"\0" * 128 + b"DICM"
 MAXIMUM_PDU_BYTES = 131072
 """What DCMTK and Orthanc send at most; 16 kB PDUs cost pynetdicom a fifth of its speed."""
+
+
+MAXIMUM_CONNECTIONS = 1000
+"""TCP connections, silent ones included; the limit on associations counts established ones."""
+HALF_OPEN_TIMEOUT_S = 10.0
+"""A connection that does not ask for an association by then is closed (ARTIM, PS3.8 9.1.5)."""
 
 
 class StoreStatus(enum.IntEnum):
@@ -125,7 +130,8 @@ class StorageScp:
         ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
         ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
         ae.maximum_pdu_size = MAXIMUM_PDU_BYTES
-        ae.maximum_associations = self.settings.maximum_associations
+        ae.maximum_associations = MAXIMUM_CONNECTIONS
+        ae.acse_timeout = HALF_OPEN_TIMEOUT_S
         ae.network_timeout = self.settings.network_timeout_s
         ae.require_called_aet = True
         if self.settings.calling_ae_titles != (ANY_CALLING_AE,):
@@ -156,15 +162,25 @@ class StorageScp:
             self._server = None
 
     def _handle_requested(self, event: Any) -> None:
-        """Refuse an association while the disk is under its reserve (PS3.8 section 9.3.4)."""
+        """Refuse an association while the disk is under its reserve or the house is full."""
         try:
             self._spool.check_space()
         except SpoolFull as error:
-            self._count("refused_disk")
-            log.error("association_refused", reason=str(error))
-            # Rejected transient, service provider (presentation), local limit exceeded.
-            event.assoc.acse.send_reject(0x02, 0x03, 0x02)
-            event.assoc.kill()
+            self._refuse(event, "refused_disk", str(error))
+            return
+        established = sum(
+            other.is_acceptor and other.is_established
+            for other in event.assoc.ae.active_associations
+        )
+        if established >= self.settings.maximum_associations:
+            self._refuse(event, "refused_busy", f"{established} associations are open")
+
+    def _refuse(self, event: Any, what: str, reason: str) -> None:
+        """Reject as transient: service provider, local limit exceeded (PS3.8 section 9.3.4)."""
+        self._count(what)
+        log.error("association_refused", reason=reason)
+        event.assoc.acse.send_reject(0x02, 0x03, 0x02)
+        event.assoc.kill()
 
     def _handle_rejected(self, event: Any) -> None:
         self._count("rejected")
@@ -206,7 +222,7 @@ class StorageScp:
         """Hand a commitment report on; returns a `NotifyStatus`."""
         try:
             self._on_commitment(read_commitment_report(event))
-        except Exception:  # noqa: BLE001 - the DIMSE edge: the peer must hear that it failed
+        except Exception:
             log.exception("commitment_report_failed")
             return NotifyStatus.PROCESSING_FAILURE, None
         self._count("commitment_report")

@@ -76,9 +76,12 @@ def demo(
         )
         pacs.start()
         try:
-            with _service(Path(scratch), port, pacs, settings.ae_title, out / "service.log") as data:
-                job = _route(objects, Peer(ae_title=settings.ae_title, host="127.0.0.1", port=port),
-                             data)
+            with _service(
+                Path(scratch), port, pacs, settings.ae_title, out / "service.log"
+            ) as data:
+                job = _route(
+                    objects, Peer(ae_title=settings.ae_title, host="127.0.0.1", port=port), data
+                )
                 _collect(job, data, out)
         finally:
             pacs.stop()
@@ -102,7 +105,12 @@ def _service(
     data: Path, port: int, pacs: MiniPacs, ae_title: str, log_path: Path
 ) -> Iterator[Settings]:
     """`pulmonode up` in a process of its own, for the length of the block."""
-    destination = {"name": "minipacs", "ae_title": pacs.ae_title, "host": pacs.host, "port": pacs.port}
+    destination = {
+        "name": "minipacs",
+        "ae_title": pacs.ae_title,
+        "host": pacs.host,
+        "port": pacs.port,
+    }
     environment = {
         **os.environ,
         **DEMO_ENVIRONMENT,
@@ -119,8 +127,9 @@ def _service(
             env=environment, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
-            _wait_until_it_answers(process, Peer(ae_title=ae_title, host="127.0.0.1", port=port),
-                                   log_path)
+            _wait_until_it_answers(
+                process, Peer(ae_title=ae_title, host="127.0.0.1", port=port), log_path
+            )
             yield Settings(data_dir=data)
         finally:
             process.send_signal(signal.SIGTERM)
@@ -176,14 +185,18 @@ def _collect(job: dict[str, Any], settings: Settings, out: Path) -> None:
 
 
 def _report(job: dict[str, Any], pacs: MiniPacs, out: Path, duration_s: float) -> None:
-    console.print(f"job {job['id']}: [bold]{job['state']}[/]"
-                  + (f" ({job['reason']})" if job["reason"] else ""))
+    console.print(
+        f"job {job['id']}: [bold]{job['state']}[/]"
+        + (f" ({job['reason']})" if job["reason"] else "")
+    )
     for line in job["history"]:
         console.print(f"  [dim]{line['state']:<13}[/] {line['message']}", soft_wrap=True)
     if job["findings_path"] is not None:
         print_findings(console, json.loads((out / "findings.json").read_text()))
     console.print(f"the PACS received {len(pacs.received())} objects of ours; {duration_s:.0f} s")
-    console.print("left in " + str(out) + ": "
-                  + ", ".join(sorted(path.name for path in out.iterdir())), soft_wrap=True)
+    console.print(
+        "left in " + str(out) + ": " + ", ".join(sorted(path.name for path in out.iterdir())),
+        soft_wrap=True,
+    )
     if job["state"] != JobState.CONFIRMED:
         raise typer.Exit(3 if job["state"] == JobState.NOT_ELIGIBLE else 1)

@@ -63,9 +63,7 @@ def send(
             for count, (item, _) in enumerate(
                 zip(objects, store_all(assoc, peer, objects), strict=True), start=1
             ):
-                progress.update(
-                    task, advance=item.path.stat().st_size, n=f"{count}/{len(objects)}"
-                )
+                progress.update(task, advance=item.path.stat().st_size, n=f"{count}/{len(objects)}")
     console.print(
         f"{peer} took {len(objects)} instances"
         + (f", {skipped} other files skipped" if skipped else "")

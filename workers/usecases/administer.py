@@ -73,8 +73,14 @@ def cancel(app: Application, wanted: str) -> JobState:
         job = find_job(session, wanted)
         if JobState(job.state) is JobState.CANCELLED:
             raise IllegalTransition(job.id, job.state, JobState.CANCELLED)
-        move(session, job, JobState.CANCELLED, "cancelled by an administrator", at=now,
-             reason_code="cancelled")
+        move(
+            session,
+            job,
+            JobState.CANCELLED,
+            "cancelled by an administrator",
+            at=now,
+            reason_code="cancelled",
+        )
         for delivery in session.scalars(select(Delivery).where(Delivery.job_id == job.id)):
             if delivery.state in {DeliveryState.QUEUED, DeliveryState.SENDING}:
                 delivery.state = DeliveryState.CANCELLED

@@ -146,9 +146,7 @@ def _predecessor(
 
 
 @contextmanager
-def keep_lease(
-    app: Application, table: type[Job] | type[Delivery], lease: Lease
-) -> Iterator[None]:
+def keep_lease(app: Application, table: type[Job] | type[Delivery], lease: Lease) -> Iterator[None]:
     """Renew a lease in the background for the length of a ``with`` block.
 
     A lease that is lost is noticed when the outcome is written, never here.
@@ -184,7 +182,9 @@ def _analyse(app: Application, work: _Work) -> str:
             predecessor=work.predecessor,
         )
     except SeriesRejected as error:
-        return _end(app, work, error.code, error.why, quarantine=error.code in SUFFICES_TO_QUARANTINE)
+        return _end(
+            app, work, error.code, error.why, quarantine=error.code in SUFFICES_TO_QUARANTINE
+        )
     except NotAnalysable as error:
         return _end(app, work, error.code, error.why)
     except (DicomNodeError, InferenceError, OSError, MemoryError) as error:
@@ -215,21 +215,33 @@ def fail_attempt(app: Application, lease: Lease, error: BaseException) -> str:
     with app.database.write() as session:
         job = held_job(session, lease)
         if transient and job.attempts < settings.max_attempts:
-            delay = back_off_s(job.attempts, base_s=settings.retry_base_s, cap_s=settings.retry_cap_s)
+            delay = back_off_s(
+                job.attempts, base_s=settings.retry_base_s, cap_s=settings.retry_cap_s
+            )
             message = f"attempt {job.attempts} failed, next in {delay:.0f} s: {why}"
-            move(session, job, JobState.QUEUED, message, at=now, reason_code="retry",
-                 transient=True)
+            move(
+                session, job, JobState.QUEUED, message, at=now, reason_code="retry", transient=True
+            )
             job.next_attempt_at = now + delay
             job.hinted_at = 0.0
         else:
-            move(session, job, JobState.FAILED, why, at=now, reason_code=type(error).__name__,
-                 transient=transient)
+            move(
+                session,
+                job,
+                JobState.FAILED,
+                why,
+                at=now,
+                reason_code=type(error).__name__,
+                transient=transient,
+            )
         return job.state
 
 
 def identity_digest(headers: list[InstanceHeader]) -> str:
     """SHA-256 over the patient and study attributes of a series."""
-    identities = sorted({json.dumps(header.identity.to_json(), sort_keys=True) for header in headers})
+    identities = sorted(
+        {json.dumps(header.identity.to_json(), sort_keys=True) for header in headers}
+    )
     return hashlib.sha256("\n".join(identities).encode()).hexdigest()
 
 
@@ -301,5 +313,3 @@ def _supersede_earlier(session: Session, job: Job, now: float) -> None:
             at=now,
             reason_code="superseded",
         )
-
-

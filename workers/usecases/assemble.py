@@ -40,9 +40,7 @@ def series_headers(session: Session, series_uid: str) -> list[InstanceHeader]:
     return [InstanceHeader.from_json(row.header) for row in rows]
 
 
-def _assemble(
-    session: Session, job: Job, settings: Settings, rules: RuleSet, now: float
-) -> bool:
+def _assemble(session: Session, job: Job, settings: Settings, rules: RuleSet, now: float) -> bool:
     headers = series_headers(session, job.series_uid)
     if not headers:
         return False
@@ -58,9 +56,7 @@ def _assemble(
     verdict = judge(headers, geometry, rules)
     job.warnings = list(dict.fromkeys((*geometry.warnings, *verdict.warnings)))
     if not verdict.eligible:
-        move(
-            session, job, JobState.NOT_ELIGIBLE, verdict.reason, at=now, reason_code=verdict.code
-        )
+        move(session, job, JobState.NOT_ELIGIBLE, verdict.reason, at=now, reason_code=verdict.code)
         return True
     final = [problem for problem in geometry.problems if not problem.may_improve]
     if final:
@@ -85,8 +81,9 @@ def _assemble(
         ),
         forced=job.forced,
     )
-    return _apply(session, job, decision.verdict, decision.reason, holes[0].code if holes else "",
-                  now)
+    return _apply(
+        session, job, decision.verdict, decision.reason, holes[0].code if holes else "", now
+    )
 
 
 def _apply(

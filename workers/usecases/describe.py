@@ -85,7 +85,9 @@ def _job(job: Job) -> dict[str, Any]:
 
 def _delivery(session: Session, item: Delivery) -> dict[str, Any]:
     commitments = session.scalars(
-        select(Commitment).where(Commitment.delivery_id == item.id).order_by(Commitment.requested_at)
+        select(Commitment)
+        .where(Commitment.delivery_id == item.id)
+        .order_by(Commitment.requested_at)
     )
     return {
         "id": item.id,

@@ -50,8 +50,15 @@ def _take_back(session: Session, job: Job, max_attempts: int, now: float) -> Non
     message = f"worker {job.lease_owner} went silent during attempt {job.attempts}"
     log.warning("lease_expired", job_id=job.id, attempts=job.attempts)
     if job.attempts >= max_attempts:
-        move(session, job, JobState.FAILED, f"{message}, the last one allowed", at=now,
-             reason_code="worker_lost", transient=True)
+        move(
+            session,
+            job,
+            JobState.FAILED,
+            f"{message}, the last one allowed",
+            at=now,
+            reason_code="worker_lost",
+            transient=True,
+        )
         return
     move(session, job, JobState.QUEUED, message, at=now, reason_code="worker_lost", transient=True)
     job.next_attempt_at = now

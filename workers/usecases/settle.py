@@ -67,8 +67,15 @@ def roll_up(session: Session, job: Job, now: float) -> None:
     failed = [item for item in deliveries if item.state == DeliveryState.FAILED]
     if failed:
         message = "; ".join(f"{item.destination}: {item.reason}" for item in failed)
-        move(session, job, JobState.FAILED, message, at=now, reason_code="delivery_failed",
-             transient=any(item.transient for item in failed))
+        move(
+            session,
+            job,
+            JobState.FAILED,
+            message,
+            at=now,
+            reason_code="delivery_failed",
+            transient=any(item.transient for item in failed),
+        )
     elif states == {DeliveryState.CONFIRMED}:
         move(session, job, JobState.CONFIRMED, "every destination confirmed", at=now)
     elif job.state == JobState.DELIVERING:
