@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicom_node.compose.identity import is_own_header
+from dicom_node.read.eligibility import is_own_header
 from dicom_node.errors import UnreadableInstance
 from dicom_node.read.header import Identity, InstanceHeader, digests, read_header
 from workers import clock
