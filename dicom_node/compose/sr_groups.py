@@ -1,0 +1,193 @@
+"""The Measurement Groups of one nodule: axes, contour, segment; one Tracking UID for all.
+
+The order matters to viewers. OHIF merges groups of one Tracking UID and reads the first one's
+Tracking Identifier: the axes with their lines (TID 1501) come first, then the contour
+(TID 1410, which Stone and Weasis draw), then the segment with its measurements (TID 1411).
+
+Spatial coordinates: SCOORD counts from the corner of the top left pixel (PS3.3 C.18.6.1.1),
+our indices from its centre, so half a pixel is added.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from highdicom import sr
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+
+from dicom_node.compose import codes
+from dicom_node.compose.content import AlgorithmContent, AxisContent, NoduleContent
+from dicom_node.compose.sr_text import nodule_line
+
+HALF_PIXEL = 0.5
+
+
+def nodule_groups(
+    nodule: NoduleContent,
+    segment_number: int,
+    headers: list[Dataset],
+    segmentation: Dataset | None,
+    algorithm: AlgorithmContent,
+) -> list[sr.MeasurementsAndQualitativeEvaluations]:
+    """The three groups of a nodule, in the order in which viewers need them.
+
+    Parameters
+    ----------
+    nodule : NoduleContent
+        What to write.
+    segment_number : int
+        Its segment in `segmentation`.
+    headers : list of Dataset
+        The series' headers in the order of its slices.
+    segmentation : Dataset
+        The SEG that holds the segment.
+    algorithm : AlgorithmContent
+        Named in each group (TID 4019).
+    """
+    key_image = headers[nodule.key_slice_k]
+    return [
+        _axes_group(nodule, key_image, algorithm),
+        _contour_group(nodule, key_image, algorithm),
+        _segment_group(nodule, segment_number, segmentation, algorithm),
+    ]
+
+
+def to_scoord(points_ji: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(row, column) from pixel centres -> (column, row) from the image's corner, shape (N, 2)."""
+    return np.asarray(points_ji, dtype=np.float64)[:, ::-1] + HALF_PIXEL
+
+
+def _tracking(nodule: NoduleContent) -> sr.TrackingIdentifier:
+    return sr.TrackingIdentifier(uid=nodule.tracking_uid, identifier=f"Nodule {nodule.number}")
+
+
+def _sites(nodule: NoduleContent) -> list[sr.FindingSite]:
+    site = codes.SITES.get(nodule.lobe or nodule.laterality or "", codes.LUNG)
+    return [sr.FindingSite(anatomic_location=site)]
+
+
+def _algorithm(algorithm: AlgorithmContent) -> sr.AlgorithmIdentification:
+    return sr.AlgorithmIdentification(name=algorithm.name, version=algorithm.version)
+
+
+def _axes_group(
+    nodule: NoduleContent, key_image: Dataset, algorithm: AlgorithmContent
+) -> sr.MeasurementsAndQualitativeEvaluations:
+    """TID 1501: long and short axis, each inferred from its line, and the label."""
+    group = sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking(nodule),
+        finding_type=codes.NODULE,
+        finding_sites=_sites(nodule),
+        algorithm_id=_algorithm(algorithm),
+        measurements=[
+            _axis(codes.LONG_AXIS, nodule.long_axis, key_image),
+            _axis(codes.SHORT_AXIS, nodule.short_axis, key_image),
+        ],
+    )
+    group[0].ContentSequence.append(
+        sr.TextContentItem(
+            name=codes.COMMENT,
+            value=nodule.comment or nodule_line(nodule),
+            relationship_type=sr.RelationshipTypeValues.CONTAINS,
+        )
+    )
+    return group
+
+
+def _axis(name: Code, axis: AxisContent, key_image: Dataset) -> sr.Measurement:
+    line = sr.CoordinatesForMeasurement(
+        graphic_type=sr.GraphicTypeValues.POLYLINE,
+        graphic_data=to_scoord(np.array([axis.start_ji, axis.end_ji])),
+        source_image=sr.SourceImageForRegion(
+            referenced_sop_class_uid=key_image.SOPClassUID,
+            referenced_sop_instance_uid=key_image.SOPInstanceUID,
+        ),
+    )
+    return sr.Measurement(
+        name=name,
+        value=round(axis.length_mm, 2),
+        unit=codes.MILLIMETRE,
+        referenced_coordinates=[line],
+    )
+
+
+def _contour_group(
+    nodule: NoduleContent, key_image: Dataset, algorithm: AlgorithmContent
+) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
+    """TID 1410: the outline on the key slice, without a number (OHIF 3.11 needs it so)."""
+    source = sr.SourceImageForRegion(
+        referenced_sop_class_uid=key_image.SOPClassUID,
+        referenced_sop_instance_uid=key_image.SOPInstanceUID,
+    )
+    # Stone draws a region only under this name of its image; the others take any.
+    source.ConceptNameCodeSequence = [sr.CodedConcept.from_code(codes.ORIGINAL_SOURCE)]
+    contour = np.asarray(nodule.contour_ji, dtype=np.float64)
+    if not np.array_equal(contour[0], contour[-1]):
+        contour = np.vstack([contour, contour[:1]])
+    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking(nodule),
+        referenced_region=sr.ImageRegion(
+            graphic_type=sr.GraphicTypeValues.POLYLINE,
+            graphic_data=to_scoord(contour),
+            source_image=source,
+        ),
+        finding_type=codes.NODULE,
+        finding_sites=_sites(nodule),
+        algorithm_id=_algorithm(algorithm),
+    )
+
+
+def _segment_group(
+    nodule: NoduleContent,
+    segment_number: int,
+    segmentation: Dataset | None,
+    algorithm: AlgorithmContent,
+) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
+    """TID 1411: the segment, its measurements and what was judged of it."""
+    return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking(nodule),
+        referenced_segment=sr.ReferencedSegment.from_segmentation(
+            segmentation, segment_number=segment_number
+        ),
+        finding_type=codes.NODULE,
+        finding_sites=_sites(nodule),
+        algorithm_id=_algorithm(algorithm),
+        measurements=_measurements(nodule),
+        qualitative_evaluations=_evaluations(nodule),
+    )
+
+
+def _measurements(nodule: NoduleContent) -> list[sr.Measurement]:
+    """What was measured; what was not does not appear."""
+    rows: tuple[tuple[Code, float | None, Code, Code | None, int], ...] = (
+        (codes.VOLUME, nodule.volume_mm3, codes.CUBIC_MILLIMETRE, None, 1),
+        (codes.DIAMETER, nodule.mean_diameter_mm, codes.MILLIMETRE, codes.MEAN, 2),
+        (codes.DIAMETER, nodule.max_3d_diameter_mm, codes.MILLIMETRE, codes.MAXIMUM, 2),
+        (codes.ATTENUATION, nodule.mean_hu, codes.HOUNSFIELD, codes.MEAN, 1),
+        (codes.SOLID_PART_DIAMETER, nodule.solid_mean_diameter_mm, codes.MILLIMETRE, None, 2),
+        (codes.SOLID_PART_VOLUME, nodule.solid_volume_mm3, codes.CUBIC_MILLIMETRE, None, 1),
+        (codes.DETECTION_PROBABILITY, nodule.detection_probability, codes.NO_UNITS, None, 3),
+    )
+    return [
+        sr.Measurement(name=name, value=round(value, digits), unit=unit, derivation=derivation)
+        for name, value, unit, derivation, digits in rows
+        if value is not None
+    ]
+
+
+def _evaluations(nodule: NoduleContent) -> list[sr.QualitativeEvaluation]:
+    evaluations = []
+    if nodule.nodule_type is not None:
+        evaluations.append(
+            sr.QualitativeEvaluation(
+                name=codes.NODULE_TYPE, value=codes.NODULE_TYPES[nodule.nodule_type]
+            )
+        )
+    if nodule.lung_rads_category is not None:
+        evaluations.append(
+            sr.QualitativeEvaluation(
+                name=codes.LUNG_RADS, value=codes.lung_rads_value(nodule.lung_rads_category)
+            )
+        )
+    return evaluations

@@ -1,0 +1,44 @@
+"""The report in words: what every viewer can show, whatever else it draws."""
+
+from __future__ import annotations
+
+from dicom_node.compose.content import NoduleContent, ReportContent
+
+NOT_FOR_DIAGNOSIS = "Research use only. Not for diagnosis. Not verified by a physician."
+NOTHING_FOUND = "No nodule above the threshold. This does not exclude cancer."
+
+
+def nodule_line(nodule: NoduleContent) -> str:
+    """One nodule in one line, for lists and for the label in the image."""
+    parts = [f"Nodule {nodule.number}"]
+    if nodule.nodule_type:
+        parts.append(nodule.nodule_type)
+    parts.append(f"{nodule.long_axis.length_mm:.1f} x {nodule.short_axis.length_mm:.1f} mm")
+    parts.append(f"{nodule.volume_mm3:.0f} mm3")
+    where = nodule.lobe or (f"{nodule.laterality} lung" if nodule.laterality else "")
+    if where:
+        parts.append(where)
+    if nodule.lung_rads_category:
+        parts.append(f"Lung-RADS {nodule.lung_rads_category}")
+    return ", ".join(parts)
+
+
+def summary_lines(content: ReportContent) -> list[str]:
+    """The whole report in lines, most important first."""
+    algorithm = content.algorithm
+    lines = [NOT_FOR_DIAGNOSIS]
+    if content.nodules:
+        count = len(content.nodules)
+        lines.append(f"{count} nodule{'s' if count > 1 else ''} reported.")
+    else:
+        lines.append(NOTHING_FOUND)
+    if content.exam_lung_rads_why:
+        lines.append(
+            f"Lung-RADS v2022 (applicable: {content.exam_lung_rads_applicable}): "
+            f"{content.exam_lung_rads_why}"
+        )
+    lines += [f"{name}: {value}" for name, value in content.facts.items()]
+    lines += [f"Warning: {warning}" for warning in content.warnings]
+    lines += [f"Limit: {limit}" for limit in content.limits]
+    lines.append(f"{algorithm.name} {algorithm.version}, revision {content.revision}")
+    return lines
