@@ -13,9 +13,31 @@ from dicom_node.equipment import CODING_SCHEME_DESIGNATOR as OWN
 NODULE = Code("27925004", "SCT", "Nodule")
 CT_OF_CHEST = Code("169069000", "SCT", "CT of chest")
 MORPHOLOGICALLY_ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
-ARTIFICIAL_INTELLIGENCE = Code("123109", "DCM", "Artificial Intelligence")
+ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 ORIGINAL_SOURCE = Code("111040", "DCM", "Original Source")
+SOURCE = Code("260753009", "SCT", "Source")
+SOURCE_IMAGE_FOR_SEGMENTATION = Code("121233", "DCM", "Source image for segmentation")
+
+IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
+ONCOLOGY_MEASUREMENT_REPORT = Code("126001", "DCM", "Oncology Measurement Report")
+"""CID 7021; which title when, and why: `sr_profile`."""
+LANGUAGE = Code("121049", "DCM", "Language of Content Item and Descendants")
+PROCEDURE_REPORTED = Code("121058", "DCM", "Procedure Reported")
+OBSERVER_TYPE = Code("121005", "DCM", "Observer Type")
+DEVICE = Code("121007", "DCM", "Device")
+DEVICE_OBSERVER_UID = Code("121012", "DCM", "Device Observer UID")
+DEVICE_OBSERVER_MANUFACTURER = Code("121014", "DCM", "Device Observer Manufacturer")
+DEVICE_OBSERVER_MODEL_NAME = Code("121015", "DCM", "Device Observer Model Name")
+ALGORITHM_NAME = Code("111001", "DCM", "Algorithm Name")
+ALGORITHM_VERSION = Code("111003", "DCM", "Algorithm Version")
+MEASUREMENT_GROUP = Code("125007", "DCM", "Measurement Group")
+TRACKING_IDENTIFIER = Code("112039", "DCM", "Tracking Identifier")
+TRACKING_UNIQUE_IDENTIFIER = Code("112040", "DCM", "Tracking Unique Identifier")
+FINDING = Code("121071", "DCM", "Finding")
+FINDING_SITE = Code("363698007", "SCT", "Finding Site")
+IMAGE_REGION = Code("111030", "DCM", "Image Region")
+REFERENCED_SEGMENT = Code("121191", "DCM", "Referenced Segment")
 
 LONG_AXIS = Code("103339001", "SCT", "Long Axis")
 SHORT_AXIS = Code("103340004", "SCT", "Short Axis")
@@ -24,12 +46,12 @@ DIAMETER = Code("81827009", "SCT", "Diameter")
 VOLUME = Code("118565006", "SCT", "Volume")
 ATTENUATION = Code("112031", "DCM", "Attenuation Coefficient")
 MEAN = Code("373098007", "SCT", "Mean")
-MAXIMUM = Code("56851009", "SCT", "Maximum")
 
 MILLIMETRE = Code("mm", "UCUM", "mm")
 CUBIC_MILLIMETRE = Code("mm3", "UCUM", "mm3")
 HOUNSFIELD = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
 NO_UNITS = Code("1", "UCUM", "no units")
+PERCENT = Code("%", "UCUM", "Percent")
 
 COMMENT = Code("121106", "DCM", "Comment")
 IMAGING_MEASUREMENTS = Code("126010", "DCM", "Imaging Measurements")
@@ -42,12 +64,17 @@ SITES = {
     "right upper lobe": Code("42400003", "SCT", "Upper lobe of right lung"),
     "right middle lobe": Code("72481006", "SCT", "Middle lobe of right lung"),
     "right lower lobe": Code("266005", "SCT", "Lower lobe of right lung"),
-    "left upper lobe": Code("45653009", "SCT", "Upper lobe of left lung"),
+    "left upper lobe": Code("44714003", "SCT", "Upper lobe of left lung"),
     "left lower lobe": Code("41224006", "SCT", "Lower lobe of left lung"),
 }
 
 SOLID_PART_DIAMETER = Code("SOLID_DIAMETER", OWN, "Mean diameter of solid part")
 SOLID_PART_VOLUME = Code("SOLID_VOLUME", OWN, "Volume of solid part")
+MAXIMUM_3D_DIAMETER = Code("MAX_3D_DIAMETER", OWN, "Maximum 3D diameter")
+"""Not IBSI L0JK, whose diameter is of a mesh, nor SCT Diameter with a Maximum, which reads
+like the long axis."""
+BROCK_RISK = Code("BROCK_RISK", OWN, "Brock model risk of cancer")
+"""Not DCM 111047 Probability of cancer: a published score of inputs, not our finding."""
 DETECTION_PROBABILITY = Code("DETECTION_SCORE", OWN, "Detection score")
 NODULE_TYPE = Code("NODULE_TYPE", OWN, "Nodule type")
 NODULE_TYPES = {

@@ -69,8 +69,11 @@ class NoduleContent:
     lung_rads_category: str | None = None
     lung_rads_why: str | None = None
     brock_probability: float | None = None
+    """Risk of cancer by the Brock model, 0 to 1."""
     comment: str | None = None
     """One line for viewers that show only text; made by the composer when `None`."""
+    remarks: tuple[str, ...] = ()
+    """Further lines on this nodule for the report's text, for example why this category."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +91,9 @@ class ReportContent:
     """What was not done or cannot be known, for example that no malignancy grade is given."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Further name/value lines for the summary, for example lung volumes."""
+    partial_why: str | None = None
+    """Why the report covers only part of what was asked, for example lungs cut off by the
+    first slice: the report is then flagged PARTIAL (PS3.3 C.17.2, Completion Flag)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 from dicom_node.compose.identity import derive_uid
 from dicom_node.equipment import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -18,7 +18,7 @@ INTERCEPT_HU = -1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CtIdentity:
-    """Whose CT it is said to be; UIDs follow from `key`."""
+    """Whose CT it is said to be; UIDs follow from `key` where they are not given."""
 
     key: str
     patient_id: str = "PHANTOM"
@@ -31,6 +31,8 @@ class CtIdentity:
     accession_number: str = "PHANTOM1"
     study_description: str = "Chest CT (simulated)"
     series_description: str = "Simulated chest 1"
+    study_instance_uid: str = ""
+    series_instance_uid: str = ""
 
 
 def write_ct_series(
@@ -85,16 +87,20 @@ def slice_dataset(
     position = affine[:3, 3] + k * affine[:3, 0]
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = CTImageStorage
-    meta.MediaStorageSOPInstanceUID = derive_uid("phantom instance", identity.key, str(k))
+    meta.MediaStorageSOPInstanceUID = UID(
+        derive_uid("phantom instance", identity.key, identity.series_instance_uid, str(k))
+    )
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     ds = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     ds.SOPClassUID = CTImageStorage
     ds.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
     _add_patient_and_study(ds, identity)
     ds.Modality = "CT"
-    ds.SeriesInstanceUID = derive_uid("phantom series", identity.key)
+    ds.SeriesInstanceUID = UID(
+        identity.series_instance_uid or derive_uid("phantom series", identity.key)
+    )
     ds.SeriesNumber = 2
     ds.SeriesDescription = identity.series_description
     ds.BodyPartExamined = "CHEST"
@@ -125,12 +131,17 @@ def slice_dataset(
 
 
 def _add_patient_and_study(ds: Dataset, identity: CtIdentity) -> None:
+    texts = (identity.patient_name, identity.study_description, identity.series_description)
+    if not all(text.isascii() for text in texts):
+        ds.SpecificCharacterSet = "ISO_IR 192"
     ds.PatientName = identity.patient_name
     ds.PatientID = identity.patient_id
     ds.PatientBirthDate = identity.patient_birth_date
     ds.PatientSex = identity.patient_sex
     ds.PatientAge = identity.patient_age
-    ds.StudyInstanceUID = derive_uid("phantom study", identity.key)
+    ds.StudyInstanceUID = UID(
+        identity.study_instance_uid or derive_uid("phantom study", identity.key)
+    )
     ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = identity.study_date
     ds.StudyTime = ds.SeriesTime = ds.AcquisitionTime = ds.ContentTime = identity.study_time
     ds.StudyID = "1"

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import copy
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 
 import highdicom
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from dicom_node.compose import codes
-from dicom_node.compose.content import AlgorithmContent
+from dicom_node.compose.content import AlgorithmContent, ReportContent
 from dicom_node.compose.identity import derive_uid
 from dicom_node.equipment import (
     CODING_SCHEME_DESIGNATOR,
@@ -34,14 +35,16 @@ PATIENT_AND_STUDY_KEYWORDS = (
     # Patient (PS3.3 C.7.1.1), General Study (C.7.2.1), Patient Study (C.7.2.2)
     "PatientName", "PatientID", "IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence",
     "TypeOfPatientID", "PatientBirthDate", "PatientBirthTime", "PatientSex",
-    "OtherPatientIDsSequence", "OtherPatientNames", "EthnicGroup", "PatientComments",
-    "PatientSpeciesDescription", "PatientIdentityRemoved", "DeidentificationMethod",
-    "DeidentificationMethodCodeSequence",
+    "OtherPatientIDs", "OtherPatientIDsSequence", "OtherPatientNames", "EthnicGroup",
+    "PatientComments", "PatientSpeciesDescription", "PatientIdentityRemoved",
+    "DeidentificationMethod", "DeidentificationMethodCodeSequence",
     "StudyInstanceUID", "StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID",
     "AccessionNumber", "IssuerOfAccessionNumberSequence", "StudyDescription",
     "ProcedureCodeSequence", "PhysiciansOfRecord",
     "PatientAge", "PatientSize", "PatientWeight", "AdmissionID", "Occupation",
-    "AdditionalPatientHistory", "TimezoneOffsetFromUTC",
+    "AdditionalPatientHistory",
+    # SOP Common (C.12.1): all times of the study are local to it
+    "TimezoneOffsetFromUTC",
 )  # fmt: skip
 TYPE_2_KEYWORDS = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
@@ -49,14 +52,22 @@ TYPE_2_KEYWORDS = (
 )  # fmt: skip
 """Must be present, may be empty; senders leave them out all the same."""
 UTF_8 = "ISO_IR 192"
+OFFSET_PATTERN = re.compile(r"([+-])(\d{2})(\d{2})")
+"""Timezone Offset From UTC (0008,0201): ``&ZZXX``."""
 
 
 @contextmanager
-def single_component_names_allowed() -> Iterator[None]:
-    """Silence highdicom's advice on patient names without a caret: the name is not ours."""
+def translated_errors(what: str) -> Iterator[None]:
+    """Make a `ComposeError` of what highdicom and pydicom raise over an odd header.
+
+    Advice on patient names without a caret is silenced: the name is not ours to change.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The string .* is unlikely to represent")
-        yield
+        try:
+            yield
+        except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+            raise ComposeError(f"cannot compose the {what}: {error}") from error
 
 
 def source_headers(series: CtSeries) -> list[Dataset]:
@@ -65,12 +76,15 @@ def source_headers(series: CtSeries) -> list[Dataset]:
     Raises
     ------
     ComposeError
-        If the series has no Frame of Reference UID: a segmentation could not be placed.
+        If the slices do not share one Frame of Reference UID: a segmentation could not be
+        placed (PS3.3 C.7.4.1).
     """
-    if not series.headers[0].get("FrameOfReferenceUID"):
+    frames = {str(header.get("FrameOfReferenceUID") or "") for header in series.headers}
+    if len(frames) != 1 or "" in frames:
+        found = "no Frame of Reference UID in " if "" in frames else f"{len(frames)} of them in "
         raise ComposeError(
-            f"series {series.series_instance_uid} has no Frame of Reference UID: a segmentation "
-            "cannot refer to its space"
+            f"series {series.series_instance_uid} needs one Frame of Reference UID for all "
+            f"slices, found {found}it: a segmentation cannot refer to its space"
         )
     completed = []
     for header in series.headers:
@@ -97,7 +111,7 @@ def contributing_equipment(
     return [equipment]
 
 
-def seal(ds: Dataset, source: Dataset, algorithm: AlgorithmContent, created: datetime) -> bytes:
+def seal(ds: Dataset, source: Dataset, content: ReportContent, created: datetime) -> bytes:
     """Complete an object and encode it.
 
     Parameters
@@ -106,10 +120,11 @@ def seal(ds: Dataset, source: Dataset, algorithm: AlgorithmContent, created: dat
         From highdicom; changed in place.
     source : Dataset
         A header of the series, from which patient and study are copied whole.
-    algorithm : AlgorithmContent
-        Ends up in the equipment attributes.
+    content : ReportContent
+        Its algorithm ends up in the equipment attributes.
     created : datetime
-        Content date and time; nothing else in the object depends on the moment.
+        Content date and time; nothing else in the object depends on the moment. An aware one
+        is written in the study's time zone, else in this machine's.
 
     Returns
     -------
@@ -119,24 +134,23 @@ def seal(ds: Dataset, source: Dataset, algorithm: AlgorithmContent, created: dat
     for keyword in PATIENT_AND_STUDY_KEYWORDS:
         if keyword in source:
             ds[keyword] = copy.deepcopy(source[keyword])
-    _use_character_set(ds)
+    _use_character_set(ds, source, content)
     _drop_empty_references(ds)
+    algorithm = content.algorithm
     ds.Manufacturer = MANUFACTURER
     ds.ManufacturerModelName = MANUFACTURER_MODEL_NAME
     ds.SoftwareVersions = f"{algorithm.name} {algorithm.version}"
     ds.DeviceSerialNumber = algorithm.serial_number
-    moment = created.strftime("%H%M%S.%f")
-    for prefix in ("Content", "InstanceCreation", "Series"):
-        setattr(ds, f"{prefix}Date", created.strftime("%Y%m%d"))
-        setattr(ds, f"{prefix}Time", moment)
+    # No Series Date: revisions share the series, and only its first one would know.
+    local = to_study_time(created, str(source.get("TimezoneOffsetFromUTC") or ""))
+    for prefix in ("Content", "InstanceCreation"):
+        setattr(ds, f"{prefix}Date", local.strftime("%Y%m%d"))
+        setattr(ds, f"{prefix}Time", local.strftime("%H%M%S.%f"))
     scheme = Dataset()
     scheme.CodingSchemeDesignator = CODING_SCHEME_DESIGNATOR
     scheme.CodingSchemeName = "Pulmonode concepts"
     scheme.CodingSchemeResponsibleOrganization = MANUFACTURER
     ds.CodingSchemeIdentificationSequence = [scheme]
-    for item in ds.get("ContributingEquipmentSequence") or ():
-        if "ContributionDateTime" in item:
-            item.ContributionDateTime = created.strftime("%Y%m%d%H%M%S.%f")
     _fix_dimension_organization(ds)
     ds.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     ds.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
@@ -145,17 +159,41 @@ def seal(ds: Dataset, source: Dataset, algorithm: AlgorithmContent, created: dat
     return buffer.getvalue()
 
 
-def _use_character_set(ds: Dataset) -> None:
-    """Keep the source's characters readable: UTF-8 unless plain ASCII will do.
+def to_study_time(created: datetime, offset: str) -> datetime:
+    """A moment as the study's clock shows it; a naive one is taken to be that already."""
+    if created.tzinfo is None:
+        return created
+    match = OFFSET_PATTERN.fullmatch(offset.strip())
+    if match is None:
+        return created.astimezone()
+    size = timedelta(hours=int(match[2]), minutes=int(match[3]))
+    return created.astimezone(timezone(-size if match[1] == "-" else size))
 
-    Names from another character set must be decoded before they are written in this one.
+
+def _use_character_set(ds: Dataset, source: Dataset, content: ReportContent) -> None:
+    """Write text as the source does, so that a name has the same bytes that the PACS knows.
+
+    Our own text is ASCII, which every character set contains (PS3.3 C.12.1.1.2). Only where
+    it is not, all is written in UTF-8. A source that declares no character set but uses one
+    keeps doing so: its bytes come through, and guessing would make them wrong.
     """
+    ds.pop("SpecificCharacterSet", None)
+    declared = source.get("SpecificCharacterSet")
+    if declared:
+        ds.SpecificCharacterSet = copy.deepcopy(declared)
     ds.decode()
-    copied = (ds[keyword] for keyword in PATIENT_AND_STUDY_KEYWORDS if keyword in ds)
-    if all(str(element).isascii() for element in copied):
-        ds.pop("SpecificCharacterSet", None)
-    else:
+    if not all(text.isascii() for text in _texts(content)):
         ds.SpecificCharacterSet = UTF_8
+
+
+def _texts(content: ReportContent) -> Iterator[str]:
+    """All words of a report that did not come from the CT header."""
+    algorithm = content.algorithm
+    yield from (algorithm.name, algorithm.version, algorithm.manufacturer, algorithm.model_name)
+    yield from (*content.warnings, *content.limits, content.exam_lung_rads_why or "")
+    yield from (*content.facts.keys(), *content.facts.values(), content.partial_why or "")
+    for nodule in content.nodules:
+        yield from (nodule.comment or "", nodule.lung_rads_why or "", *nodule.remarks)
 
 
 def _drop_empty_references(ds: Dataset) -> None:
@@ -170,7 +208,7 @@ def _drop_empty_references(ds: Dataset) -> None:
 
 
 def _fix_dimension_organization(ds: Dataset) -> None:
-    """highdicom draws the Dimension Organization UID by chance; ours follows from the object."""
+    """Highdicom draws the Dimension Organization UID by chance; ours follows from the object."""
     if "DimensionOrganizationSequence" not in ds:
         return
     uid = UID(derive_uid("dimensions", str(ds.SOPInstanceUID)))

@@ -1,13 +1,18 @@
 """Who a result is: UIDs that follow from what it is the result of, never from chance.
 
 The same revision of the same series' result has the same UIDs in every attempt, so neither a
-retry nor a second worker can make a second report.
+retry nor a second worker can make a second report. The loop guard, by which our own objects
+are known when a PACS routes them back to us, stands here too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import uuid
+
+from pydicom.dataset import Dataset
+
+from dicom_node.equipment import MANUFACTURER, MANUFACTURER_MODEL_NAME
 
 
 def derive_uid(*parts: str) -> str:
@@ -33,6 +38,23 @@ def result_instance_uid(ct_series_uid: str, revision: int, kind: str, profile: s
     return derive_uid("instance", ct_series_uid, str(revision), kind, profile)
 
 
+def tracking_uid(ct_series_uid: str, *seed: str) -> str:
+    """Tracking UID (0062,0021) of a nodule first seen in a series, told apart by `seed`."""
+    return derive_uid("tracking", ct_series_uid, *seed)
+
+
 def device_uid(*parts: str) -> str:
     """Device UID (0018,1002): another one for another algorithm, version or set of weights."""
     return derive_uid("device", *parts)
+
+
+def is_own_object(ds: Dataset) -> bool:
+    """Whether an instance was made by this product, of whatever kind and version (loop guard).
+
+    General Equipment (PS3.3 C.7.5.1) alone decides: PACS change UIDs, patients and
+    descriptions of what they route, but not who made it. Simulated CT names another model.
+    """
+    return (
+        str(ds.get("Manufacturer") or "").strip() == MANUFACTURER
+        and str(ds.get("ManufacturerModelName") or "").strip() == MANUFACTURER_MODEL_NAME
+    )

@@ -7,6 +7,7 @@ OHIF need beside it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 import highdicom
@@ -24,8 +25,8 @@ from dicom_node.compose.content import (
 from dicom_node.compose.envelope import (
     contributing_equipment,
     seal,
-    single_component_names_allowed,
     source_headers,
+    translated_errors,
 )
 from dicom_node.compose.identity import result_instance_uid, result_series_uid
 from dicom_node.equipment import MANUFACTURER, MANUFACTURER_MODEL_NAME
@@ -59,7 +60,8 @@ def compose_seg(
     Raises
     ------
     ComposeError
-        If there is no nodule, or a mask lies outside the series or is empty.
+        If there is no nodule, a mask lies outside the series or is empty, or the slices have
+        no common Frame of Reference.
     """
     if not content.nodules:
         raise ComposeError("a segmentation needs at least one nodule")
@@ -67,11 +69,8 @@ def compose_seg(
         _check_mask(nodule, series.hu.shape)
     headers = source_headers(series)
     planes = sorted({k for nodule in content.nodules for k in _planes(nodule)})
-    rows, columns = series.hu.shape[1:]
-    pixels = np.zeros((len(planes), rows, columns, len(content.nodules)), dtype=np.uint8)
-    for index, nodule in enumerate(content.nodules):
-        paint(pixels[..., index], nodule, planes)
-    with single_component_names_allowed():
+    pixels = _paint_all(content.nodules, planes, series.hu.shape[1:])
+    with translated_errors("segmentation"):
         seg = highdicom.seg.Segmentation(
             source_images=[headers[k] for k in planes],
             pixel_array=pixels,
@@ -96,8 +95,9 @@ def compose_seg(
             content_description="Lung nodules; research use, not for diagnosis",
             series_description=SERIES_DESCRIPTION,
             contributing_equipment=contributing_equipment(content.algorithm),
+            specific_character_set=None,
         )
-    data = seal(seg, headers[0], content.algorithm, created)
+        data = seal(seg, headers[0], content, created)
     return ComposedObject(
         kind="seg",
         sop_class_uid=str(seg.SOPClassUID),
@@ -107,14 +107,36 @@ def compose_seg(
     )
 
 
-def paint(target: NDArray[np.uint8], nodule: NoduleContent, planes: list[int]) -> None:
-    """Set a nodule's voxels in an array of some of the series' planes, shape (P, H, W)."""
+def _paint_all(
+    nodules: tuple[NoduleContent, ...], planes: list[int], shape: tuple[int, ...]
+) -> NDArray[np.generic]:
+    """The segments of some planes: a label map (P, H, W) with one number per segment.
+
+    Masks that share a voxel cannot be told apart in it: then one bit plane per segment,
+    (P, H, W, N), which takes N times the memory.
+    """
+    labels = np.zeros((len(planes), *shape), dtype=np.uint16)
+    for index, nodule in enumerate(nodules):
+        for row, box, mask in _boxes(nodule, planes):
+            if labels[row][box][mask].any():
+                bits = np.zeros((*labels.shape, len(nodules)), dtype=np.bool_)
+                for last, each in enumerate(nodules):
+                    for plane, where, inside in _boxes(each, planes):
+                        bits[plane, ..., last][where][inside] = True
+                return bits
+            labels[row][box][mask] = index + 1
+    return labels.astype(np.uint8) if len(nodules) < 256 else labels
+
+
+def _boxes(
+    nodule: NoduleContent, planes: list[int]
+) -> Iterator[tuple[int, tuple[slice, slice], NDArray[np.bool_]]]:
+    """Index of the plane, box in it and mask in the box, for each plane with a voxel."""
     k0, j0, i0 = nodule.mask_origin_kji
-    depth, height, width = nodule.mask.shape
-    for k in range(depth):
-        if nodule.mask[k].any():
-            plane = target[planes.index(k0 + k), j0 : j0 + height, i0 : i0 + width]
-            plane[nodule.mask[k]] = 1
+    _, height, width = nodule.mask.shape
+    box = (slice(j0, j0 + height), slice(i0, i0 + width))
+    for k in _planes(nodule):
+        yield planes.index(k), box, nodule.mask[k - k0]
 
 
 def _planes(nodule: NoduleContent) -> list[int]:

@@ -1,7 +1,7 @@
 """The Structured Report: TID 1500 in Comprehensive SR (PS3.16 TID 1500, PS3.3 A.35.3).
 
-Comprehensive SR (88.33) is the class that every open viewer draws, Stone included, as long as
-the region's image is named Original Source. What a group holds: `sr_groups`.
+Which SOP class and names suit which viewer: `sr_profile`. What a nodule's groups hold:
+`sr_groups`. The words: `sr_text`.
 """
 
 from __future__ import annotations
@@ -10,23 +10,22 @@ import io
 from dataclasses import dataclass
 from datetime import datetime
 
-import highdicom
 from highdicom import sr
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.sr.coding import Code
-from pydicom.uid import UID
+from pydicom.uid import UID, Comprehensive3DSRStorage
 
-from dicom_node.compose import codes
+from dicom_node.compose import codes, sr_profile
 from dicom_node.compose.content import AlgorithmContent, ComposedObject, ReportContent
 from dicom_node.compose.envelope import (
     contributing_equipment,
     seal,
-    single_component_names_allowed,
     source_headers,
+    translated_errors,
 )
 from dicom_node.compose.identity import derive_uid, result_instance_uid, result_series_uid
-from dicom_node.compose.sr_groups import nodule_groups
+from dicom_node.compose.sr_groups import Group, nodule_groups
+from dicom_node.compose.sr_profile import SrProfile, find_profile
 from dicom_node.compose.sr_text import summary_lines
 from dicom_node.equipment import MANUFACTURER
 from dicom_node.errors import ComposeError
@@ -34,6 +33,8 @@ from dicom_node.read.ct_series import CtSeries
 
 SR_SERIES_NUMBER = 9001
 SERIES_DESCRIPTION = "AI lung nodules SR (research use, unverified)"
+LONGEST_LO = 64
+"""Characters of an LO value (PS3.5 section 6.2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ def compose_sr(
     seg: ComposedObject | None,
     created: datetime,
     predecessor: Predecessor | None = None,
-    profile: str = "default",
+    profile: SrProfile | str = sr_profile.DEFAULT,
 ) -> ComposedObject:
     """Compose the report.
 
@@ -69,17 +70,25 @@ def compose_sr(
         Content date and time.
     predecessor : Predecessor, optional
         The report of the revision before.
-    profile : str
-        Kind of destination; part of the identity.
+    profile : SrProfile or str
+        Kind of destination, or its name; part of the identity.
 
     Raises
     ------
     ComposeError
-        If `seg` and the nodules do not belong together.
+        If `seg` and the nodules do not belong together, the slices have no common Frame of
+        Reference, or a nodule's key slice is not in the series.
     """
     if (seg is None) != (not content.nodules):
         raise ComposeError("a report has a segmentation exactly when it has nodules")
-    with single_component_names_allowed():
+    for nodule in content.nodules:
+        if not 0 <= nodule.key_slice_k < len(series.headers):
+            raise ComposeError(
+                f"nodule {nodule.number}: key slice {nodule.key_slice_k} of {len(series.headers)}"
+            )
+    if isinstance(profile, str):
+        profile = find_profile(profile)
+    with translated_errors("report"):
         return _compose(series, content, seg, created, predecessor, profile)
 
 
@@ -89,45 +98,56 @@ def _compose(
     seg: ComposedObject | None,
     created: datetime,
     predecessor: Predecessor | None,
-    profile: str,
+    profile: SrProfile,
 ) -> ComposedObject:
     headers = source_headers(series)
-    segmentation = None if seg is None else dcmread(io.BytesIO(seg.data))
-    groups = [
-        group
-        for index, nodule in enumerate(content.nodules)
-        for group in nodule_groups(nodule, index + 1, headers, segmentation, content.algorithm)
-    ]
+    # highdicom reads the segment's source images; the pixels would be dead weight.
+    segmentation = None if seg is None else dcmread(io.BytesIO(seg.data), stop_before_pixels=True)
+    groups: list[Group] = []
+    if segmentation is not None:
+        for number, nodule in enumerate(content.nodules, start=1):
+            groups += nodule_groups(
+                nodule, number, headers, segmentation, content.algorithm, profile
+            )
     report = sr.MeasurementReport(
         observation_context=_observation_context(content.algorithm),
         procedure_reported=codes.CT_OF_CHEST,
         imaging_measurements=groups or [_placeholder()],
+        title=codes.IMAGING_MEASUREMENT_REPORT if groups else profile.empty_report_title,
         referenced_images=_key_images(headers, content),
     )
     if not groups:
         _drop_measurements(report[0])
     _add_evaluations(report[0], content)
-    evidence = headers if segmentation is None else [*headers, segmentation]
-    ds = sr.ComprehensiveSR(
-        evidence=evidence,
+    iod = (
+        sr.Comprehensive3DSR
+        if profile.sop_class_uid == Comprehensive3DSRStorage
+        else sr.ComprehensiveSR
+    )
+    ds = iod(
+        evidence=headers if segmentation is None else [*headers, segmentation],
         content=report[0],
         series_instance_uid=result_series_uid(series.series_instance_uid, "sr"),
         series_number=SR_SERIES_NUMBER,
         sop_instance_uid=result_instance_uid(
-            series.series_instance_uid, content.revision, "sr", profile
+            series.series_instance_uid, content.revision, "sr", profile.name
         ),
         instance_number=content.revision,
         manufacturer=MANUFACTURER,
-        is_complete=True,
+        is_complete=content.partial_why is None,
         is_final=False,
         is_verified=False,
+        record_evidence=False,
         series_description=SERIES_DESCRIPTION,
         contributing_equipment=contributing_equipment(content.algorithm),
+        specific_character_set=None,
     )
-    _add_whole_series(ds, headers)
+    if content.partial_why is not None:
+        ds.CompletionFlagDescription = content.partial_why[:LONGEST_LO]
+    ds.CurrentRequestedProcedureEvidenceSequence = [_evidence(headers, segmentation)]
     if predecessor is not None:
         ds.PredecessorDocumentsSequence = [_predecessor_item(predecessor)]
-    data = seal(ds, headers[0], content.algorithm, created)
+    data = seal(ds, headers[0], content, created)
     return ComposedObject(
         kind="sr",
         sop_class_uid=str(ds.SOPClassUID),
@@ -141,7 +161,7 @@ def _observation_context(algorithm: AlgorithmContent) -> sr.ObservationContext:
     """TID 1001 with the device as observer (TID 1004)."""
     return sr.ObservationContext(
         observer_device_context=sr.ObserverContext(
-            observer_type=Code("121007", "DCM", "Device"),
+            observer_type=sr.CodedConcept.from_code(codes.DEVICE),
             observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
                 uid=algorithm.device_uid,
                 name=algorithm.name,
@@ -160,91 +180,88 @@ def _key_images(headers: list[Dataset], content: ReportContent) -> list[Dataset]
 
 
 def _placeholder() -> sr.MeasurementsAndQualitativeEvaluations:
-    """highdicom wants a group even where nothing was found; it is dropped again."""
+    """Highdicom wants a group even where nothing was found; it is dropped again."""
     tracking = sr.TrackingIdentifier(uid=derive_uid("placeholder"), identifier="none")
     return sr.MeasurementsAndQualitativeEvaluations(tracking_identifier=tracking)
 
 
 def _drop_measurements(root: Dataset) -> None:
-    """TID 1500 wants Imaging Measurements or Qualitative Evaluations, not both (row 7 and 12)."""
-    kept = [
-        item
-        for item in root.ContentSequence
-        if item.ConceptNameCodeSequence[0].CodeValue != codes.IMAGING_MEASUREMENTS.value
-    ]
-    root.ContentSequence = sr.ContentSequence(kept)
+    """Without nodules only Qualitative Evaluations stand (TID 1500 rows 6 and 12: either)."""
+    root.ContentSequence = sr.ContentSequence(
+        [
+            item
+            for item in root.ContentSequence
+            if item.ConceptNameCodeSequence[0].CodeValue != codes.IMAGING_MEASUREMENTS.value
+        ]
+    )
 
 
 def _add_evaluations(root: Dataset, content: ReportContent) -> None:
-    """Exam-level answers, where viewers look for what belongs to no nodule (TID 1500 row 12)."""
+    """Exam-level answers (TID 1500 rows 12-14): never in a group, which would need a place.
+
+    The words come line by line, one TEXT each: viewers show them as a list.
+    """
+    contains = sr.RelationshipTypeValues.CONTAINS
     container = sr.ContainerContentItem(
-        name=codes.QUALITATIVE_EVALUATIONS,
-        relationship_type=sr.RelationshipTypeValues.CONTAINS,
+        name=codes.QUALITATIVE_EVALUATIONS, relationship_type=contains
     )
-    container.ContentSequence = highdicom.sr.ContentSequence()
+    container.ContentSequence = sr.ContentSequence()
+    algorithm = content.algorithm
+    container.ContentSequence.extend(
+        sr.AlgorithmIdentification(name=algorithm.name, version=algorithm.version)
+    )
     if content.exam_lung_rads_category is not None:
         container.ContentSequence.append(
             sr.CodeContentItem(
                 name=codes.LUNG_RADS,
                 value=codes.lung_rads_value(content.exam_lung_rads_category),
-                relationship_type=sr.RelationshipTypeValues.CONTAINS,
+                relationship_type=contains,
             )
         )
     container.ContentSequence.extend(
-        sr.TextContentItem(
-            name=codes.COMMENT,
-            value=line,
-            relationship_type=sr.RelationshipTypeValues.CONTAINS,
-        )
+        sr.TextContentItem(name=codes.COMMENT, value=line, relationship_type=contains)
         for line in summary_lines(content)
     )
     root.ContentSequence.append(container)
 
 
-def _add_whole_series(ds: Dataset, headers: list[Dataset]) -> None:
-    """Name every image that was looked at as evidence, also those without a finding.
+def _evidence(headers: list[Dataset], segmentation: Dataset | None) -> Dataset:
+    """Every image that was looked at and the SEG, once each (PS3.3 C.17.2.3).
 
     highdicom lists only what the content tree refers to; a reader of a negative report must
     see what it is negative about.
     """
-    sequence = ds.get("CurrentRequestedProcedureEvidenceSequence") or []
-    listed = {
-        str(reference.ReferencedSOPInstanceUID)
-        for study in sequence
-        for series in study.ReferencedSeriesSequence
-        for reference in series.ReferencedSOPSequence
-    }
-    missing = []
-    for header in headers:
-        if str(header.SOPInstanceUID) not in listed:
-            item = Dataset()
-            item.ReferencedSOPClassUID = header.SOPClassUID
-            item.ReferencedSOPInstanceUID = header.SOPInstanceUID
-            missing.append(item)
-    if not missing:
-        return
-    uid = headers[0].SeriesInstanceUID
-    for study in sequence:
-        for series in study.ReferencedSeriesSequence:
-            if series.SeriesInstanceUID == uid:
-                series.ReferencedSOPSequence.extend(missing)
-                return
-    series = Dataset()
-    series.SeriesInstanceUID = uid
-    series.ReferencedSOPSequence = missing
     study = Dataset()
     study.StudyInstanceUID = headers[0].StudyInstanceUID
-    study.ReferencedSeriesSequence = [series]
-    ds.CurrentRequestedProcedureEvidenceSequence = [*sequence, study]
+    study.ReferencedSeriesSequence = [_references(headers)]
+    if segmentation is not None:
+        study.ReferencedSeriesSequence.append(_references([segmentation]))
+    return study
+
+
+def _references(instances: list[Dataset]) -> Dataset:
+    """One series' item of a hierarchical reference (PS3.3 table 10-4)."""
+    series = Dataset()
+    series.SeriesInstanceUID = instances[0].SeriesInstanceUID
+    series.ReferencedSOPSequence = [
+        _reference(instance.SOPClassUID, instance.SOPInstanceUID) for instance in instances
+    ]
+    return series
+
+
+def _reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = UID(sop_class_uid)
+    item.ReferencedSOPInstanceUID = UID(sop_instance_uid)
+    return item
 
 
 def _predecessor_item(predecessor: Predecessor) -> Dataset:
-    reference = Dataset()
-    reference.ReferencedSOPClassUID = UID(predecessor.sop_class_uid)
-    reference.ReferencedSOPInstanceUID = UID(predecessor.sop_instance_uid)
     series = Dataset()
     series.SeriesInstanceUID = UID(predecessor.series_instance_uid)
-    series.ReferencedSOPSequence = [reference]
+    series.ReferencedSOPSequence = [
+        _reference(predecessor.sop_class_uid, predecessor.sop_instance_uid)
+    ]
     study = Dataset()
     study.StudyInstanceUID = UID(predecessor.study_instance_uid)
     study.ReferencedSeriesSequence = [series]

@@ -18,18 +18,26 @@ from pydicom.sr.coding import Code
 
 from dicom_node.compose import codes
 from dicom_node.compose.content import AlgorithmContent, AxisContent, NoduleContent
+from dicom_node.compose.sr_profile import SrProfile
 from dicom_node.compose.sr_text import nodule_line
 
 HALF_PIXEL = 0.5
+
+Group = (
+    sr.MeasurementsAndQualitativeEvaluations
+    | sr.PlanarROIMeasurementsAndQualitativeEvaluations
+    | sr.VolumetricROIMeasurementsAndQualitativeEvaluations
+)
 
 
 def nodule_groups(
     nodule: NoduleContent,
     segment_number: int,
     headers: list[Dataset],
-    segmentation: Dataset | None,
+    segmentation: Dataset,
     algorithm: AlgorithmContent,
-) -> list[sr.MeasurementsAndQualitativeEvaluations]:
+    profile: SrProfile,
+) -> list[Group]:
     """The three groups of a nodule, in the order in which viewers need them.
 
     Parameters
@@ -44,11 +52,13 @@ def nodule_groups(
         The SEG that holds the segment.
     algorithm : AlgorithmContent
         Named in each group (TID 4019).
+    profile : SrProfile
+        Name of the axes, purpose of the key image.
     """
     key_image = headers[nodule.key_slice_k]
     return [
-        _axes_group(nodule, key_image, algorithm),
-        _contour_group(nodule, key_image, algorithm),
+        _axes_group(nodule, key_image, algorithm, profile),
+        _contour_group(nodule, key_image, algorithm, profile),
         _segment_group(nodule, segment_number, segmentation, algorithm),
     ]
 
@@ -58,8 +68,11 @@ def to_scoord(points_ji: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(points_ji, dtype=np.float64)[:, ::-1] + HALF_PIXEL
 
 
-def _tracking(nodule: NoduleContent) -> sr.TrackingIdentifier:
-    return sr.TrackingIdentifier(uid=nodule.tracking_uid, identifier=f"Nodule {nodule.number}")
+def _tracking(nodule: NoduleContent, prefix: str = "") -> sr.TrackingIdentifier:
+    name = f"Nodule {nodule.number}"
+    return sr.TrackingIdentifier(
+        uid=nodule.tracking_uid, identifier=f"{prefix}:{name}" if prefix else name
+    )
 
 
 def _sites(nodule: NoduleContent) -> list[sr.FindingSite]:
@@ -72,17 +85,18 @@ def _algorithm(algorithm: AlgorithmContent) -> sr.AlgorithmIdentification:
 
 
 def _axes_group(
-    nodule: NoduleContent, key_image: Dataset, algorithm: AlgorithmContent
+    nodule: NoduleContent, key_image: Dataset, algorithm: AlgorithmContent, profile: SrProfile
 ) -> sr.MeasurementsAndQualitativeEvaluations:
     """TID 1501: long and short axis, each inferred from its line, and the label."""
+    source = _source_image(key_image, profile)
     group = sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(nodule),
+        tracking_identifier=_tracking(nodule, profile.axes_identifier_prefix),
         finding_type=codes.NODULE,
         finding_sites=_sites(nodule),
         algorithm_id=_algorithm(algorithm),
         measurements=[
-            _axis(codes.LONG_AXIS, nodule.long_axis, key_image),
-            _axis(codes.SHORT_AXIS, nodule.short_axis, key_image),
+            _axis(codes.LONG_AXIS, nodule.long_axis, source),
+            _axis(codes.SHORT_AXIS, nodule.short_axis, source),
         ],
     )
     group[0].ContentSequence.append(
@@ -95,14 +109,21 @@ def _axes_group(
     return group
 
 
-def _axis(name: Code, axis: AxisContent, key_image: Dataset) -> sr.Measurement:
+def _source_image(key_image: Dataset, profile: SrProfile) -> sr.SourceImageForRegion:
+    """The image that coordinates are selected from (TID 1410 row 7, TID 320 row 4)."""
+    source = sr.SourceImageForRegion(
+        referenced_sop_class_uid=key_image.SOPClassUID,
+        referenced_sop_instance_uid=key_image.SOPInstanceUID,
+    )
+    source.ConceptNameCodeSequence = [sr.CodedConcept.from_code(profile.source_image_purpose)]
+    return source
+
+
+def _axis(name: Code, axis: AxisContent, source: sr.SourceImageForRegion) -> sr.Measurement:
     line = sr.CoordinatesForMeasurement(
         graphic_type=sr.GraphicTypeValues.POLYLINE,
         graphic_data=to_scoord(np.array([axis.start_ji, axis.end_ji])),
-        source_image=sr.SourceImageForRegion(
-            referenced_sop_class_uid=key_image.SOPClassUID,
-            referenced_sop_instance_uid=key_image.SOPInstanceUID,
-        ),
+        source_image=source,
     )
     return sr.Measurement(
         name=name,
@@ -113,15 +134,9 @@ def _axis(name: Code, axis: AxisContent, key_image: Dataset) -> sr.Measurement:
 
 
 def _contour_group(
-    nodule: NoduleContent, key_image: Dataset, algorithm: AlgorithmContent
+    nodule: NoduleContent, key_image: Dataset, algorithm: AlgorithmContent, profile: SrProfile
 ) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
     """TID 1410: the outline on the key slice, without a number (OHIF 3.11 needs it so)."""
-    source = sr.SourceImageForRegion(
-        referenced_sop_class_uid=key_image.SOPClassUID,
-        referenced_sop_instance_uid=key_image.SOPInstanceUID,
-    )
-    # Stone draws a region only under this name of its image; the others take any.
-    source.ConceptNameCodeSequence = [sr.CodedConcept.from_code(codes.ORIGINAL_SOURCE)]
     contour = np.asarray(nodule.contour_ji, dtype=np.float64)
     if not np.array_equal(contour[0], contour[-1]):
         contour = np.vstack([contour, contour[:1]])
@@ -130,7 +145,7 @@ def _contour_group(
         referenced_region=sr.ImageRegion(
             graphic_type=sr.GraphicTypeValues.POLYLINE,
             graphic_data=to_scoord(contour),
-            source_image=source,
+            source_image=_source_image(key_image, profile),
         ),
         finding_type=codes.NODULE,
         finding_sites=_sites(nodule),
@@ -141,7 +156,7 @@ def _contour_group(
 def _segment_group(
     nodule: NoduleContent,
     segment_number: int,
-    segmentation: Dataset | None,
+    segmentation: Dataset,
     algorithm: AlgorithmContent,
 ) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
     """TID 1411: the segment, its measurements and what was judged of it."""
@@ -160,14 +175,16 @@ def _segment_group(
 
 def _measurements(nodule: NoduleContent) -> list[sr.Measurement]:
     """What was measured; what was not does not appear."""
+    brock = nodule.brock_probability
     rows: tuple[tuple[Code, float | None, Code, Code | None, int], ...] = (
         (codes.VOLUME, nodule.volume_mm3, codes.CUBIC_MILLIMETRE, None, 1),
         (codes.DIAMETER, nodule.mean_diameter_mm, codes.MILLIMETRE, codes.MEAN, 2),
-        (codes.DIAMETER, nodule.max_3d_diameter_mm, codes.MILLIMETRE, codes.MAXIMUM, 2),
+        (codes.MAXIMUM_3D_DIAMETER, nodule.max_3d_diameter_mm, codes.MILLIMETRE, None, 2),
         (codes.ATTENUATION, nodule.mean_hu, codes.HOUNSFIELD, codes.MEAN, 1),
         (codes.SOLID_PART_DIAMETER, nodule.solid_mean_diameter_mm, codes.MILLIMETRE, None, 2),
         (codes.SOLID_PART_VOLUME, nodule.solid_volume_mm3, codes.CUBIC_MILLIMETRE, None, 1),
         (codes.DETECTION_PROBABILITY, nodule.detection_probability, codes.NO_UNITS, None, 3),
+        (codes.BROCK_RISK, None if brock is None else 100 * brock, codes.PERCENT, None, 1),
     )
     return [
         sr.Measurement(name=name, value=round(value, digits), unit=unit, derivation=derivation)

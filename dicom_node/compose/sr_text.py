@@ -20,6 +20,8 @@ def nodule_line(nodule: NoduleContent) -> str:
         parts.append(where)
     if nodule.lung_rads_category:
         parts.append(f"Lung-RADS {nodule.lung_rads_category}")
+    if nodule.brock_probability is not None:
+        parts.append(f"Brock {100 * nodule.brock_probability:.1f} %")
     return ", ".join(parts)
 
 
@@ -30,6 +32,8 @@ def summary_lines(content: ReportContent) -> list[str]:
     if content.nodules:
         count = len(content.nodules)
         lines.append(f"{count} nodule{'s' if count > 1 else ''} reported.")
+        for nodule in content.nodules:
+            lines += _nodule_lines(nodule)
     else:
         lines.append(NOTHING_FOUND)
     if content.exam_lung_rads_why:
@@ -37,8 +41,18 @@ def summary_lines(content: ReportContent) -> list[str]:
             f"Lung-RADS v2022 (applicable: {content.exam_lung_rads_applicable}): "
             f"{content.exam_lung_rads_why}"
         )
+    if content.partial_why:
+        lines.append(f"Partial: {content.partial_why}")
     lines += [f"{name}: {value}" for name, value in content.facts.items()]
     lines += [f"Warning: {warning}" for warning in content.warnings]
     lines += [f"Limit: {limit}" for limit in content.limits]
     lines.append(f"{algorithm.name} {algorithm.version}, revision {content.revision}")
     return lines
+
+
+def _nodule_lines(nodule: NoduleContent) -> list[str]:
+    """What a text-only reader needs of one nodule: its line, then the reasons."""
+    lines = [nodule.comment or nodule_line(nodule)]
+    if nodule.lung_rads_why:
+        lines.append(f"Nodule {nodule.number}, Lung-RADS: {nodule.lung_rads_why}")
+    return lines + [f"Nodule {nodule.number}: {remark}" for remark in nodule.remarks]

@@ -14,8 +14,8 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicom_node.read.eligibility import is_own_header
 from dicom_node.errors import UnreadableInstance
+from dicom_node.read.eligibility import is_own_header
 from dicom_node.read.header import Identity, InstanceHeader, digests, read_header
 from workers import clock
 from workers.application import Application
