@@ -10,7 +10,7 @@ import os
 
 import structlog
 from celery import Celery
-from kombu import Queue
+from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 
 from workers.usecases.recover import Hints
@@ -42,7 +42,10 @@ def make_celery(broker_url: str, *, analyse_limit_s: int = 1800) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=False,  # the lease brings the job back, with its count
         worker_prefetch_multiplier=1,
-        task_queues=[Queue(ANALYSE), Queue(DELIVER), Queue(MAINTAIN)],
+        # Each with an exchange and key of its own: by default all three would share one.
+        task_queues=[
+            Queue(name, Exchange(name), routing_key=name) for name in (ANALYSE, DELIVER, MAINTAIN)
+        ],
         task_default_queue=MAINTAIN,
         task_routes={
             "workers.tasks.analyse": {"queue": ANALYSE},

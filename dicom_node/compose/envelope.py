@@ -146,6 +146,9 @@ def seal(ds: Dataset, source: Dataset, content: ReportContent, created: datetime
     for prefix in ("Content", "InstanceCreation"):
         setattr(ds, f"{prefix}Date", local.strftime("%Y%m%d"))
         setattr(ds, f"{prefix}Time", local.strftime("%H%M%S.%f"))
+    for item in ds.get("ContributingEquipmentSequence") or ():
+        if "ContributionDateTime" in item:  # highdicom enters itself with the time of day
+            item.ContributionDateTime = local.strftime("%Y%m%d%H%M%S.%f")
     scheme = Dataset()
     scheme.CodingSchemeDesignator = CODING_SCHEME_DESIGNATOR
     scheme.CodingSchemeName = "Pulmonode concepts"

@@ -265,7 +265,13 @@ def _check_contour(
         if k is None or not mask[k].any():
             yield "contour: its image does not show the segment"
             continue
-        shift_px = _centre_of_area(points) - np.argwhere(mask[k]).mean(axis=0)
+        voxels = np.argwhere(mask[k])
+        # Of a nodule in several parts only the outlined one counts.
+        near = ((voxels > points.min(axis=0) - 1) & (voxels < points.max(axis=0) + 1)).all(axis=1)
+        if not near.any():
+            yield "contour: it does not touch the segment"
+            continue
+        shift_px = _centre_of_area(points) - voxels[near].mean(axis=0)
         if float(np.abs(shift_px).max()) > tolerance_px:
             yield (
                 f"contour: {shift_px[0]:+.2f} rows and {shift_px[1]:+.2f} columns off the "

@@ -59,7 +59,7 @@ def nodule_groups(
     return [
         _axes_group(nodule, key_image, algorithm, profile),
         _contour_group(nodule, key_image, algorithm, profile),
-        _segment_group(nodule, segment_number, segmentation, algorithm),
+        _segment_group(nodule, segment_number, headers, segmentation, algorithm),
     ]
 
 
@@ -156,20 +156,42 @@ def _contour_group(
 def _segment_group(
     nodule: NoduleContent,
     segment_number: int,
+    headers: list[Dataset],
     segmentation: Dataset,
     algorithm: AlgorithmContent,
 ) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
     """TID 1411: the segment, its measurements and what was judged of it."""
     return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(nodule),
-        referenced_segment=sr.ReferencedSegment.from_segmentation(
-            segmentation, segment_number=segment_number
-        ),
+        referenced_segment=_referenced_segment(nodule, segment_number, headers, segmentation),
         finding_type=codes.NODULE,
         finding_sites=_sites(nodule),
         algorithm_id=_algorithm(algorithm),
         measurements=_measurements(nodule),
         qualitative_evaluations=_evaluations(nodule),
+    )
+
+
+def _referenced_segment(
+    nodule: NoduleContent, segment_number: int, headers: list[Dataset], segmentation: Dataset
+) -> sr.ReferencedSegment:
+    """The segment and the images that it was drawn on.
+
+    highdicom's own `from_segmentation` cannot read a SEG of a single segment, whose
+    identification stands in the shared functional groups.
+    """
+    planes = np.flatnonzero(nodule.mask.any(axis=(1, 2))) + nodule.mask_origin_kji[0]
+    return sr.ReferencedSegment(
+        sop_class_uid=segmentation.SOPClassUID,
+        sop_instance_uid=segmentation.SOPInstanceUID,
+        segment_number=segment_number,
+        source_images=[
+            sr.SourceImageForSegmentation(
+                referenced_sop_class_uid=headers[int(k)].SOPClassUID,
+                referenced_sop_instance_uid=headers[int(k)].SOPInstanceUID,
+            )
+            for k in planes
+        ],
     )
 
 
