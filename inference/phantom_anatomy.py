@@ -70,7 +70,7 @@ def grow_vessels(random: np.random.Generator) -> list[Tube]:
     """Branching vessels from both hila, kept inside the lungs."""
     tubes: list[Tube] = []
     for side in (-1.0, 1.0):
-        hilum = np.array([side * 34.0, 5.0, 5.0])
+        hilum = np.array([side * 12.0, 5.0, 5.0])  # in the mediastinum: trunks enter apart
         for _ in range(9):
             heading = np.array([side, random.normal(0, 0.9), random.normal(0, 1.2)])
             _branch(hilum, heading, 3.6, 0, tubes, random)

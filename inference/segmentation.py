@@ -13,6 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import ConvexHull, QhullError
+from scipy.spatial.distance import pdist
 
 from inference.findings import Candidate, VoiMask
 from inference.lungs import LungMask
@@ -36,12 +38,16 @@ class Segmented:
         Radius of the largest ball inside over that of the ball of equal volume, 0 to 1.
     elongation : float
         Long over short principal extent, at least 1.
+    compactness : float
+        Diameter of the ball of equal volume over the largest diameter: 1 for a ball, below
+        0.6 for vessels and their forks.
     """
 
     voi: VoiMask
     exposed: float
     roundness: float
     elongation: float
+    compactness: float
 
 
 class Segmenter(Protocol):
@@ -257,4 +263,19 @@ def _describe(
         exposed=exposed,
         roundness=_roundness(nodule, box),
         elongation=elongation,
+        compactness=min(1.0, 2 * equal_radius / _extent_mm(nodule, box)),
     )
+
+
+def _extent_mm(nodule: NDArray[np.bool_], box: Volume) -> float:
+    """About the largest diameter of a mask: between voxel centres, and one pixel."""
+    border = nodule & ~ndimage.binary_erosion(np.pad(nodule, 1))[1:-1, 1:-1, 1:-1]
+    points = np.argwhere(border) * box.spacing_mm
+    pixel_mm = float(box.spacing_mm[1:].mean())
+    if len(points) < 2:
+        return pixel_mm
+    try:
+        points = points[ConvexHull(points).vertices]
+    except QhullError:
+        pass  # flat: few points anyway
+    return float(pdist(points).max()) + pixel_mm

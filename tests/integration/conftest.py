@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dicom_node.deliver.peer import Peer
+from dicom_node.mini_pacs import MiniPacs
+from tests.integration.service import Service, free_port
+from workers.phantom import write_phantom
+
+
+@pytest.fixture(scope="session")
+def small_phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CT series that is analysed in a few seconds, with one nodule that is found."""
+    folder = tmp_path_factory.mktemp("phantom")
+    write_phantom(
+        folder,
+        seed=3,
+        slices=64,
+        spacing_mm=4.0,
+        pixels=192,
+        pixel_spacing_mm=1.85,
+        nodules=["solid:20"],
+    )
+    return folder
+
+
+@pytest.fixture
+def make_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Start services that are stopped at the end."""
+    running: list[Service] = []
+
+    def make(**arguments: Any) -> Service:
+        folder = tmp_path / f"service{len(running)}"
+        folder.mkdir()
+        service = Service(folder=folder, **arguments)
+        running.append(service)
+        service.start()
+        return service
+
+    yield make
+    for service in running:
+        service.stop()
+
+
+@pytest.fixture
+def make_recorder(tmp_path: Path) -> Iterator[Callable[..., MiniPacs]]:
+    """Start recording PACS that are stopped at the end."""
+    running: list[MiniPacs] = []
+
+    def make(pulmonode_port: int, **arguments: Any) -> MiniPacs:
+        pacs = MiniPacs(
+            folder=tmp_path / f"recorder{len(running)}",
+            ae_title="RECORDER",
+            port=free_port(),
+            commitment_peer=Peer(ae_title="PULMONODE", host="127.0.0.1", port=pulmonode_port),
+            **arguments,
+        )
+        pacs.start()
+        running.append(pacs)
+        return pacs
+
+    yield make
+    for pacs in running:
+        pacs.stop()
