@@ -65,7 +65,8 @@ class SpoolFull(SpoolError):
         self.free_bytes = free_bytes
         self.reserve_bytes = reserve_bytes
         super().__init__(
-            f"{free_bytes / 1e9:.2f} GB free on the spool's disk, reserve {reserve_bytes / 1e9:.2f} GB"
+            f"{free_bytes / 1e9:.2f} GB free on the spool's disk, "
+            f"reserve {reserve_bytes / 1e9:.2f} GB"
         )
 
 

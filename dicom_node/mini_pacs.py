@@ -83,7 +83,7 @@ class MiniPacs:
         self.folder.mkdir(parents=True, exist_ok=True)
         ae = AE(ae_title=self.ae_title)
         for item in AllStoragePresentationContexts:
-            ae.add_supported_context(item.abstract_syntax, ALL_TRANSFER_SYNTAXES)
+            ae.add_supported_context(str(item.abstract_syntax), ALL_TRANSFER_SYNTAXES)
         ae.add_supported_context(Verification)
         ae.add_supported_context(StorageCommitmentPushModel)
         self._server = ae.start_server(
@@ -105,7 +105,7 @@ class MiniPacs:
 
     @property
     def peer(self) -> Peer:
-        """This PACS as others see it."""
+        """The PACS as others see it."""
         return Peer(ae_title=self.ae_title, host=self.host, port=self.port)
 
     def received(self, sop_class_uid: str | None = None) -> list[Record]:

@@ -7,6 +7,8 @@ the last voxel inside and the first outside, so that a row of n voxels is n voxe
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -162,8 +164,6 @@ def _largest_diameter_mm(volume: Volume, voi: VoiMask) -> float:
             outline = _outline(plane)
             points.append(np.column_stack([np.full(len(outline), float(k)), outline]))
     cloud = np.concatenate(points) @ np.diag(volume.spacing_mm)
-    try:
+    with contextlib.suppress(QhullError):  # a single slice has no hull: take its outline
         cloud = cloud[ConvexHull(cloud).vertices]
-    except QhullError:
-        pass  # a single slice: the outline itself
     return float(pdist(cloud).max())

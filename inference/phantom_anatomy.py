@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 AIR_HU, FAT_HU, MUSCLE_HU, BLOOD_HU, BONE_HU, LUNG_HU = -1000.0, -95.0, 45.0, 45.0, 450.0, -860.0
 GRAVITY_HU_PER_MM = 0.35
@@ -25,6 +26,7 @@ HEART_CENTRE_MM, HEART_MM = (24.0, -32.0, -52.0), (58.0, 48.0, 58.0)
 TRACHEA_MM, CARINA_Z_MM = 8.0, 25.0
 RIB_PERIOD_MM, RIB_WIDTH_MM = 27.0, 9.0
 EDGE_MM = 0.6
+VESSEL_GAP_MM = 2.5
 Array = NDArray[np.float64]
 
 
@@ -69,11 +71,12 @@ def lung_depth_mm(x: Any, y: Any, z: Any) -> Any:
 def grow_vessels(random: np.random.Generator) -> list[Tube]:
     """Branching vessels from both hila, kept inside the lungs."""
     tubes: list[Tube] = []
+    taken: list[Array] = []
     for side in (-1.0, 1.0):
         hilum = np.array([side * 12.0, 5.0, 5.0])  # in the mediastinum: trunks enter apart
         for _ in range(9):
             heading = np.array([side, random.normal(0, 0.9), random.normal(0, 1.2)])
-            _branch(hilum, heading, 3.6, 0, tubes, random)
+            _branch(hilum, heading, 3.6, 0, tubes, taken, random)
     return tubes
 
 
@@ -83,6 +86,7 @@ def _branch(
     radius_mm: float,
     level: int,
     tubes: list[Tube],
+    taken: list[Array],
     random: np.random.Generator,
 ) -> None:
     if radius_mm < 0.35 or level > 9:
@@ -91,6 +95,10 @@ def _branch(
     end = start + heading * (9.0 + 4.5 * radius_mm) * random.uniform(0.7, 1.2)
     if float(lung_depth_mm(*end)) < 4.0 and level > 0:
         return
+    outer = start + (end - start) * np.array([[0.6], [0.8], [1.0]])
+    if taken and float(cdist(outer, np.concatenate(taken)).min()) < VESSEL_GAP_MM + radius_mm:
+        return  # vessels of one lung do not run through each other
+    taken.append(start + (end - start) * np.array([[0.3], [0.5], [0.75], [1.0]]))
     tubes.append(
         Tube(
             start=(float(start[0]), float(start[1]), float(start[2])),
@@ -100,7 +108,7 @@ def _branch(
     )
     for share in (0.86, 0.68):
         turned = heading + random.normal(0, 0.36, 3)
-        _branch(end, turned, radius_mm * share, level + 1, tubes, random)
+        _branch(end, turned, radius_mm * share, level + 1, tubes, taken, random)
 
 
 def _inside(depth_mm: Any) -> Any:

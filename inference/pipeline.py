@@ -35,8 +35,10 @@ ALGORITHM_VERSION = "0.1.0"
 REPORT_FROM_PROBABILITY = 0.5
 REPORT_AT_MOST = 10
 CLASSICAL_LIMITS = (
-    "classical detector, not trained and not validated: nodules are missed, ground-glass ones "
-    "most of all, and vessels are taken for nodules",
+    (
+        "classical detector, not trained and not validated: nodules are missed, ground-glass "
+        "ones most of all, and vessels are taken for nodules"
+    ),
     "nodules under 6 mm mean diameter are not reported",
     "the detection score ranks; it is not a calibrated probability",
     "no malignancy grade is given by this version",

@@ -20,7 +20,7 @@ MISMATCH_WEIGHT = 1.5
 """A segmentation much larger than the blob has leaked into a vessel or a wall."""
 BLOB_WEIGHT = 1.5
 COMPACTNESS_WEIGHT = 15.0
-COMPACTNESS_AT_MM, COMPACTNESS_LEAST = (10.0, 20.0), (0.70, 0.56)
+COMPACTNESS_AT_MM, COMPACTNESS_LEAST = (10.0, 20.0), (0.70, 0.52)
 """Small nodules are compact; large ones may be lobulated or spiculated. Forks are neither."""
 SMALL_WEIGHT_PER_MM, SMALL_BELOW_MM, SMALL_BELOW_SLICES = 0.5, 8.0, 3.0
 """Below this, or this many slices, most round things in a lung are vessels cut across."""

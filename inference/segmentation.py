@@ -247,6 +247,7 @@ def _describe(
     shell = ndimage.binary_dilation(nodule, iterations=1) & ~nodule
     lung = (smooth <= threshold) & (smooth < LUNG_AT_MOST_HU + 150.0) & ~dense
     exposed = float(lung[shell].mean()) if shell.any() else 0.0
+    equal_mm = float((6 * nodule.sum() * box.voxel_volume_mm3 / np.pi) ** (1 / 3))
     points = np.argwhere(nodule) * box.spacing_mm
     elongation = 1.0
     if len(points) > 3:
@@ -263,7 +264,7 @@ def _describe(
         exposed=exposed,
         roundness=_roundness(nodule, box),
         elongation=elongation,
-        compactness=min(1.0, 2 * equal_radius / _extent_mm(nodule, box)),
+        compactness=min(1.0, equal_mm / _extent_mm(nodule, box)),
     )
 
 

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dicom_node.errors import SeriesRejected, UnreadableInstance
-from dicom_node.read.eligibility import EligibilityVerdict, RuleSet, judge, rank_series
-from dicom_node.read.geometry import SeriesGeometry, check_geometry
-from dicom_node.read.header import InstanceHeader, read_header
-from dicom_node.read.series import load_ct_series, select_series
+from dicom_node.errors import SeriesRejected
+from dicom_node.read.eligibility import RuleSet
+from dicom_node.read.series import load_ct_series
 from inference.errors import NotAnalysable
 from inference.findings import ClinicalContext
 from inference.findings_json import not_eligible_to_dict
 from workers import clock
 from workers.case import CaseResult, analyse_case
+from workers.folder import JudgedSeries, judge_folder
 
 
 class ContextFile(BaseModel):
@@ -37,60 +35,6 @@ class ContextFile(BaseModel):
     def to_context(self) -> ClinicalContext:
         """As `inference` takes it."""
         return ClinicalContext(**self.model_dump())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JudgedSeries:
-    """One series of a folder and what the header rules say of it."""
-
-    series_uid: str
-    paths: tuple[Path, ...]
-    headers: tuple[InstanceHeader, ...]
-    geometry: SeriesGeometry
-    verdict: EligibilityVerdict
-
-    @property
-    def refusal(self) -> tuple[str, str] | None:
-        """(Code, reason) why it cannot be analysed, or `None`."""
-        cut = [header.sop_instance_uid for header in self.headers if header.truncated]
-        if cut:
-            return "truncated", f"{len(cut)} instances are cut short, first {cut[0]}"
-        if not self.verdict.eligible:
-            return self.verdict.code or "not_eligible", self.verdict.reason
-        if self.geometry.problems:
-            first = self.geometry.problems[0]
-            return first.code, "; ".join(problem.why for problem in self.geometry.problems)
-        return None
-
-
-def judge_folder(folder: Path, rules: RuleSet) -> list[JudgedSeries]:
-    """Judge every series below a folder, best first.
-
-    Raises
-    ------
-    UnreadableInstance
-        If there is no DICOM file at all.
-    """
-    judged = []
-    for series_uid, paths in select_series(folder).items():
-        headers = tuple(read_header(path) for path in paths)
-        geometry = check_geometry(headers)
-        judged.append(
-            JudgedSeries(
-                series_uid=series_uid,
-                paths=tuple(paths),
-                headers=headers,
-                geometry=geometry,
-                verdict=judge(headers, geometry, rules),
-            )
-        )
-    if not judged:
-        raise UnreadableInstance(str(folder), "no DICOM file in it")
-    return sorted(
-        judged,
-        key=lambda item: (item.refusal is None, rank_series(item.headers, item.geometry)),
-        reverse=True,
-    )
 
 
 def analyse_folder(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any, Literal
 
 import structlog
@@ -22,7 +23,7 @@ ALLOWED = frozenset(
 )  # fmt: skip
 
 
-def keep_allowed(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+def keep_allowed(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
     """Drop every key that is not on the list; say how many were dropped."""
     kept = {key: value for key, value in event.items() if key in ALLOWED}
     if len(kept) != len(event):

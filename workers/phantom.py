@@ -12,7 +12,7 @@ from dicom_node.compose.ct import CtIdentity, write_ct_series
 from inference.findings import NoduleType
 from inference.phantom import DEFAULT_NODULES, PhantomNodule, PhantomSpec, make_phantom
 
-NODULE_TYPES = typing.get_args(NoduleType)
+NODULE_TYPES: tuple[NoduleType, ...] = typing.get_args(NoduleType)
 
 
 def parse_nodule(text: str) -> PhantomNodule:
@@ -26,7 +26,8 @@ def parse_nodule(text: str) -> PhantomNodule:
     kind, _, rest = text.partition(":")
     size, _, place = rest.partition(":")
     wanted = f"nodule {text!r} is not TYPE:DIAMETER_MM[:pleura], TYPE one of {NODULE_TYPES}"
-    if kind not in NODULE_TYPES or place not in ("", "pleura"):
+    nodule_type = next((item for item in NODULE_TYPES if item == kind), None)
+    if nodule_type is None or place not in ("", "pleura"):
         raise ValueError(wanted)
     try:
         diameter_mm = float(size)
@@ -34,7 +35,7 @@ def parse_nodule(text: str) -> PhantomNodule:
         raise ValueError(wanted) from None
     if not 2 <= diameter_mm <= 60:
         raise ValueError(f"nodule {text!r}: diameter must be 2 to 60 mm")
-    return PhantomNodule(type=kind, diameter_mm=diameter_mm, juxtapleural=place == "pleura")
+    return PhantomNodule(type=nodule_type, diameter_mm=diameter_mm, juxtapleural=place == "pleura")
 
 
 def write_phantom(

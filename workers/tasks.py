@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 @cache
 def _application() -> Application:
-    """This process's application, opened at the first task (after any fork)."""
+    """The process's application, opened at the first task (after any fork)."""
     return open_application(Settings())
 
 

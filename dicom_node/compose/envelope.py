@@ -86,14 +86,19 @@ def source_headers(series: CtSeries) -> list[Dataset]:
             f"series {series.series_instance_uid} needs one Frame of Reference UID for all "
             f"slices, found {found}it: a segmentation cannot refer to its space"
         )
-    completed = []
-    for header in series.headers:
-        ds = copy.copy(header)
-        for keyword in TYPE_2_KEYWORDS:
-            if ds.get(keyword) is None:
-                setattr(ds, keyword, "")
-        completed.append(ds)
-    return completed
+    return [_with_type_2(header) for header in series.headers]
+
+
+def _with_type_2(header: Dataset) -> Dataset:
+    """The header, or where something is missing a copy (``copy.copy`` shares the elements)."""
+    absent = [keyword for keyword in TYPE_2_KEYWORDS if header.get(keyword) is None]
+    if not absent:
+        return header
+    ds = Dataset()
+    ds.update(header)
+    for keyword in absent:
+        setattr(ds, keyword, "")
+    return ds
 
 
 def contributing_equipment(

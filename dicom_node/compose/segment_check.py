@@ -63,7 +63,7 @@ def segment_masks(ds: Dataset, series: CtSeries) -> dict[int, NDArray[np.bool_]]
     }
     for frame, pixels in zip(ds.PerFrameFunctionalGroupsSequence, _frames(ds), strict=True):
         k = slices.get(_source_uid(frame))
-        mask = masks.get(_segment_number(frame))
+        mask = masks.get(_segment_number(frame, ds))
         if k is not None and mask is not None:
             mask[k] |= pixels.astype(np.bool_)
     return masks
@@ -125,8 +125,14 @@ def _source_uid(frame: Dataset) -> str:
     return ""
 
 
-def _segment_number(frame: Dataset) -> int:
-    identification = list(frame.get("SegmentIdentificationSequence") or ())
+def _segment_number(frame: Dataset, ds: Dataset) -> int:
+    """Per frame, or shared where there is one segment alone (PS3.3 C.8.20.3.1)."""
+    shared = ds.get("SharedFunctionalGroupsSequence") or [Dataset()]
+    identification = list(
+        frame.get("SegmentIdentificationSequence")
+        or shared[0].get("SegmentIdentificationSequence")
+        or ()
+    )
     return int(identification[0].ReferencedSegmentNumber) if identification else 0
 
 
@@ -189,7 +195,7 @@ def _check_frames(ds: Dataset, series: CtSeries) -> Iterator[str]:
     frames = list(ds.get("PerFrameFunctionalGroupsSequence") or ())
     seen: Counter[tuple[int, str]] = Counter()
     for number, (frame, pixels) in enumerate(zip(frames, _frames(ds), strict=True), start=1):
-        uid, segment = _source_uid(frame), _segment_number(frame)
+        uid, segment = _source_uid(frame), _segment_number(frame, ds)
         seen[segment, uid] += 1
         if segment not in known:
             yield f"frame {number}: no segment {segment}"

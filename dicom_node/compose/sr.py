@@ -125,8 +125,8 @@ def _compose(
         else sr.ComprehensiveSR
     )
     ds = iod(
-        evidence=headers if segmentation is None else [*headers, segmentation],
-        content=report[0],
+        evidence=headers[:1],
+        content=sr.ContentSequence([_bare_root(report[0])], is_root=True),
         series_instance_uid=result_series_uid(series.series_instance_uid, "sr"),
         series_number=SR_SERIES_NUMBER,
         sop_instance_uid=result_instance_uid(
@@ -144,6 +144,7 @@ def _compose(
     )
     if content.partial_why is not None:
         ds.CompletionFlagDescription = content.partial_why[:LONGEST_LO]
+    ds.ContentSequence = report[0].ContentSequence
     ds.CurrentRequestedProcedureEvidenceSequence = [_evidence(headers, segmentation)]
     if predecessor is not None:
         ds.PredecessorDocumentsSequence = [_predecessor_item(predecessor)]
@@ -223,6 +224,14 @@ def _add_evaluations(root: Dataset, content: ReportContent) -> None:
         for line in summary_lines(content)
     )
     root.ContentSequence.append(container)
+
+
+def _bare_root(root: Dataset) -> sr.ContainerContentItem:
+    """The root without its tree: highdicom would copy and search the whole of it, twice."""
+    name = root.ConceptNameCodeSequence[0]
+    item = sr.ContainerContentItem(name=name, template_id="1500")
+    item.ContentSequence = sr.ContentSequence()
+    return item
 
 
 def _evidence(headers: list[Dataset], segmentation: Dataset | None) -> Dataset:

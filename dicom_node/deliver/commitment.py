@@ -34,7 +34,7 @@ def commitment_context() -> PresentationContext:
 class CommitmentListener:
     """Takes a report that comes on the association that asked for it."""
 
-    def __init__(self, on_report: Callable[[CommitmentReport], None]) -> None:
+    def __init__(self, on_report: Callable[[CommitmentReport], object]) -> None:
         self._on_report = on_report
         self._arrived = threading.Event()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,8 @@ from dicom_node.equipment import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSIO
 from dicom_node.errors import PeerRefused, PeerUnreachable
 
 MAXIMUM_PDU_BYTES = 131072
-EventHandlers = list[tuple[Any, Callable[..., Any]]]
+EventHandlers = list[Any]
+"""pynetdicom's (event, handler) pairs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

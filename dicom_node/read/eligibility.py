@@ -1,4 +1,4 @@
-"""Ordered header rules: may this series be analysed, and if not, why?
+"""Ordered header rules: whether a series may be analysed, and if not, why.
 
 The rules are data (`rules.yaml`, or a hospital's own file). Rules that need pixels are not
 here: they run in the worker.

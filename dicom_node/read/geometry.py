@@ -1,4 +1,4 @@
-"""Do the slices of a series form a regular axial grid, and which?
+"""The grid that a series' slices form, or why they form none.
 
 Works on headers alone. Every defect has a constant code and says what, where and the limit;
 `may_improve` tells whether late instances could still mend it.

@@ -125,7 +125,7 @@ class InstanceHeader:
     def from_json(cls, value: Mapping[str, Any]) -> InstanceHeader:
         """Inverse of `to_json`; keys of a later release are ignored."""
         known = {item.name for item in fields(cls)}
-        plain = {
+        plain: dict[str, Any] = {
             key: tuple(item) if isinstance(item, list) else item
             for key, item in value.items()
             if key in known

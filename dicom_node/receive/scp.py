@@ -12,7 +12,6 @@ through `on_stored`; a failure there can never take back an acknowledged instanc
 from __future__ import annotations
 
 import enum
-import io
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from typing import Any
 
 import structlog
 from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, _config, evt
@@ -137,7 +137,7 @@ class StorageScp:
         if self.settings.calling_ae_titles != (ANY_CALLING_AE,):
             ae.require_calling_aet = list(self.settings.calling_ae_titles)
         for context in AllStoragePresentationContexts:
-            ae.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
+            ae.add_supported_context(str(context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
         ae.add_supported_context(Verification)
         ae.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
         self._server = ae.start_server(
@@ -264,6 +264,6 @@ def _part10(event: Any, receiving_ae: str) -> tuple[bytes, bytes, memoryview]:
     meta.SourceApplicationEntityTitle = str(event.assoc.requestor.ae_title).strip()
     meta.ReceivingApplicationEntityTitle = receiving_ae
     meta.FileMetaInformationVersion = b"\x00\x01"
-    buffer = io.BytesIO()
+    buffer = DicomBytesIO()
     write_file_meta_info(buffer, meta, enforce_standard=True)
     return PREAMBLE, buffer.getvalue(), event.request.DataSet.getbuffer()

@@ -93,7 +93,8 @@ def read_back(sr_path: Path, seg_path: Path, sop_instance_uids: list[str]) -> li
         (axes,) = report.content.get_image_measurement_groups(tracking_uid=uid)
         (contour,) = report.content.get_planar_roi_measurement_groups(tracking_uid=uid)
         (volume,) = report.content.get_volumetric_roi_measurement_groups(tracking_uid=uid)
-        if int(volume.referenced_segment.referenced_segment_number) != number:
+        (reference,) = volume.referenced_segment[0].ReferencedSOPSequence
+        if int(reference.ReferencedSegmentNumber) != number:
             raise AssertionError(f"group of {uid} names another segment than {number}")
         mask = seg.get_pixels_by_source_instance(
             source_sop_instance_uids=sop_instance_uids,

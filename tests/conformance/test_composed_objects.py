@@ -54,9 +54,7 @@ class Case:
     scope="module",
     params=[PHANTOM, *(pytest.param(name, marks=pytest.mark.real_ct) for name in REAL_CT)],
 )
-def case(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Case:
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     folder = tmp_path_factory.mktemp("composed")
     if request.param == PHANTOM:
         # 100 columns: no multiple of 8, so that frames do not begin on a byte's border.

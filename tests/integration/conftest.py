@@ -21,8 +21,8 @@ def small_phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
         seed=3,
         slices=64,
         spacing_mm=4.0,
-        pixels=192,
-        pixel_spacing_mm=1.85,
+        pixels=256,
+        pixel_spacing_mm=1.4,
         nodules=["solid:20"],
     )
     return folder

@@ -26,7 +26,7 @@ from dicom_node.mini_pacs import MiniPacs
 from dicom_node.read.eligibility import load_rules
 from workers.cli.nodules import print_findings
 from workers.cli.output import console, errors, fail, load_settings, reported_errors
-from workers.local import judge_folder
+from workers.folder import judge_folder
 from workers.phantom import write_phantom
 from workers.settings import Settings
 from workers.state.database import Database
@@ -171,7 +171,7 @@ def _route(objects: list[Outgoing], peer: Peer, settings: Settings) -> dict[str,
                     if JobState(jobs[0]["state"]) in ENDS:
                         return show_job(session, str(jobs[0]["id"]))
             time.sleep(0.25)
-    fail(f"no end after {DEMO_LIMIT_S:g} s")
+    return fail(f"no end after {DEMO_LIMIT_S:g} s")
 
 
 def _collect(job: dict[str, Any], settings: Settings, out: Path) -> None:

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from workers.cli.output import console, fail, local_time, opened_application, print_json
-from workers.state.schema import JobState
+from workers.state.schema import PAUSES, JobState
 from workers.usecases import administer, describe
 
 STATE_STYLES = {
@@ -186,8 +186,8 @@ def status(as_json: AsJson = False) -> None:
 
 
 def _set_pause(name: str, *, paused: bool) -> None:
-    if name not in administer.PAUSES:
-        fail(f"no queue {name}: there are {', '.join(administer.PAUSES)}")
+    if name not in PAUSES:
+        fail(f"no queue {name}: there are {', '.join(PAUSES)}")
     with opened_application() as app:
         administer.set_pause(app, name, paused=paused)
     console.print(f"{name}: {'paused' if paused else 'running'}")

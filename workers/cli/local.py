@@ -1,38 +1,30 @@
-"""Commands that need no network: analyse, phantom and the test of the eligibility rules."""
+"""Commands that need no network: analyse and phantom."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
-from rich.table import Table
 
 from dicom_node.read.eligibility import load_rules
 from workers.case import CaseResult
 from workers.cli.nodules import print_findings
 from workers.cli.output import console, errors, fail, load_settings, print_json, reported_errors
-from workers.local import ContextFile, analyse_folder, judge_folder, write_result
+from workers.local import ContextFile, analyse_folder, write_result
 from workers.phantom import write_phantom
 
 NOT_ELIGIBLE_EXIT = 3
 Folder = Annotated[
     Path, typer.Argument(exists=True, file_okay=False, help="folder with DICOM files")
 ]
-RulesFile = Annotated[
-    Path | None, typer.Option(exists=True, dir_okay=False, help="other rules than the settings'")
-]
-
-rules = typer.Typer(help="Try the eligibility rules.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command()(analyse)
     app.command()(phantom)
-    app.add_typer(rules, name="rules")
 
 
 def analyse(
@@ -110,44 +102,3 @@ def phantom(
         except ValueError as error:
             fail(str(error))
     console.print(f"wrote {slices} slices with {len(truth['nodules'])} nodules to {out}")
-
-
-@rules.command("test")
-def test_rules(
-    folder: Folder,
-    rules_file: RulesFile = None,
-    as_json: Annotated[bool, typer.Option("--json", help="for scripts")] = False,
-) -> None:
-    """Show for each series of a folder which rule says what."""
-    settings = load_settings()
-    with reported_errors():
-        judged = judge_folder(folder, load_rules(rules_file or settings.rules_file))
-    if as_json:
-        print_json(
-            [
-                {
-                    "series_instance_uid": item.series_uid,
-                    "instances": len(item.paths),
-                    "eligible": item.refusal is None,
-                    "code": item.refusal[0] if item.refusal else None,
-                    "reason": item.refusal[1] if item.refusal else None,
-                    "warnings": [*item.geometry.warnings, *item.verdict.warnings],
-                    "checks": json.loads(json.dumps(item.verdict.checks, default=str)),
-                }
-                for item in judged
-            ]
-        )
-        return
-    for item in judged:
-        answer = "[green]eligible[/]" if item.refusal is None else "[yellow]not eligible[/]"
-        console.print(f"[bold]{item.series_uid}[/] {len(item.paths)} instances: {answer}")
-        if item.refusal:
-            console.print(f"  {item.refusal[0]}: {item.refusal[1]}")
-        for warning in (*item.geometry.warnings, *item.verdict.warnings):
-            console.print(f"  [yellow]warning:[/] {warning}")
-        table = Table(box=None, pad_edge=False, show_header=False)
-        for check in item.verdict.checks:
-            table.add_row(
-                "  [green]pass[/]" if check.passed else "  [yellow]no[/]", check.rule_id, check.text
-            )
-        console.print(table)

@@ -1,10 +1,16 @@
-"""`pulmonode`: every command in one place."""
+"""`pulmonode`: every command in one place.
+
+Analysing needs image processing (extra ``worker``); on a machine that has only the extra
+``node`` those commands are not offered, and everything else works.
+"""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import typer
 
-from workers.cli import demo, jobs, local, network, serve
+from workers.cli import jobs, network, rules, serve
 
 app = typer.Typer(
     name="pulmonode",
@@ -14,10 +20,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 serve.register(app)
-local.register(app)
-network.register(app)
 jobs.register(app)
-demo.register(app)
+network.register(app)
+rules.register(app)
+if find_spec("scipy") is not None:
+    from workers.cli import demo, local
+
+    local.register(app)
+    demo.register(app)
 
 if __name__ == "__main__":
     app()

@@ -106,10 +106,7 @@ def find_job(session: Session, wanted: str) -> Job:
     NoSuchJob
         If there is none.
     """
-    if wanted.isdigit():
-        job = session.get(Job, int(wanted))
-    else:
-        job = current_job(session, wanted)
+    job = session.get(Job, int(wanted)) if wanted.isdigit() else current_job(session, wanted)
     if job is None:
         raise NoSuchJob(wanted)
     return job

@@ -55,6 +55,10 @@ ENDS = frozenset(
 )
 
 
+PAUSES = {"analyse": "pause:analyse", "deliver": "pause:deliver"}
+"""Queue -> name of the switch that holds it back."""
+
+
 class Base(DeclarativeBase):
     """Base of all tables."""
 

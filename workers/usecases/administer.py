@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from workers import clock
 from workers.application import Application
 from workers.errors import IllegalTransition
 from workers.state.jobs import find_job, move, note
-from workers.state.schema import Delivery, DeliveryState, Job, JobState, Result, Switch
-from workers.usecases.analyse import PAUSE_ANALYSE
-from workers.usecases.deliver import PAUSE_DELIVER
-
-PAUSES = {"analyse": PAUSE_ANALYSE, "deliver": PAUSE_DELIVER}
+from workers.state.schema import PAUSES, Delivery, DeliveryState, Job, JobState, Result, Switch
 
 
 def retry(app: Application, wanted: str) -> JobState:
@@ -128,8 +124,7 @@ def set_pause(app: Application, queue: str, *, paused: bool) -> None:
         if not paused:
             # Hints given while the queue stood still went nowhere: give them again.
             table = Job if queue == "analyse" else Delivery
-            for row in session.scalars(select(table).where(table.state == "queued")):
-                row.hinted_at = 0.0
+            session.execute(update(table).where(table.state == "queued").values(hinted_at=0.0))
 
 
 def paused_queues(session: Session) -> dict[str, bool]:

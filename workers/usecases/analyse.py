@@ -29,6 +29,7 @@ from workers.case import CaseResult, analyse_case
 from workers.errors import LeaseLost
 from workers.state.jobs import Lease, back_off_s, held_job, move, note, renew, take_job
 from workers.state.schema import (
+    PAUSES,
     Delivery,
     DeliveryState,
     Instance,
@@ -42,7 +43,6 @@ from workers.usecases.index import WITH_RESULT, move_to_quarantine
 
 log = structlog.get_logger()
 
-PAUSE_ANALYSE = "pause:analyse"
 SUFFICES_TO_QUARANTINE = frozenset({"truncated", "undecodable"})
 
 
@@ -89,7 +89,7 @@ def analyse_next(app: Application) -> int | None:
 def _take_next(app: Application) -> _Work | None:
     now = clock.now()
     with app.database.write() as session:
-        paused = session.get(Switch, PAUSE_ANALYSE)
+        paused = session.get(Switch, PAUSES["analyse"])
         if paused is not None and paused.value == "on":
             return None
         job = session.scalars(

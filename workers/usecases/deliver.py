@@ -10,6 +10,7 @@ import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from pydicom import dcmread
@@ -33,6 +34,7 @@ from workers.errors import IdentityConflict, LeaseLost, WorkersError
 from workers.settings import DestinationSettings
 from workers.state.jobs import Lease, held_delivery, note, take_delivery
 from workers.state.schema import (
+    PAUSES,
     Commitment,
     Delivery,
     DeliveryState,
@@ -47,7 +49,6 @@ from workers.usecases.settle import postpone, release, roll_up, settle_commitmen
 
 log = structlog.get_logger()
 
-PAUSE_DELIVER = "pause:deliver"
 SAME_ASSOCIATION_WAIT_S = 1.0
 """Peers that report on the same association do so at once; the others open their own."""
 
@@ -99,7 +100,7 @@ def deliver_one(app: Application, delivery_id: int) -> str:
 
 def _take(app: Application, delivery_id: int) -> Lease:
     with app.database.write() as session:
-        paused = session.get(Switch, PAUSE_DELIVER)
+        paused = session.get(Switch, PAUSES["deliver"])
         if paused is not None and paused.value == "on":
             raise LeaseLost(f"delivery {delivery_id}: deliveries are paused")
         return take_delivery(
@@ -171,7 +172,7 @@ def _send(app: Application, parcel: _Parcel) -> bool:
     contexts = storage_contexts(parcel.objects)
     if settings.storage_commitment:
         contexts.append(commitment_context())
-    listener = CommitmentListener(lambda report: record_commitment(app, report))
+    listener = CommitmentListener(partial(record_commitment, app))
     with associated(peer, app.settings.ae_title, contexts, listener.handlers) as assoc:
         receipts = list(store_all(assoc, peer, parcel.objects))
         for receipt in receipts:

@@ -24,7 +24,7 @@ def list_jobs(
 def count_jobs(session: Session) -> dict[str, int]:
     """How many jobs stand in each state."""
     rows = session.execute(select(Job.state, func.count()).group_by(Job.state))
-    return {state: count for state, count in rows}
+    return {str(state): int(count) for state, count in rows}
 
 
 def show_job(session: Session, wanted: str) -> dict[str, Any]:

@@ -96,8 +96,10 @@ def due_hints(app: Application, *, now: float) -> Hints:
         ).all()
         chosen_jobs = _fresh_and_some_repeated(jobs)
         chosen_deliveries = _fresh_and_some_repeated(deliveries)
-        for item in (*chosen_jobs, *chosen_deliveries):
-            item.hinted_at = now
+        for job in chosen_jobs:
+            job.hinted_at = now
+        for delivery in chosen_deliveries:
+            delivery.hinted_at = now
         return Hints(
             analyses=len(chosen_jobs), delivery_ids=tuple(item.id for item in chosen_deliveries)
         )

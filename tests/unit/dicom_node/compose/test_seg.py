@@ -61,9 +61,8 @@ def test_a_single_voxel_in_the_last_corner_is_kept(series: CtSeries) -> None:
 
     ds = decode(compose_seg(series, report([corner]), created=CREATED))
 
-    assert np.argwhere(segment_masks(ds, series)[1]).tolist() == [
-        [depth - 1, height - 1, width - 1]
-    ]
+    last = [depth - 1, height - 1, width - 1]
+    assert np.argwhere(segment_masks(ds, series)[1]).tolist() == [last]
 
 
 def test_revisions_share_the_series_and_rise(series: CtSeries) -> None:
