@@ -33,6 +33,11 @@ class Detector(Protocol):
         ...
 
     @property
+    def version(self) -> str:
+        """Changes when its answers may."""
+        ...
+
+    @property
     def weights(self) -> Mapping[str, str]:
         """Name to sha256 of what was trained; empty for a classical method."""
         ...
@@ -67,6 +72,7 @@ class BlobDetector:
     """Laplacian-of-Gaussian blobs inside the search region of the lungs."""
 
     name = "blob detector (classical)"
+    version = "1"
     weights: Mapping[str, str] = {}
 
     def find_candidates(self, volume: Volume, lungs: LungMask) -> tuple[Candidate, ...]:

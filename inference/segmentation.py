@@ -7,6 +7,7 @@ enough not to be a vessel, and lets it grow back to its border, but not along wh
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -275,8 +276,6 @@ def _extent_mm(nodule: NDArray[np.bool_], box: Volume) -> float:
     pixel_mm = float(box.spacing_mm[1:].mean())
     if len(points) < 2:
         return pixel_mm
-    try:
+    with contextlib.suppress(QhullError):  # a flat mask has no hull: few points anyway
         points = points[ConvexHull(points).vertices]
-    except QhullError:
-        pass  # flat: few points anyway
     return float(pdist(points).max()) + pixel_mm

@@ -35,9 +35,6 @@ class DestinationSettings(BaseModel):
     ae_title: AeTitle = Field(description="called AE title")
     host: str = Field(min_length=1, description="host name or address")
     port: Port = Field(description="DICOM port")
-    profile: Literal["default"] = Field(
-        default="default", description="which objects and constructs the viewers there draw"
-    )
     storage_commitment: bool = Field(
         default=True, description="ask for proof with storage commitment"
     )

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
 import highdicom
+import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
@@ -51,7 +52,15 @@ TYPE_2_KEYWORDS = (
     "ReferringPhysicianName", "StudyID", "AccessionNumber",
 )  # fmt: skip
 """Must be present, may be empty; senders leave them out all the same."""
+PARSED_KEYWORDS = frozenset({"PatientBirthDate", "PatientSex", "StudyDate", "StudyTime"})
 UTF_8 = "ISO_IR 192"
+UNWANTED_ADVICE = (
+    "The string .* is unlikely to represent",
+    "Invalid value for VR",
+    "The value length .* exceeds the maximum length",
+    "The PersonName component length",
+)
+"""Beginnings of warnings by highdicom (names without a caret) and pydicom (values)."""
 OFFSET_PATTERN = re.compile(r"([+-])(\d{2})(\d{2})")
 """Timezone Offset From UTC (0008,0201): ``&ZZXX``."""
 
@@ -60,10 +69,11 @@ OFFSET_PATTERN = re.compile(r"([+-])(\d{2})(\d{2})")
 def translated_errors(what: str) -> Iterator[None]:
     """Make a `ComposeError` of what highdicom and pydicom raise over an odd header.
 
-    Advice on patient names without a caret is silenced: the name is not ours to change.
+    Advice on the patient's and the study's values is silenced: they are not ours to change.
     """
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The string .* is unlikely to represent")
+        for advice in UNWANTED_ADVICE:
+            warnings.filterwarnings("ignore", message=advice)
         try:
             yield
         except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
@@ -71,7 +81,7 @@ def translated_errors(what: str) -> Iterator[None]:
 
 
 def source_headers(series: CtSeries) -> list[Dataset]:
-    """The series' headers, completed by what every header must have.
+    """The series' headers, in a form to compose from; the originals stay as they are.
 
     Raises
     ------
@@ -86,19 +96,30 @@ def source_headers(series: CtSeries) -> list[Dataset]:
             f"series {series.series_instance_uid} needs one Frame of Reference UID for all "
             f"slices, found {found}it: a segmentation cannot refer to its space"
         )
-    return [_with_type_2(header) for header in series.headers]
+    gap_mm = float(np.linalg.norm(series.affine[:3, 0]))
+    return [_palatable(header, gap_mm) for header in series.headers]
 
 
-def _with_type_2(header: Dataset) -> Dataset:
-    """The header, or where something is missing a copy (``copy.copy`` shares the elements)."""
-    absent = [keyword for keyword in TYPE_2_KEYWORDS if header.get(keyword) is None]
-    if not absent:
-        return header
-    ds = Dataset()
-    ds.update(header)
-    for keyword in absent:
-        setattr(ds, keyword, "")
+def _palatable(header: Dataset, gap_mm: float) -> Dataset:
+    """A copy that highdicom takes (``copy.copy`` would share the elements).
+
+    It parses dates, times and sex and refuses what is not conformant, though a sender's odd
+    study time is no reason to have no report. `seal` writes the source's own values, so what
+    stands here only has to be readable.
+    """
+    ds = Dataset(dict(header.items()))
+    for keyword in TYPE_2_KEYWORDS:
+        if keyword in PARSED_KEYWORDS or ds.get(keyword) is None:
+            _replace(ds, keyword, "")
+    if not ds.get("SliceThickness"):
+        _replace(ds, "SliceThickness", gap_mm)
     return ds
+
+
+def _replace(ds: Dataset, keyword: str, value: str | float) -> None:
+    """Put a new element in the place of one that another data set may share."""
+    ds.pop(keyword, None)
+    setattr(ds, keyword, value)
 
 
 def contributing_equipment(
@@ -124,7 +145,7 @@ def seal(ds: Dataset, source: Dataset, content: ReportContent, created: datetime
     ds : Dataset
         From highdicom; changed in place.
     source : Dataset
-        A header of the series, from which patient and study are copied whole.
+        A header of the series as it was sent, from which patient and study are copied whole.
     content : ReportContent
         Its algorithm ends up in the equipment attributes.
     created : datetime
@@ -139,6 +160,8 @@ def seal(ds: Dataset, source: Dataset, content: ReportContent, created: datetime
     for keyword in PATIENT_AND_STUDY_KEYWORDS:
         if keyword in source:
             ds[keyword] = copy.deepcopy(source[keyword])
+        elif keyword in TYPE_2_KEYWORDS and ds.get(keyword) is None:
+            setattr(ds, keyword, "")
     _use_character_set(ds, source, content)
     _drop_empty_references(ds)
     algorithm = content.algorithm

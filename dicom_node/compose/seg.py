@@ -97,7 +97,7 @@ def compose_seg(
             contributing_equipment=contributing_equipment(content.algorithm),
             specific_character_set=None,
         )
-        data = seal(seg, headers[0], content, created)
+        data = seal(seg, series.headers[0], content, created)
     return ComposedObject(
         kind="seg",
         sop_class_uid=str(seg.SOPClassUID),

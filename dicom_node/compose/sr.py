@@ -148,7 +148,7 @@ def _compose(
     ds.CurrentRequestedProcedureEvidenceSequence = [_evidence(headers, segmentation)]
     if predecessor is not None:
         ds.PredecessorDocumentsSequence = [_predecessor_item(predecessor)]
-    data = seal(ds, headers[0], content, created)
+    data = seal(ds, series.headers[0], content, created)
     return ComposedObject(
         kind="sr",
         sop_class_uid=str(ds.SOPClassUID),

@@ -24,9 +24,7 @@ def recorder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniPacs]:
 
 
 @pytest.fixture(scope="module")
-def service(
-    tmp_path_factory: pytest.TempPathFactory, recorder: MiniPacs
-) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory, recorder: MiniPacs) -> Iterator[Service]:
     port = free_port()
     recorder.commitment_peer = Service(folder=Path("unused"), port=port).peer
     running = Service(
@@ -74,9 +72,7 @@ def test_a_series_that_cannot_be_analysed_ends_with_its_reason(
     assert len(recorder.received()) == before
 
 
-def test_a_file_that_is_cut_short_quarantines_its_series(
-    service: Service, tmp_path: Path
-) -> None:
+def test_a_file_that_is_cut_short_quarantines_its_series(service: Service, tmp_path: Path) -> None:
     datasets = plain_series("truncated")
     paths = save(datasets, tmp_path)
     paths[5].write_bytes(paths[5].read_bytes()[:-1000])
@@ -171,9 +167,7 @@ def test_a_late_slice_makes_a_second_revision_that_supersedes_the_first(
     assert (second["state"], second["revision"]) == (JobState.CONFIRMED, 2)
     assert service.job(str(first["id"]))["state"] == JobState.SUPERSEDED
     assert second["instances"] == len(datasets)
-    by_kind = [
-        {item["kind"]: item for item in job["objects"]} for job in (first, second)
-    ]
+    by_kind = [{item["kind"]: item for item in job["objects"]} for job in (first, second)]
     for kind in ("sr", "seg"):
         old, new = by_kind[0][kind], by_kind[1][kind]
         assert old["series_instance_uid"] == new["series_instance_uid"]

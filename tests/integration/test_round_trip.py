@@ -28,7 +28,7 @@ class Orthanc:
     dicom_port: int
 
     def get(self, path: str) -> Any:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}") as answer:  # noqa: S310
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}") as answer:
             return json.load(answer)
 
     def answers(self) -> bool:
@@ -118,9 +118,17 @@ def test_a_series_that_orthanc_routes_comes_back_once_and_confirmed(
 
     subprocess.run(
         [
-            dcmsend, "--no-halt", "--scan-directories", "--aetitle", "SCANNER",
-            "--call", "ORTHANC", "127.0.0.1", str(orthanc.dicom_port), str(ct),
-        ],  # fmt: skip
+            dcmsend,
+            "--no-halt",
+            "--scan-directories",
+            "--aetitle",
+            "SCANNER",
+            "--call",
+            "ORTHANC",
+            "127.0.0.1",
+            str(orthanc.dicom_port),
+            str(ct),
+        ],
         env={**os.environ, "TCP_NODELAY": "1"},
         check=True,
         capture_output=True,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pydicom.config import IGNORE
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from dicom_node.compose.envelope import PATIENT_AND_STUDY_KEYWORDS
@@ -26,7 +28,7 @@ from tests.unit.dicom_node.compose.cases import (
 
 def changed(folder: Path, **values: object) -> CtSeries:
     """A small series whose headers say these things."""
-    _, paths = series_on_disk(folder, shape=(12, 60, 60))
+    _, paths = series_on_disk(folder, shape=(16, 60, 60))
     for path in paths:
         ds = dcmread(path)
         for keyword, value in values.items():
@@ -99,7 +101,7 @@ def test_our_own_words_beyond_ascii_bring_utf_8_and_keep_the_name(tmp_path: Path
 
 
 def test_bytes_of_an_undeclared_character_set_come_through_unchanged(tmp_path: Path) -> None:
-    series, paths = series_on_disk(tmp_path, shape=(12, 60, 60))
+    series, paths = series_on_disk(tmp_path, shape=(16, 60, 60))
     del series
     for path in paths:
         data = path.read_bytes()
@@ -156,6 +158,37 @@ def test_missing_type_2_attributes_become_empty_ones(tmp_path: Path) -> None:
         assert ds.AccessionNumber == ""
         assert "PatientBirthDate" in ds
     assert "StudyID" not in series.headers[0]
+
+
+# Reading the objects back, pydicom warns of the value that is passed on on purpose.
+@pytest.mark.filterwarnings("ignore:The value length", "ignore:Invalid value for VR")
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("StudyTime", "25:61"),
+        ("StudyDate", "2026.01.01"),
+        ("PatientBirthDate", "19800231"),
+        ("PatientSex", "MALE"),
+        ("AccessionNumber", "A" * 24),
+        ("PatientAge", "61"),
+        ("SliceThickness", None),
+        ("KVP", None),
+    ],
+)
+def test_an_odd_value_is_passed_on_and_stops_nothing(
+    tmp_path: Path, keyword: str, value: str | None
+) -> None:
+    series = changed(tmp_path)
+    for header in series.headers:
+        # As read from a file: pydicom checks what is set, not what it reads.
+        vr = header[keyword].VR
+        header[keyword] = DataElement(header[keyword].tag, vr, value, validation_mode=IGNORE)
+    seg, sr = compose_both(series, report(three_nodules(series)))
+    assert seg is not None
+
+    if keyword in PATIENT_AND_STUDY_KEYWORDS:
+        assert [str(decode(each).get(keyword)) for each in (seg, sr)] == [value, value]
+    assert series.headers[0].get(keyword) == value
 
 
 def test_equal_arguments_give_equal_bytes(series: CtSeries) -> None:
