@@ -82,6 +82,11 @@ def to_report_content(
         warnings=findings.quality.warnings,
         limits=findings.limits,
         facts=facts,
+        partial_why=(
+            "the lungs reach beyond the first or last slice"
+            if findings.quality.coverage == "partial"
+            else None
+        ),
     )
 
 
