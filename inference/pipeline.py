@@ -40,6 +40,10 @@ CLASSICAL_LIMITS = (
         "ones most of all, and vessels are taken for nodules"
     ),
     "nodules under 6 mm mean diameter are not reported",
+    (
+        "masses over about 40 mm, and lesions that merge with the mediastinum or the chest wall, "
+        "are missed"
+    ),
     "the detection score ranks; it is not a calibrated probability",
     "no malignancy grade is given by this version",
     "lobe, spiculation and growth are not judged by this version",
