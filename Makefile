@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CT ?=
 OUT ?= demo-out
 
-.PHONY: demo test test-long check format setup setup-tests bench clean
+.PHONY: demo test test-long check format setup setup-tests clean
 
 ## Route a CT series through the whole service (CT=DIR for your own DICOM folder).
 demo: $(VENV)/.worker

@@ -118,11 +118,12 @@ def assess_exam(
             else f"Only nodules whose category a reader decides.{doubt}",
         )
     highest = max(categories, key=CATEGORY_ORDER.index)
+    count = f"{len(nodules)} nodule{'s' if len(nodules) > 1 else ''}"
     known = "" if applicable == "yes" else " It applies only to a screening examination."
     return LungRadsAssessment(
         applicable=applicable,
         category=highest,
-        why=f"Highest category of {len(nodules)} nodules, as at baseline.{known}{doubt}",
+        why=f"Highest category of {count}, as at baseline.{known}{doubt}",
         management=MANAGEMENT.get(highest),
     )
 

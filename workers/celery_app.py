@@ -81,6 +81,8 @@ class Hinter:
                 self._celery.send_task("workers.tasks.analyse")
             for delivery_id in hints.delivery_ids:
                 self._celery.send_task("workers.tasks.deliver", args=[delivery_id])
+            if hints.maintain:
+                self._celery.send_task("workers.tasks.maintain")
         except (OperationalError, OSError) as error:
             log.error("broker_unreachable", error=type(error).__name__)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 from sqlalchemy.exc import OperationalError
@@ -17,11 +18,13 @@ from workers import clock
 from workers.application import Application
 from workers.settings import Settings
 from workers.usecases.assemble import assemble_due, queue_due
-from workers.usecases.confirm import expire_commitments, record_commitment
+from workers.usecases.confirm import record_commitment
 from workers.usecases.index import index_inbox
 from workers.usecases.recover import Hints, due_hints, expire_leases
 
 log = structlog.get_logger()
+
+MAINTAIN_EVERY_S = 30.0
 
 
 def scp_settings(settings: Settings) -> ScpSettings:
@@ -60,6 +63,7 @@ class Node:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._maintain_at = 0.0
         self.scp = StorageScp(
             scp_settings(app.settings),
             app.spool,
@@ -121,7 +125,9 @@ class Node:
         assemble_due(self._app, self._rules, now=now)
         queue_due(self._app, now=now)
         expire_leases(self._app, now=now)
-        expire_commitments(self._app, now=now)
         hints = due_hints(self._app, now=now)
-        if hints.analyses or hints.delivery_ids:
-            self._give_hints(hints)
+        maintain = now >= self._maintain_at
+        if maintain:
+            self._maintain_at = now + MAINTAIN_EVERY_S
+        if hints.analyses or hints.delivery_ids or maintain:
+            self._give_hints(replace(hints, maintain=maintain))

@@ -13,7 +13,6 @@ from workers.settings import Settings
 from workers.usecases.analyse import analyse_next
 from workers.usecases.confirm import expire_commitments
 from workers.usecases.deliver import deliver_one
-from workers.usecases.recover import expire_leases
 
 log = structlog.get_logger()
 
@@ -48,8 +47,5 @@ def deliver(delivery_id: int) -> None:
 
 @shared_task(name="workers.tasks.maintain")
 def maintain() -> None:
-    """Take back what dead workers hold and what was never confirmed."""
-    app = _application()
-    now = clock.now()
-    expire_leases(app, now=now)
-    expire_commitments(app, now=now)
+    """Send again what no destination confirmed in time."""
+    expire_commitments(_application(), now=clock.now())

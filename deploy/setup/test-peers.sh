@@ -19,7 +19,11 @@ if [ "${#missing[@]}" -gt 0 ]; then
     echo "missing (apt-get install): ${missing[*]}" >&2
   fi
 fi
-version() { printf '%-14s %s\n' "$1" "$("${@:2}" 2>&1 | grep -m1 -oE "[0-9]+\.[0-9]+[^ ,]*" || echo missing)"; }
+version() { # NAME COMMAND...: the first number that the command prints
+  local found
+  found=$("${@:2}" 2>&1 | grep -oE '[0-9]{8}|[0-9]+\.[0-9][^ ,]*' | head -n 1) || found=missing
+  printf '  %-12s %s\n' "$1" "$found"
+}
 echo "peers that the tests use:"
 PATH="$PATH:/usr/sbin"
 version Orthanc Orthanc --version

@@ -253,7 +253,8 @@ def _try(rule: Rule, value: Value) -> tuple[Literal["pass", "warn", "not_eligibl
     found = "\\".join(value) if isinstance(value, tuple) else f"{value:g}" \
         if isinstance(value, int | float) else value  # fmt: skip
     if found in (None, ""):
-        text = f"{rule.field} is unknown"
+        name = rule.field.removesuffix("_years").removesuffix("_mm").replace("_", " ")
+        text = f"{name} is unknown"
         if rule.absent == "refuse":
             return "not_eligible", text
         return ("warn" if rule.absent == "warn" else "pass"), text

@@ -212,13 +212,11 @@ def _mixed(headers: Sequence[InstanceHeader]) -> GeometryProblem | None:
         differing = np.abs(array - array[0]).max(axis=1) > tolerance
         if differing.any():
             other = headers[int(np.argmax(differing))]
-            return _mixed_problem(
-                name,
-                [
-                    f"{first.sop_instance_uid} and {other.sop_instance_uid} differ, "
-                    f"{int(differing.sum())} of {len(headers)} instances in all"
-                ],
+            difference = (
+                f"{first.sop_instance_uid} and {other.sop_instance_uid} differ, "
+                f"{int(differing.sum())} of {len(headers)} instances in all"
             )
+            return _mixed_problem(name, [difference])
     return None
 
 

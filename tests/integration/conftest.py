@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import contextlib
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from dicom_node.deliver.peer import Peer
 from dicom_node.mini_pacs import MiniPacs
-from tests.integration.service import Service, free_port
+from tests.conftest import need_program
+from tests.integration.service import Service, free_port, wait_for
 from workers.phantom import write_phantom
 
 
@@ -44,6 +48,27 @@ def make_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     yield make
     for service in running:
         service.stop()
+
+
+@pytest.fixture
+def redis_url(tmp_path: Path) -> Iterator[str]:
+    """A real Redis server on a port of its own."""
+    port = free_port()
+    process = subprocess.Popen(
+        [need_program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", ""],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+    )
+
+    def answers() -> bool:
+        with contextlib.suppress(redis.ConnectionError), redis.Redis(port=port) as client:
+            return bool(client.ping())
+        return False
+
+    wait_for(answers, limit_s=20, message="Redis answers")
+    yield f"redis://127.0.0.1:{port}/0"
+    process.terminate()
+    process.wait(timeout=20)
 
 
 @pytest.fixture

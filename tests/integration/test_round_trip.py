@@ -1,4 +1,4 @@
-"""The main job with real peers: dcmsend -> Orthanc -> auto-route -> us -> Orthanc."""
+"""The main job with real peers: dcmsend -> Orthanc -> auto-route -> us (Redis) -> Orthanc."""
 
 from __future__ import annotations
 
@@ -91,6 +91,7 @@ def test_a_series_that_orthanc_routes_comes_back_once_and_confirmed(
     make_service: Callable[..., Service],
     make_recorder: Callable[..., MiniPacs],
     make_orthanc: Callable[[int], Orthanc],
+    redis_url: str,
 ) -> None:
     ct = need_ct("lidc_idri_0001") / "dicom"
     dcmsend = need_program("dcmsend")
@@ -113,7 +114,10 @@ def test_a_series_that_orthanc_routes_comes_back_once_and_confirmed(
                 "port": recorder.port,
             },
         ],
-        environment={"PULMONODE_CALLING_AE_TITLES": "ORTHANC,TESTER"},
+        environment={
+            "PULMONODE_CALLING_AE_TITLES": "ORTHANC,TESTER",
+            "PULMONODE_BROKER_URL": redis_url,
+        },
     )
 
     subprocess.run(

@@ -35,23 +35,22 @@ def print_findings(console: Console, findings: Mapping[str, Any]) -> None:
 def _table(nodules: list[Mapping[str, Any]]) -> Table:
     table = Table(title="Nodules", title_justify="left", box=None, pad_edge=False)
     for name in ("#", "side", "type"):
-        table.add_column(name)
-    for name in ("long mm", "short mm", "mean mm", "volume mm³", "mean HU", "prob.", "z mm"):
-        table.add_column(name, justify="right")
-    table.add_column("Lung-RADS")
+        table.add_column(name, no_wrap=True)
+    for name in ("axes mm", "mean", "mm³", "HU", "z mm", "score"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("Lung-RADS", no_wrap=True)
     for nodule in nodules:
         rads = nodule["guidelines"]["lung_rads"]
         table.add_row(
             str(nodule["id"]),
             nodule["laterality"] or "?",
             nodule["type"],
-            f"{nodule['long_axis_mm']:.1f}",
-            f"{nodule['short_axis_mm']:.1f}",
+            f"{nodule['long_axis_mm']:.1f} x {nodule['short_axis_mm']:.1f}",
             f"{nodule['mean_diameter_mm']:.1f}",
             f"{nodule['volume_mm3']:.0f}",
             f"{nodule['mean_hu']:.0f}",
-            f"{nodule['detection_probability']:.2f}",
             f"{nodule['centre_lps_mm'][2]:.1f}",
+            f"{nodule['detection_probability']:.2f}",
             rads["category"] or "-",
         )
     return table

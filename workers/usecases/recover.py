@@ -67,10 +67,11 @@ def _take_back(session: Session, job: Job, max_attempts: int, now: float) -> Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hints:
-    """Whom to wake: how many analyses, which deliveries."""
+    """Whom to wake: how many analyses, which deliveries, and whether to look after old ones."""
 
     analyses: int
     delivery_ids: tuple[int, ...]
+    maintain: bool = False
 
 
 def due_hints(app: Application, *, now: float) -> Hints:
