@@ -97,8 +97,10 @@ class Condition(BaseModel):
     @field_validator("matches")
     @classmethod
     def _compiles(cls, value: str | None) -> str | None:
-        if value is not None:
-            re.compile(value)
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"{value!r} is no regular expression: {error}") from error
         return value
 
     @model_validator(mode="after")

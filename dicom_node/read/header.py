@@ -7,14 +7,17 @@ useless raises. Values round-trip through JSON, so that the index can hold them.
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Mapping
+import io
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from pydicom import config, dcmread
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.filereader import read_dataset, read_file_meta_info
 from pydicom.tag import Tag
 
 from dicom_node.errors import UnreadableInstance
@@ -221,12 +224,11 @@ def digests(path: Path) -> tuple[str, str]:
     UnreadableInstance
         If it is no DICOM file.
     """
-    start, end = _header_extent(path)
     header, pixels = hashlib.sha256(), hashlib.sha256()
-    with path.open("rb") as file:
-        file.seek(start)
-        header.update(file.read(end - start))
-        while chunk := file.read(READ_BYTES):
+    with _data_set(path) as (stream, start, end):
+        stream.seek(start)
+        header.update(stream.read(end - start))
+        while chunk := stream.read(READ_BYTES):
             pixels.update(chunk)
     return header.hexdigest(), pixels.hexdigest()
 
@@ -237,26 +239,22 @@ def find_truncation(path: Path, ds: FileDataset) -> str:
     Native Pixel Data must hold their declared length, encapsulated ones must end in a
     Sequence Delimitation Item (PS3.5 sections 8.1.1 and A.4). Nothing is decoded.
     """
-    _, offset = _header_extent(path)
-    size = path.stat().st_size
-    if offset >= size:
-        missing = ds.get("Modality") == "CT" and ds.get("Rows") is not None
-        return "no Pixel Data: the file ends after its header" if missing else ""
-    explicit = not ds.file_meta.TransferSyntaxUID.is_implicit_VR
-    with path.open("rb") as file:
-        file.seek(offset)
-        element = file.read(12 if explicit else 8)
-        order = "little" if ds.file_meta.TransferSyntaxUID.is_little_endian else "big"
-        length = int.from_bytes(element[-4:], order)  # type: ignore[arg-type]
+    syntax = ds.file_meta.TransferSyntaxUID
+    with _data_set(path) as (stream, _, offset):
+        size = stream.seek(0, io.SEEK_END)
+        if offset >= size:
+            missing = ds.get("Modality") == "CT" and ds.get("Rows") is not None
+            return "no Pixel Data: the file ends after its header" if missing else ""
+        stream.seek(offset)
+        element = stream.read(8 if syntax.is_implicit_VR else 12)
+        length = int.from_bytes(element[-4:], "little" if syntax.is_little_endian else "big")
         if length == UNDEFINED_LENGTH:
-            file.seek(max(offset, size - len(ENCAPSULATED_END) - 1))
-            if ENCAPSULATED_END not in file.read():
+            stream.seek(max(offset, size - len(ENCAPSULATED_END) - 1))
+            if ENCAPSULATED_END not in stream.read():
                 return f"Pixel Data end without a delimiter after {size - offset} bytes"
             return ""
     held = size - offset - len(element)
-    if held < length:
-        return f"Pixel Data hold {held} of {length} bytes"
-    return ""
+    return f"Pixel Data hold {held} of {length} bytes" if held < length else ""
 
 
 def _read(path: Path) -> FileDataset:
@@ -277,16 +275,32 @@ def _read(path: Path) -> FileDataset:
     return ds
 
 
-def _header_extent(path: Path) -> tuple[int, int]:
-    """(Offset of the data set, offset of Pixel Data or end of file)."""
+@contextmanager
+def _data_set(path: Path) -> Iterator[tuple[BinaryIO, int, int]]:
+    """The encoded data set: stream, its offset, and the offset of Pixel Data (or the end).
+
+    A deflated data set is inflated first (PS3.5 section A.5).
+    """
     try:
         with path.open("rb") as file, config.disable_value_validation():
-            ds = dcmread(file, stop_before_pixels=True)
-            end = file.tell()
-            start = 132 + 12 + int(ds.file_meta.get("FileMetaInformationGroupLength", 0))
+            meta = read_file_meta_info(path)
+            start = 132 + 12 + int(meta.get("FileMetaInformationGroupLength", 0))
+            file.seek(start)
+            stream: BinaryIO = file
+            syntax = meta.TransferSyntaxUID
+            if syntax.is_deflated:
+                stream, start = io.BytesIO(zlib.decompress(file.read(), -zlib.MAX_WBITS)), 0
+            read_dataset(
+                stream,
+                is_implicit_VR=syntax.is_implicit_VR,
+                is_little_endian=syntax.is_little_endian,
+                stop_when=lambda tag, _vr, _length: tag in PIXEL_DATA_TAGS,
+            )
+            yield stream, start, stream.tell()
+    except UnreadableInstance:
+        raise
     except Exception as error:
         raise UnreadableInstance(path.name, f"{type(error).__name__}: {error}") from error
-    return start, min(end, os.path.getsize(path))
 
 
 def _text(ds: Dataset, keyword: str) -> str:
