@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from dicom_node.errors import NobodyAllowed
 from workers.application import open_application
 from workers.broker import EmbeddedBroker
 from workers.celery_app import ANALYSE, DELIVER, MAINTAIN, Hinter, run_celery_worker
@@ -94,6 +95,8 @@ def run_all(
 
     A process that dies is started again; jobs that it held come back by their leases.
     """
+    if not settings.calling_ae_titles:
+        raise NobodyAllowed
     open_application(settings, migrate=True).database.close()
     stop = _stop_on_signal()
     broker = None if settings.broker_url else EmbeddedBroker(settings.data_dir / "broker")

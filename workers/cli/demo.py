@@ -61,8 +61,7 @@ def demo(
     """Route a CT series through the whole service and show what comes back."""
     started = time.monotonic()
     settings = load_settings()
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    _make_room(out)
     with tempfile.TemporaryDirectory(prefix="pulmonode-demo-") as scratch, reported_errors():
         if ct is None:
             ct = out / "phantom"
@@ -86,6 +85,15 @@ def demo(
         finally:
             pacs.stop()
     _report(job, pacs, out, time.monotonic() - started)
+
+
+def _make_room(out: Path) -> None:
+    """Empty the folder of an earlier demonstration, and no other."""
+    if out.is_dir() and any(out.iterdir()):
+        if not (out / "service.log").exists():
+            fail(f"{out} exists and was not left by a demonstration: choose another --out")
+        shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
 
 
 def _best_series(folder: Path) -> list[Outgoing]:

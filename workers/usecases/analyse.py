@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from dicom_node.compose.content import ComposedObject
@@ -160,6 +161,9 @@ def keep_lease(app: Application, table: type[Job] | type[Delivery], lease: Lease
                     renew(session, table, lease, until=clock.now() + app.settings.lease_s)
             except LeaseLost:
                 return
+            except OperationalError as error:
+                # A busy database: three more beats come before the lease runs out.
+                log.warning("lease_not_renewed", error=type(error).__name__)
 
     thread = threading.Thread(target=beat, name=f"lease-{lease.id}", daemon=True)
     thread.start()
