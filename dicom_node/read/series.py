@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from dicom_node.errors import SeriesRejected, UnreadableInstance
 from dicom_node.read.ct_series import CtSeries
 from dicom_node.read.geometry import GeometryProblem, check_geometry
-from dicom_node.read.header import InstanceHeader, read_header
+from dicom_node.read.header import MALFORMED, InstanceHeader, read_header
 
 AIR_HU = -1024
 INT16 = np.iinfo(np.int16)
@@ -95,8 +95,7 @@ def _decode(path: Path, out: NDArray[np.int16]) -> Dataset:
     uid = ds.SOPInstanceUID
     try:
         stored = ds.pixel_array
-    except Exception as error:
-        # Decoders are plugins and raise whatever a garbled frame provokes.
+    except MALFORMED as error:
         raise SeriesRejected(
             "undecodable",
             f"{uid} (instance {ds.get('InstanceNumber', '?')}) cannot be decoded: {error}",

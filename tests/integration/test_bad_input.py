@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,7 +134,7 @@ def test_a_series_sent_twice_is_analysed_once_and_delivered_once(
     service.send(paths)
     service.send(paths)
     job = service.wait_for_job(uid)
-    service.send(paths)
+    by_command = service.cli("send", str(tmp_path), "--to", f"PULMONODE@127.0.0.1:{service.port}")
     later = wait_for(
         lambda: not list((service.folder / "data/spool/inbox").iterdir()),
         limit_s=20,
@@ -142,6 +143,7 @@ def test_a_series_sent_twice_is_analysed_once_and_delivered_once(
     again_job = service.wait_for_job(uid)
 
     assert later
+    assert "took 64 instances" in by_command.stdout
     assert job["state"] == JobState.CONFIRMED
     assert (again_job["id"], again_job["revision"]) == (job["id"], 1)
     assert job["instances"] == len(datasets)
@@ -228,3 +230,22 @@ def test_of_two_series_of_a_study_the_better_one_is_analysed(
         "better_series_chosen",
     )
     assert str(good[0].SeriesInstanceUID) in other["reason"]
+
+
+def test_the_doctor_finds_a_running_service_in_order(service: Service) -> None:
+    done = service.cli("doctor", "--json")
+    checks = {item["what"]: item["ok"] for item in json.loads(done.stdout)}
+
+    assert done.returncode == 0, done.stdout
+    assert checks["destination recorder"] is True
+    assert checks["state database"] is True
+    assert checks["rules"] is True
+
+
+def test_no_patient_data_reach_the_log(service: Service) -> None:
+    """After all that this module has sent, refusals and conflicts included."""
+    text = service.log.read_text()
+
+    assert "job_analysed" in text
+    for planted in ("Name^", "ID-", "PHANTOM", "Phantom^Chest"):
+        assert planted not in text
