@@ -7,6 +7,7 @@
     ├── LeaseLost            another worker, or an administrator, took the job meanwhile
     ├── NoSuchJob            no job has that number or UID
     ├── IdentityConflict     patient or study of what is sent is not that of what was received
+    ├── NoSuchDestination    a delivery's destination is not configured any more
     └── NoBroker             a role was started alone without being told where the broker is
 """
 
@@ -51,6 +52,16 @@ class IdentityConflict(WorkersError):
     def __init__(self, why: str) -> None:
         self.why = why
         super().__init__(f"not sent: {why}")
+
+
+class NoSuchDestination(WorkersError):
+    """A delivery's destination is not configured any more."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"destination {name} is not configured any more: configure it and retry, or cancel"
+        )
 
 
 class NoBroker(WorkersError):

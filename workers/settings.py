@@ -141,6 +141,16 @@ class Settings(BaseSettings):
             sources.append(YamlConfigSettingsSource(settings_cls, yaml_file=config))
         return tuple(sources)
 
+    @field_validator("destinations")
+    @classmethod
+    def _unique_names(
+        cls, value: tuple[DestinationSettings, ...]
+    ) -> tuple[DestinationSettings, ...]:
+        names = [item.name for item in value]
+        if len(set(names)) != len(names):
+            raise ValueError(f"two destinations of the same name among {', '.join(names)}")
+        return value
+
     @property
     def database_url(self) -> str:
         """SQLAlchemy URL of the state database."""

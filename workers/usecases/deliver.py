@@ -30,7 +30,7 @@ from dicom_node.errors import DicomNodeError
 from dicom_node.read.header import Identity
 from workers import clock
 from workers.application import Application
-from workers.errors import IdentityConflict, LeaseLost, WorkersError
+from workers.errors import IdentityConflict, LeaseLost, NoSuchDestination, WorkersError
 from workers.settings import DestinationSettings
 from workers.state.jobs import Lease, held_delivery, note, take_delivery
 from workers.state.schema import (
@@ -114,7 +114,7 @@ def _pack(app: Application, lease: Lease) -> _Parcel:
         delivery = session.get_one(Delivery, lease.id)
         destination = app.settings.destination(delivery.destination)
         if destination is None:
-            raise IdentityConflict(f"destination {delivery.destination} is not configured any more")
+            raise NoSuchDestination(delivery.destination)
         job = session.get_one(Job, delivery.job_id)
         rows = session.scalars(
             select(ResultObject).where(ResultObject.job_id == job.id).order_by(ResultObject.kind)

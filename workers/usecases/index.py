@@ -79,6 +79,7 @@ def _index_one(app: Application, session: Session, arrival: _Arrival) -> FileAct
     known = session.get(Instance, header.sop_instance_uid)
     if known is not None:
         return _index_again(app, session, arrival, header, known)
+    _close_unreadable(session, header)
     job = _job_for(session, header)
     conflict = _patient_conflict(session, header)
     if conflict:
@@ -184,6 +185,8 @@ def _index_again(
 ) -> FileAction:
     """An instance whose UID is known: identical, corrected, or another image altogether."""
     known.times_received += 1
+    if known.header.get("truncated") and not header.truncated:
+        return _replace_cut_copy(app, session, arrival, header, known)
     same_pixels = known.pixels_sha256 == arrival.pixels_sha256
     if same_pixels and known.header_sha256 == arrival.header_sha256:
         if app.spool.root.joinpath(known.path).exists():
@@ -203,13 +206,48 @@ def _index_again(
     return lambda: app.spool.quarantine(arrival.path)
 
 
+def _replace_cut_copy(
+    app: Application,
+    session: Session,
+    arrival: _Arrival,
+    header: InstanceHeader,
+    known: Instance,
+) -> FileAction:
+    """A whole copy of an instance that had arrived cut short: the sender's repair."""
+    now = clock.now()
+    known.header = header.to_json()
+    known.header_sha256 = arrival.header_sha256
+    known.pixels_sha256 = arrival.pixels_sha256
+    known.size_bytes = arrival.path.stat().st_size
+    known.received_at = now
+    job = _job_for(session, header)
+    job.last_instance_at = now
+    message = f"a whole copy of {known.sop_uid} replaced one that was cut short"
+    if JobState(job.state) is JobState.QUARANTINED and job.reason_code == "truncated":
+        move(session, job, JobState.RECEIVING, message, at=now)
+    else:
+        note(session, job, message, at=now)
+    return lambda: _file(app, arrival.path, header)
+
+
+def _close_unreadable(session: Session, header: InstanceHeader) -> None:
+    """End the job that an unreadable copy of this instance had been given."""
+    job = current_job(session, header.sop_instance_uid)
+    if job is not None and job.reason_code == "unreadable":
+        move(
+            session,
+            job,
+            JobState.SUPERSEDED,
+            "a readable copy arrived",
+            at=clock.now(),
+            reason_code="superseded",
+        )
+
+
 def move_to_quarantine(session: Session, job: Job, code: str, message: str) -> None:
     """Hold a job until a person decides; a job that is superseded stays so."""
     now = clock.now()
-    if JobState(job.state) in {JobState.SUPERSEDED, JobState.QUARANTINED}:
-        note(session, job, message, at=now)
-        return
-    if JobState(job.state) is JobState.CANCELLED:
+    if JobState(job.state) in {JobState.SUPERSEDED, JobState.QUARANTINED, JobState.CANCELLED}:
         note(session, job, message, at=now)
         return
     move(session, job, JobState.QUARANTINED, message, at=now, reason_code=code)
