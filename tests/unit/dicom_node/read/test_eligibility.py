@@ -14,7 +14,7 @@ from dicom_node.read.eligibility import (
     rank_series,
 )
 from dicom_node.read.geometry import SeriesGeometry, check_geometry
-from dicom_node.read.header import Identity, InstanceHeader
+from dicom_node.read.header import Identity, InstanceHeader, read_header
 from dicom_node.read.series import load_ct_series
 from tests.conftest import need_ct
 from tests.unit.dicom_node.read.test_geometry import grid
@@ -30,6 +30,8 @@ def chest(**changes: Any) -> InstanceHeader:
         series_description="Chest 2.5mm",
         patient_age="061Y",
         samples_per_pixel=1,
+        rescale_slope=1.0,
+        rescale_intercept=-1024.0,
     )
     return replace(usual, **changes)
 
@@ -58,11 +60,11 @@ def test_a_usual_chest_ct_is_eligible_without_a_warning() -> None:
         ({"image_type": ("DERIVED", "SECONDARY", "MIP")}, "projection", "axial originals"),
         ({"series_description": "Thorax MPR cor"}, "projection_by_description", "axial originals"),
         ({"series_description": "Dose Report"}, "dose_or_screen", "dose sheet"),
-        ({"study_description": "Daily QA"}, "quality_assurance", "calibration"),
+        ({"study_description": "Daily QA"}, "quality_assurance", "(Daily QA)"),
         ({"samples_per_pixel": 3}, "colour", "3 samples per pixel"),
         ({"patient_age": "017Y"}, "under_age", "17 years old"),
         ({"patient_age": "011M"}, "under_age", "0.9 years old"),
-        ({"body_part_examined": "Head"}, "other_body_part", "HEAD"),
+        ({"body_part_examined": "Head", "series_description": "5.0"}, "other_body_part", "HEAD"),
         ({"series_description": "Brain 5mm"}, "other_region_by_description", "region"),
         ({"slice_thickness_mm": 10.0}, "thickness", "10 mm thick"),
         ({"pixel_spacing_mm": (2.0, 2.0)}, "pixel_spacing", "2 mm"),
@@ -96,6 +98,8 @@ def test_slices_too_far_apart_are_refused() -> None:
         ({"lossy_image_compression": "01"}, "compressed with loss"),
         ({"image_type": ("DERIVED", "PRIMARY", "AXIAL")}, "derived"),
         ({"patient_age": ""}, "age is unknown"),
+        ({"rescale_intercept": None}, "rescale intercept is unknown"),
+        ({"image_type": ("DERIVED", "SECONDARY", "AXIAL")}, "marked secondary"),
         ({"burned_in_annotation": "YES"}, "burned into"),
     ],
 )
@@ -136,6 +140,12 @@ def test_age_comes_from_the_birth_date_when_it_is_not_given() -> None:
         "rules: [{id: a, field: modality, require: {like: CT}, reason: x}]",
         "rules: [{id: a, field: modality, require: {matches: '('}, reason: x}]",
         "rules: {",
+        "rules: []",
+        "rules: [{id: a, field: modality, require: {equals: CT}, reason: '{other}'}]",
+        "rules: [{id: a, field: all_text, refuse: {matches: x}, reason: '{found}'}]",
+        "rules: [{id: a, field: modality, require: {equals: CT}, reason: x, or: y}]",
+        "rules: [&r {id: a, field: modality, require: {equals: CT}, reason: x}, *r]",
+        "rules: [{id: a, field: modality, require: {equals: CT}, reason: x, unless: {field: no}}]",
         "nothing: 1",
     ],
 )
@@ -172,30 +182,78 @@ def test_the_best_series_is_thin_original_and_not_sharpened() -> None:
     assert rank(2.0) > rank(5.0)
 
 
-@pytest.mark.real_ct
-@pytest.mark.parametrize(
-    ("name", "spacing_mm"),
-    [
-        ("lidc_idri_0001", 2.5),
-        ("cmb_crc_MSB-01068", 2.5),
-        ("cptac_lscc_C3N-00247", 3.0),
-        ("lung_pet_ct_dx_A0001", 5.0),
-        ("lung_fused_LungFCP-01-0001", 1.0),
-    ],
-)
-def test_every_real_series_is_eligible_regular_and_in_hu(name: str, spacing_mm: float) -> None:
-    from dicom_node.read.header import read_header
+def test_a_verdict_does_not_depend_on_which_instance_came_first() -> None:
+    odd = chest(image_type=("ORIGINAL", "PRIMARY", "LOCALIZER"), modality="")
 
+    first = judge([odd, *[chest()] * 5], geometry(), RULES)
+
+    assert first == judge([*[chest()] * 5, odd], geometry(), RULES)
+    assert first.code == "localizer"
+
+
+def test_no_free_text_of_the_patient_stands_in_a_reason_or_a_check() -> None:
+    name = Identity(patient_name="Planted^Phantom", patient_id="P-1")
+    header = chest(identity=name, series_description="Planted scout", study_description="P QA")
+
+    verdict = judge([header], geometry(), RULES)
+
+    assert not verdict.eligible
+    failed = [check.text for check in verdict.checks if not check.passed]
+    assert len(failed) == 3
+    assert all("Planted" not in text for text in (*failed, verdict.reason))
+
+
+def test_our_own_phantom_is_meant_to_be_analysed() -> None:
+    name = Identity(patient_name="Phantom^Chest", patient_id="PHANTOM")
+
+    assert judge([chest(identity=name, manufacturer="Pulmonode")], geometry(), RULES).eligible
+    assert not judge([chest(identity=name)], geometry(), RULES).eligible
+
+
+def test_a_limit_is_not_missed_by_rounding() -> None:
+    assert judge([chest()], geometry(spacing_mm=5.0000004), RULES).eligible
+    assert not judge([chest()], geometry(spacing_mm=5.01), RULES).eligible
+
+
+def test_a_series_without_geometry_ranks_last() -> None:
+    known = rank_series([chest(slice_thickness_mm=5.0)], geometry(5.0))
+
+    assert rank_series([chest()], SeriesGeometry()) < known
+
+
+REAL = {
+    # series: (spacing in mm, words of each warning)
+    "lidc_idri_0001": (2.5, []),
+    "cmb_crc_MSB-01068": (2.5, []),
+    "cptac_lscc_C3N-00247": (3.0, []),
+    "lung_pet_ct_dx_A0001": (5.0, ["slices every 5 mm, 5 mm thick"]),
+    "lung_fused_LungFCP-01-0001": (1.0, []),
+}
+
+
+@pytest.mark.real_ct
+@pytest.mark.parametrize("name", REAL)
+def test_every_real_series_is_eligible_regular_and_in_hu(name: str) -> None:
+    spacing_mm, warned = REAL[name]
     paths = sorted((need_ct(name) / "dicom").glob("*.dcm"))
+
     headers = [read_header(path) for path in paths]
     found = check_geometry(headers)
+    verdict = judge(headers, found, RULES)
     series = load_ct_series(paths)
 
     assert found.problems == ()
     assert found.spacing_mm == pytest.approx(spacing_mm)
-    assert judge(headers, found, RULES).eligible
+    assert found.grid_error_mm < 0.1
+    assert (verdict.eligible, verdict.code) == (True, None)
+    warnings = [w for w in (*found.warnings, *verdict.warnings) if "age is unknown" not in w]
+    assert len(warnings) == len(warned)
+    assert all(words in text for words, text in zip(warned, warnings, strict=True))
+    assert all(header.problems == () for header in headers)
     assert series.hu.shape == (len(paths), 512, 512)
-    assert (
-        int(series.hu[len(paths) // 2].min()) > -1100 or series.hu.min() < -1100
-    )  # air or padding
-    assert 0 < float((series.hu > 0).mean()) < 0.6
+    middle = series.hu[len(paths) // 2, 128:384, 128:384]
+    assert 0.1 < float(((middle > -1000) & (middle < -700)).mean()) < 0.8  # lungs
+    assert 0.1 < float(((middle > -200) & (middle < 200)).mean()) < 0.8  # soft tissue
+    for k in (0, len(paths) // 2, len(paths) - 1):
+        position = [float(value) for value in series.headers[k].ImagePositionPatient]
+        assert (series.affine @ (k, 0, 0, 1))[:3] == pytest.approx(position, abs=0.05)

@@ -9,7 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from dicom_node.read.geometry import TILT_TOLERANCE_DEG, check_geometry
+from dicom_node.read.geometry import (
+    TILT_TOLERANCE_DEG,
+    GeometryLimits,
+    check_geometry,
+    longest_run,
+)
 from dicom_node.read.header import Identity, InstanceHeader
 
 Headers = list[InstanceHeader]
@@ -103,7 +108,12 @@ def phases(headers: Headers) -> Headers:
 
 CASES: dict[str, tuple[Callable[[Headers], Headers], str, bool, str]] = {
     # what is wrong: (change, code, may late instances mend it, words of the reason)
-    "a hole": (lambda h: h[:5] + h[7:], "missing_slices", True, "2 slices missing in 1 places"),
+    "a hole": (
+        lambda h: h[:5] + h[7:],
+        "missing_slices",
+        True,
+        "2 slices missing in 1 place: slice gap 7.5 mm at z=40.0 mm, limit 2.6 mm",
+    ),
     "two holes": (lambda h: h[:4] + h[5:9] + h[10:], "missing_slices", True, "in 2 places"),
     "few": (lambda h: h[:9], "too_few_slices", True, "9 slices, at least 16"),
     "none": (lambda _: [], "too_few_slices", True, "no instance"),
@@ -111,7 +121,37 @@ CASES: dict[str, tuple[Callable[[Headers], Headers], str, bool, str]] = {
         lambda h: [*h, replace(h[3], sop_instance_uid="9")],
         "duplicate_slices",
         False,
-        "1 positions hold several images",
+        "1 of 20 positions hold several images",
+    ),
+    "mostly every second slice so far": (
+        lambda _: grid(60)[:8] + grid(60)[8::2],
+        "unequal_spacing",
+        True,
+        "unequal spacing in 8 of 33 gaps",
+    ),
+    "one slice beside the others": (
+        lambda h: [moved(x, x=40.0 * (k == 10)) for k, x in enumerate(h)],
+        "mixed_series",
+        False,
+        "38.0 mm off the line of the others at z=55.0 mm, limit 0.5 mm",
+    ),
+    "a position that is no number": (
+        lambda h: [*h[:-1], moved(h[-1], z=float("nan"))],
+        "no_geometry",
+        False,
+        "not finite",
+    ),
+    "no rows": (
+        lambda h: [*h[:-1], replace(h[-1], rows=0)],
+        "no_geometry",
+        False,
+        "has 0 rows",
+    ),
+    "several frames": (
+        lambda h: [*h[:-1], replace(h[-1], number_of_frames=3)],
+        "no_geometry",
+        False,
+        "has 3 frames",
     ),
     "two phases": (phases, "temporal_4d", False, "2 images at each of 20 positions"),
     "stretched": (
@@ -186,6 +226,68 @@ def test_each_defect_has_its_code_its_reason_and_its_hope(name: str) -> None:
 
     assert (problem.code, problem.may_improve) == (code, may_improve)
     assert words in problem.why
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.permutations(range(18)),
+    st.lists(st.sampled_from(["", "hole", "twin", "aside", "tilt"]), max_size=2),
+    st.tuples(*[st.floats(-20, 20)] * 3),
+)
+def test_the_order_in_which_instances_came_never_matters(
+    order: list[int], defects: list[str], angles: tuple[float, float, float]
+) -> None:
+    headers = grid(count=18, turn=Rotation.from_euler("zyx", angles, degrees=True))
+    for defect in defects:
+        headers = {
+            "": headers,
+            "hole": headers[:6] + headers[7:],
+            "twin": [*headers, replace(headers[2], sop_instance_uid="7")],
+            "aside": [moved(headers[0], x=30.0), *headers[1:]],
+            "tilt": [moved(header, x=k) for k, header in enumerate(headers)],
+        }[defect]
+    shuffled = [headers[index] for index in order if index < len(headers)]
+    shuffled += headers[18:]
+
+    one, other = check_geometry(headers), check_geometry(shuffled)
+
+    assert [p.code for p in one.problems] == [p.code for p in other.problems]
+    assert one.sop_instance_uids == other.sop_instance_uids
+    assert (one.affine is None) == (other.affine is None)
+    if one.affine is not None and other.affine is not None:
+        assert np.array_equal(one.affine, other.affine)
+
+
+def test_an_instance_that_is_given_twice_counts_once() -> None:
+    assert check_geometry(grid() + grid()[:5]).problems == ()
+
+
+def test_the_limits_may_be_others() -> None:
+    lenient = GeometryLimits(minimum_slices=4, spacing_jitter_mm=1.0, grid_error_mm=2.0)
+    headers = [moved(header, z=0.4 * (k % 2)) for k, header in enumerate(grid(count=6))]
+
+    assert check_geometry(headers).problems != ()
+    assert check_geometry(headers, limits=lenient).problems == ()
+
+
+def test_the_longest_run_ends_at_the_holes() -> None:
+    headers = grid(count=40)
+
+    run = longest_run(headers[:5] + headers[6:30] + headers[33:])
+
+    assert run == tuple(headers[6:30])
+
+
+def test_sequential_acquisitions_on_one_grid_are_one_series() -> None:
+    headers = [replace(header, acquisition_number=1 + k // 10) for k, header in enumerate(grid())]
+
+    assert check_geometry(headers).problems == ()
+
+
+def test_a_stated_tilt_of_a_straight_stack_is_warned_of() -> None:
+    headers = [replace(header, gantry_tilt_deg=12.0) for header in grid()]
+
+    assert "stacked straight" in check_geometry(headers).warnings[0]
 
 
 def test_rounded_positions_of_a_real_table_pass() -> None:

@@ -1,0 +1,228 @@
+"""A stored file as bytes: where its data set and its Pixel Data begin, and whether it is whole.
+
+Deliberately absent: decoding, and any judgement of what the attributes say.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydicom import config, dcmread
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_dataset
+from pydicom.tag import Tag
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from dicom_node.errors import UnreadableInstance
+
+PREAMBLE_BYTES = 128
+PREFIX = b"DICM"
+PIXEL_DATA_TAGS = frozenset({Tag(0x7FE0, 0x0008), Tag(0x7FE0, 0x0009), Tag(0x7FE0, 0x0010)})
+PIXEL_DATA_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"UN"})
+UNDEFINED_LENGTH = 0xFFFFFFFF
+ITEM = b"\xfe\xff\x00\xe0"
+SEQUENCE_DELIMITATION_ITEM = b"\xfe\xff\xdd\xe0"
+DEFLATED_SYNTAXES = frozenset(
+    {"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"}
+)
+"""The whole data set is one deflated stream (PS3.5 A.5; JPIP and HTJ2K JPIP Deflate)."""
+NATIVE_SYNTAXES = frozenset(
+    {str(ImplicitVRLittleEndian), str(ExplicitVRLittleEndian), str(ExplicitVRBigEndian)}
+) | {"1.2.840.10008.1.2.1.99"}
+SAMPLES_WHEN_SUBSAMPLED = {"YBR_FULL_422": 2, "YBR_PARTIAL_422": 2}
+"""Samples stored per pixel where chrominance is subsampled (PS3.3 C.7.6.3.1.2)."""
+NEEDS_PIXELS = frozenset({str(CTImageStorage), str(EnhancedCTImageStorage)})
+MALFORMED = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    InvalidDicomError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+"""What pydicom and its decoders raise for files that are not what they claim to be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedDataSet:
+    """The encoded data set of a file.
+
+    Attributes
+    ----------
+    stream : BinaryIO
+        The file, or the inflated data set in memory.
+    start, pixels_at : int
+        Offsets in `stream` of the data set and of its Pixel Data (or of its end).
+    size : int
+        Length of `stream` in bytes.
+    """
+
+    stream: BinaryIO
+    start: int
+    pixels_at: int
+    size: int
+
+
+@contextmanager
+def open_data_set(path: Path) -> Iterator[EncodedDataSet]:
+    """Find a file's data set and its Pixel Data; a deflated one is inflated first.
+
+    An unknown transfer syntax is taken as Explicit VR Little Endian, which all but the oldest
+    are (PS3.5 section A.4).
+
+    Raises
+    ------
+    UnreadableInstance
+        If it is no DICOM file.
+    """
+    try:
+        with path.open("rb") as file, config.disable_value_validation():
+            if file.read(PREAMBLE_BYTES + len(PREFIX))[PREAMBLE_BYTES:] != PREFIX:
+                raise UnreadableInstance(path.name, "no DICM prefix (PS3.10 section 7.1)")
+            meta = read_dataset(
+                file,
+                is_implicit_VR=False,
+                is_little_endian=True,
+                stop_when=lambda tag, _vr, _length: tag >> 16 != 2,
+            )
+            syntax = str(meta.get("TransferSyntaxUID", ""))
+            stream: BinaryIO = file
+            if syntax in DEFLATED_SYNTAXES:
+                stream = io.BytesIO(zlib.decompress(file.read(), -zlib.MAX_WBITS))
+            start = stream.tell()
+            read_dataset(
+                stream,
+                is_implicit_VR=syntax == ImplicitVRLittleEndian,
+                is_little_endian=syntax != ExplicitVRBigEndian,
+                stop_when=lambda tag, _vr, _length: tag in PIXEL_DATA_TAGS,
+            )
+            pixels_at = stream.tell()
+            size = stream.seek(0, io.SEEK_END)
+            yield EncodedDataSet(stream=stream, start=start, pixels_at=pixels_at, size=size)
+    except UnreadableInstance:
+        raise
+    except MALFORMED as error:
+        raise UnreadableInstance(path.name, f"{type(error).__name__}: {error}") from error
+
+
+def read_before_pixels(path: Path) -> FileDataset:
+    """Read everything before Pixel Data; values are converted when they are looked at.
+
+    Raises
+    ------
+    UnreadableInstance
+        If it is no DICOM file, or ends within its header.
+    """
+    try:
+        # Bad values are the header's business: they become problems there, not warnings.
+        with config.disable_value_validation():
+            ds = dcmread(path, stop_before_pixels=True)
+    except MALFORMED as error:
+        raise UnreadableInstance(path.name, f"{type(error).__name__}: {error}") from error
+    if not ds.file_meta.get("TransferSyntaxUID"):
+        raise UnreadableInstance(path.name, "no Transfer Syntax UID in its meta information")
+    if len(ds) == 0:
+        raise UnreadableInstance(path.name, "it ends before its data set begins")
+    last: Any = ds.get_item(max(ds.keys()))  # not yet converted, so its bytes can be counted
+    declared = getattr(last, "length", UNDEFINED_LENGTH)
+    held = len(last.value or b"") if declared != UNDEFINED_LENGTH else declared
+    if held < declared:
+        raise UnreadableInstance(
+            path.name, f"it ends within its header: {last.tag} holds {held} of {declared} bytes"
+        )
+    return ds
+
+
+def find_truncation(path: Path, ds: Dataset) -> str:
+    """Say how a file's Pixel Data are cut short; empty when they are whole or rightly absent.
+
+    Native Pixel Data must hold their declared length, and enough for Rows, Columns, Bits
+    Allocated, Samples per Pixel and Number of Frames (PS3.5 section 8.1.1, PS3.3 C.7.6.3);
+    encapsulated ones must consist of whole items and end in a Sequence Delimitation Item
+    (PS3.5 section A.4). Nothing is decoded.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    ds : FileDataset
+        What `read_before_pixels` read from it.
+    """
+    with open_data_set(path) as encoded:
+        if encoded.pixels_at >= encoded.size:
+            needed = "Rows" in ds or str(ds.get("SOPClassUID", "")) in NEEDS_PIXELS
+            return "no Pixel Data: the file ends after its header" if needed else ""
+        syntax = str(ds.file_meta.TransferSyntaxUID)
+        stream = encoded.stream
+        stream.seek(encoded.pixels_at)
+        explicit = stream.read(12)[4:6] in PIXEL_DATA_VRS
+        value_at = encoded.pixels_at + (12 if explicit else 8)
+        stream.seek(value_at - 4)
+        order = "big" if syntax == ExplicitVRBigEndian else "little"
+        length = int.from_bytes(stream.read(4), order)  # type: ignore[arg-type] # literals above
+        if length == UNDEFINED_LENGTH:
+            return _broken_items(encoded, value_at, _count(ds, "NumberOfFrames", 1))
+        held = encoded.size - value_at
+        if held < length:
+            return f"Pixel Data hold {held} of {length} bytes"
+        needed_bytes = _native_bytes(ds) if syntax in NATIVE_SYNTAXES else 0
+        if length < needed_bytes:
+            return f"Pixel Data have {length} bytes, Rows and Columns need {needed_bytes}"
+        return ""
+
+
+def _count(ds: Dataset, keyword: str, default: int) -> int:
+    try:
+        return int(ds.get(keyword) or default)
+    except MALFORMED:
+        return default
+
+
+def _native_bytes(ds: Dataset) -> int:
+    """Bytes that uncompressed pixels need; 0 where the header does not say."""
+    photometric = str(ds.get("PhotometricInterpretation", ""))
+    samples = SAMPLES_WHEN_SUBSAMPLED.get(photometric, _count(ds, "SamplesPerPixel", 1))
+    pixels = _count(ds, "Rows", 0) * _count(ds, "Columns", 0) * _count(ds, "NumberOfFrames", 1)
+    return (pixels * samples * _count(ds, "BitsAllocated", 0) + 7) // 8
+
+
+def _broken_items(encoded: EncodedDataSet, at: int, frames: int) -> str:
+    """Walk the items of encapsulated Pixel Data; say where they break off."""
+    fragments = -1  # the first item is the Basic Offset Table
+    while True:
+        encoded.stream.seek(at)
+        head = encoded.stream.read(8)
+        if len(head) < 8:
+            return f"Pixel Data end without a delimiter after fragment {max(fragments, 0)}"
+        if head[:4] == SEQUENCE_DELIMITATION_ITEM:
+            break
+        if head[:4] != ITEM:
+            return f"Pixel Data are garbled after fragment {max(fragments, 0)}: no item there"
+        fragments += 1
+        length = int.from_bytes(head[4:], "little")
+        at += 8 + length
+        if at > encoded.size:
+            held = length - (at - encoded.size)
+            return f"Pixel Data fragment {fragments} holds {held} of {length} bytes"
+    if fragments < frames:
+        return f"Pixel Data have {max(fragments, 0)} fragments for {frames} frames"
+    return ""
