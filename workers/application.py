@@ -1,4 +1,4 @@
-"""What every use case works with: settings, state database, spool and result store."""
+"""What every use case works with: settings, state database, spool and object store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dicom_node.receive.spool import Spool
 from workers.settings import Settings
 from workers.state.database import Database
-from workers.state.results import ResultStore
+from workers.state.store import ObjectStore, open_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,37 +19,46 @@ class Application:
     settings: Settings
     database: Database
     spool: Spool
-    results: ResultStore
+    store: ObjectStore
 
     @property
     def owner(self) -> str:
         """Name of this process in leases."""
         return f"{socket.gethostname()}:{os.getpid()}"
 
+    def now(self) -> float:
+        """Seconds since the epoch, by the one clock that all hosts share."""
+        return self.database.now()
 
-def open_application(settings: Settings, *, migrate: bool = False) -> Application:
+
+def open_application(
+    settings: Settings, *, migrate: bool = False, check: bool = True
+) -> Application:
     """Open everything.
 
     Parameters
     ----------
     migrate : bool
         Bring the database to this release's schema first (the all-in-one command does).
+    check : bool
+        Look at the database now; the node does so later, since it can receive without it.
 
     Raises
     ------
     workers.state.database.SchemaMismatch
         If the database is at another schema version.
-    OSError
-        If a folder cannot be made or written.
+    OSError, StoreUnavailable
+        If a folder or the object store cannot be opened.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database_url)
     if migrate:
         database.migrate()
-    database.check_version()
+    if check:
+        database.check_version()
     return Application(
         settings=settings,
         database=database,
         spool=Spool(settings.spool_dir, reserve_bytes=settings.disk_reserve_bytes),
-        results=ResultStore(settings.results_dir),
+        store=open_store(settings.object_store_url),
     )

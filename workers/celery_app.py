@@ -7,20 +7,21 @@ doubling or delaying a message therefore changes nothing but the time of the ans
 from __future__ import annotations
 
 import os
+import socket
 
-import structlog
 from celery import Celery
 from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
+from workers.errors import BrokerUnavailable
 from workers.usecases.recover import Hints
-
-log = structlog.get_logger()
 
 ANALYSE = "analyse"
 DELIVER = "deliver"
 MAINTAIN = "maintain"
 VISIBILITY_MARGIN_S = 600
+KEEPALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 
 
 def make_celery(broker_url: str, *, analyse_limit_s: int = 1800) -> Celery:
@@ -57,6 +58,10 @@ def make_celery(broker_url: str, *, analyse_limit_s: int = 1800) -> Celery:
             "visibility_timeout": analyse_limit_s + VISIBILITY_MARGIN_S,
             "socket_timeout": 30,
             "socket_connect_timeout": 5,
+            # A broker behind a cut wire is given up instead of being listened to for ever.
+            "socket_keepalive": True,
+            "socket_keepalive_options": KEEPALIVE,
+            "health_check_interval": 10,
         },
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -69,22 +74,28 @@ def make_celery(broker_url: str, *, analyse_limit_s: int = 1800) -> Celery:
 
 
 class Hinter:
-    """Sends hints; without a broker they are simply given again after a while."""
+    """Sends hints; what the broker does not take is simply given again."""
 
     def __init__(self, broker_url: str) -> None:
         self._celery = make_celery(broker_url)
 
     def __call__(self, hints: Hints) -> None:
-        """Wake workers for the due work."""
+        """Wake workers for the due work.
+
+        Raises
+        ------
+        BrokerUnavailable
+            If not every hint was taken.
+        """
         try:
-            for _ in range(hints.analyses):
+            for _ in hints.job_ids:
                 self._celery.send_task("workers.tasks.analyse")
             for delivery_id in hints.delivery_ids:
                 self._celery.send_task("workers.tasks.deliver", args=[delivery_id])
             if hints.maintain:
                 self._celery.send_task("workers.tasks.maintain")
-        except (OperationalError, OSError) as error:
-            log.error("broker_unreachable", error=type(error).__name__)
+        except (OperationalError, OSError, RedisError) as error:
+            raise BrokerUnavailable(type(error).__name__) from error
 
 
 def run_celery_worker(

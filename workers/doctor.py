@@ -14,8 +14,10 @@ from dicom_node.deliver.peer import Peer, echo
 from dicom_node.errors import DicomNodeError
 from dicom_node.read.eligibility import load_rules
 from workers.celery_app import broker_answers
-from workers.settings import DestinationSettings, Settings
+from workers.errors import StoreUnavailable
+from workers.settings import DestinationSettings, PacsQuerySettings, Settings
 from workers.state.database import Database, SchemaMismatch
+from workers.state.store import open_store
 
 ECHO_TIMEOUT_S = 5.0
 
@@ -31,11 +33,7 @@ class Check:
 
 def examine(settings: Settings) -> list[Check]:
     """Make every check, one after the other; none of them stops the others."""
-    return [
-        check
-        for part in (_settings, _disk, _database, _broker, _rules, _compute, _weights, _peers)
-        for check in part(settings)
-    ]
+    return [check for part in CHECKS for check in part(settings)]
 
 
 def _settings(settings: Settings) -> Iterator[Check]:
@@ -77,6 +75,17 @@ def _database(settings: Settings) -> Iterator[Check]:
         database.close()
 
 
+def _store(settings: Settings) -> Iterator[Check]:
+    if settings.store_url is None:
+        yield Check(what="object store", ok=None, found=f"folder {settings.object_store_url}")
+        return
+    try:
+        open_store(settings.object_store_url).probe()
+        yield Check(what="object store", ok=True, found=f"{settings.object_store_url}: writable")
+    except StoreUnavailable as error:
+        yield Check(what="object store", ok=False, found=str(error))
+
+
 def _broker(settings: Settings) -> Iterator[Check]:
     if settings.broker_url is None:
         yield Check(what="broker", ok=None, found="embedded Valkey, started by 'pulmonode up'")
@@ -113,10 +122,12 @@ def _peers(settings: Settings) -> Iterator[Check]:
     if not settings.destinations:
         yield Check(what="destinations", ok=None, found="none: results stay here")
     for item in settings.destinations:
-        yield _echo(item, settings.ae_title)
+        yield _echo(f"destination {item.name}", item, settings.ae_title)
+    if settings.pacs_query is not None:
+        yield _echo("PACS query", settings.pacs_query, settings.ae_title)
 
 
-def _echo(item: DestinationSettings, calling: str) -> Check:
+def _echo(what: str, item: DestinationSettings | PacsQuerySettings, calling: str) -> Check:
     peer = Peer(
         ae_title=item.ae_title,
         host=item.host,
@@ -127,5 +138,10 @@ def _echo(item: DestinationSettings, calling: str) -> Check:
     try:
         echo(peer, calling)
     except DicomNodeError as error:
-        return Check(what=f"destination {item.name}", ok=False, found=str(error))
-    return Check(what=f"destination {item.name}", ok=True, found=f"{peer} answers C-ECHO")
+        return Check(what=what, ok=False, found=str(error))
+    return Check(what=what, ok=True, found=f"{peer} answers C-ECHO")
+
+
+CHECKS = (
+    _settings, _disk, _database, _store, _broker, _rules, _compute, _weights, _peers,
+)  # fmt: skip

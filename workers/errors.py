@@ -8,7 +8,12 @@
     ├── NoSuchJob            no job has that number or UID
     ├── IdentityConflict     patient or study of what is sent is not that of what was received
     ├── NoSuchDestination    a delivery's destination is not configured any more
-    └── NoBroker             a role was started alone without being told where the broker is
+    ├── NoBroker             a role was started alone without being told where the broker is
+    ├── FolderInUse          another `pulmonode up` runs in the same data folder
+    ├── BrokerUnavailable    the broker did not take a message (transient)
+    ├── StoreUnavailable     the object store did not answer (transient)
+    ├── ObjectMissing        the object store does not hold a key (transient)
+    └── ObjectChanged        an object in the store is not what was kept there
 """
 
 from __future__ import annotations
@@ -71,3 +76,51 @@ class NoBroker(WorkersError):
         super().__init__(
             "no broker: set PULMONODE_BROKER_URL to a Redis or Valkey, or use 'pulmonode up'"
         )
+
+
+class FolderInUse(WorkersError):
+    """Another `pulmonode up` runs in the same data folder."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        super().__init__(f"another 'pulmonode up' runs in {folder}: stop it first")
+
+
+class BrokerUnavailable(WorkersError):
+    """The broker did not take a message."""
+
+    transient = True
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"the broker does not answer: {why}")
+
+
+class StoreUnavailable(WorkersError):
+    """The object store did not answer, or refused."""
+
+    transient = True
+
+    def __init__(self, where: str, why: str) -> None:
+        self.where = where
+        self.why = why
+        super().__init__(f"object store, {where}: {why}")
+
+
+class ObjectMissing(WorkersError):
+    """The object store does not hold what was asked for."""
+
+    transient = True
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        super().__init__(f"{where} is not in the object store")
+
+
+class ObjectChanged(WorkersError):
+    """An object in the store is not what was kept there."""
+
+    def __init__(self, where: str, sha256: str) -> None:
+        self.where = where
+        self.sha256 = sha256
+        super().__init__(f"{where} has changed in the object store: SHA-256 is not {sha256}")

@@ -15,10 +15,10 @@ import structlog
 
 ALLOWED = frozenset(
     {
-        "attempts", "broker", "calling_ae", "committed", "delivery_id", "destination",
+        "alarm", "attempts", "broker", "calling_ae", "committed", "delivery_id", "destination",
         "duration_s", "error", "event", "exception", "how", "instances", "job_id", "level",
         "moved", "outcome", "peer", "port", "process", "queued", "reason", "reason_code",
-        "refused", "size_bytes", "state", "stored", "timestamp", "version",
+        "refused", "size_bytes", "state", "stored", "subject", "timestamp", "version",
     }
 )  # fmt: skip
 

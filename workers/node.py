@@ -1,30 +1,39 @@
-"""The node process: SCP, indexing, assembly and hints. No torch is loaded here."""
+"""The node process: SCP, indexing, assembly, questions to the PACS, and hints.
+
+Each has a loop of its own, so that a dead broker, a slow PACS or a store that does not answer
+delays nothing but itself. Receiving needs none of them. No torch is loaded here.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 
 import structlog
-from sqlalchemy.exc import OperationalError
 
+from dicom_node.barriers import Barrier, reach
 from dicom_node.errors import SpoolError
 from dicom_node.read.eligibility import RuleSet, load_rules
 from dicom_node.receive.commitment import CommitmentReport
 from dicom_node.receive.scp import ANY_CALLING_AE, ScpSettings, StorageScp
 from dicom_node.receive.spool import StoredInstance
-from workers import clock
 from workers.application import Application
+from workers.errors import BrokerUnavailable, StoreUnavailable
 from workers.settings import Settings
+from workers.state.alarms import BROKER_UNREACHABLE, DATABASE_UNREACHABLE, STORE_UNREACHABLE
+from workers.state.database import DATABASE_AWAY, SchemaMismatch
+from workers.usecases.ask import ask_due
 from workers.usecases.assemble import assemble_due, queue_due
 from workers.usecases.confirm import record_commitment
 from workers.usecases.index import index_inbox
-from workers.usecases.recover import Hints, due_hints, expire_leases
+from workers.usecases.recover import Hints, due_hints, expire_leases, forget_hints
+from workers.usecases.watch_destinations import watch_destinations
+from workers.watch import Watch
 
 log = structlog.get_logger()
 
 MAINTAIN_EVERY_S = 30.0
+WATCH_EVERY_TICKS = 5
 
 
 def scp_settings(settings: Settings) -> ScpSettings:
@@ -53,15 +62,17 @@ class Node:
     app : Application
         What it works with.
     give_hints : callable
-        Tells the workers that there is work; a failure is repeated later.
+        Tells the workers that there is work; raises `BrokerUnavailable` when it cannot.
     """
 
     def __init__(self, app: Application, give_hints: Callable[[Hints], None]) -> None:
         self._app = app
         self._give_hints = give_hints
         self._rules: RuleSet = load_rules(app.settings.rules_file)
+        self._watch = Watch(app)
         self._wake = threading.Event()
         self._stop = threading.Event()
+        self._schema_known = False
         self._threads: list[threading.Thread] = []
         self._maintain_at = 0.0
         self.scp = StorageScp(
@@ -72,15 +83,34 @@ class Node:
         )
 
     def start(self) -> None:
-        """Index what an earlier run left, then listen."""
+        """Listen, and begin with what an earlier run left in the inbox.
+
+        Raises
+        ------
+        SchemaMismatch
+            If the database answers and is at another version. One that does not answer is
+            waited for: instances are received and durable without it.
+        """
         self._app.spool.discard_partial()
-        index_inbox(self._app)
+        try:
+            self._app.database.check_version()
+        except DATABASE_AWAY as error:
+            log.error("database_unreachable", error=type(error).__name__)
         self.scp.start()
-        for name, loop in (("index", self._index_loop), ("tick", self._tick_loop)):
-            thread = threading.Thread(target=loop, name=name, daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        for name, loop in (
+            ("index", self._index),
+            ("tick", self.tick),
+            ("ask", lambda: ask_due(self._app)),
+            ("hint", self._hint),
+        ):
+            self._run(name, self._loop, loop)
+        self._run("watch", self._watch_loop)
         log.info("node_started", port=self.scp.port)
+
+    def _run(self, name: str, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, name=name, args=arguments, daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     def stop(self) -> None:
         """Stop listening and finish what is being written."""
@@ -101,33 +131,73 @@ class Node:
     def _commitment(self, report: CommitmentReport) -> None:
         record_commitment(self._app, report)
 
-    def _index_loop(self) -> None:
-        while not self._stop.is_set():
-            self._wake.wait(timeout=self._app.settings.tick_s)
-            self._wake.clear()
-            try:
-                index_inbox(self._app)
-            except (OperationalError, SpoolError, OSError) as error:
-                # The files stay in the inbox: nothing is lost, only late.
-                log.error("index_delayed", error=type(error).__name__, reason=str(error)[:200])
-                self._stop.wait(self._app.settings.tick_s)
-
-    def _tick_loop(self) -> None:
+    def _loop(self, work: Callable[[], object]) -> None:
+        """Do something again and again; what fails is logged, watched and tried again."""
         while not self._stop.wait(self._app.settings.tick_s):
             try:
-                self.tick()
-            except (OperationalError, OSError) as error:
-                log.error("tick_delayed", error=type(error).__name__, reason=str(error)[:200])
+                if self._ready():
+                    work()
+            except DATABASE_AWAY as error:
+                self._watch.failed(DATABASE_UNREACHABLE, error)
+                self._log_delay(error)
+            except StoreUnavailable as error:
+                self._watch.failed(STORE_UNREACHABLE, error)
+                self._log_delay(error)
+            except (SpoolError, OSError) as error:
+                self._log_delay(error)
+
+    def _log_delay(self, error: BaseException) -> None:
+        # The work stays where it was: nothing is lost, only late.
+        log.error(
+            f"{threading.current_thread().name}_delayed",
+            error=type(error).__name__,
+            reason=str(error).splitlines()[0][:200],
+        )
+
+    def _ready(self) -> bool:
+        """Whether the database has this release's schema; asked until it has."""
+        if not self._schema_known:
+            try:
+                self._app.database.check_version()
+            except SchemaMismatch as error:
+                log.error("schema_mismatch", reason=str(error))
+                return False
+            self._schema_known = True
+        return True
+
+    def _index(self) -> None:
+        self._wake.clear()
+        index_inbox(self._app)
+        while self._wake.wait(timeout=self._app.settings.tick_s) and not self._stop.is_set():
+            self._wake.clear()
+            index_inbox(self._app)
 
     def tick(self) -> None:
-        """Look around once: complete series, queue them, take back, and hint."""
-        now = clock.now()
+        """Look around once: complete series, queue them, take back what dead workers hold."""
+        now = self._app.now()
         assemble_due(self._app, self._rules, now=now)
         queue_due(self._app, now=now)
         expire_leases(self._app, now=now)
-        hints = due_hints(self._app, now=now)
-        maintain = now >= self._maintain_at
+        watch_destinations(self._app, now=now)
+
+    def _hint(self) -> None:
+        now = self._app.now()
+        maintain = not self._maintain_at <= now < self._maintain_at + MAINTAIN_EVERY_S
+        hints = due_hints(self._app, now=now, maintain=maintain)
+        if not hints:
+            return
+        reach(Barrier.HINT_BEFORE_SEND)
+        try:
+            self._give_hints(hints)
+        except BrokerUnavailable as error:
+            self._watch.failed(BROKER_UNREACHABLE, error)
+            log.error("broker_unreachable", error=error.why)
+            forget_hints(self._app, hints)
+            return
+        self._watch.worked(BROKER_UNREACHABLE)
         if maintain:
-            self._maintain_at = now + MAINTAIN_EVERY_S
-        if hints.analyses or hints.delivery_ids or maintain:
-            self._give_hints(replace(hints, maintain=maintain))
+            self._maintain_at = now
+
+    def _watch_loop(self) -> None:
+        while not self._stop.wait(self._app.settings.tick_s * WATCH_EVERY_TICKS):
+            self._watch.look()

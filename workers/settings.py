@@ -40,6 +40,22 @@ class DestinationSettings(BaseModel):
     )
     connect_timeout_s: float = Field(default=10, gt=0, le=300, description="for an association")
     response_timeout_s: float = Field(default=60, gt=0, le=3600, description="for one answer")
+    retraction: Literal["none", "rejection_note"] = Field(
+        default="none",
+        description="how superseded results are taken back: not at all, or by an IHE IOCM "
+        "rejection note (Key Object Selection)",
+    )
+
+
+class PacsQuerySettings(BaseModel):
+    """The PACS's Query/Retrieve SCP, asked before a series counts as complete."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ae_title: AeTitle = Field(description="called AE title")
+    host: str = Field(min_length=1, description="host name or address")
+    port: Port = Field(description="DICOM port")
+    timeout_s: float = Field(default=10, gt=0, le=300, description="for association and answer")
 
 
 class Settings(BaseSettings):
@@ -53,6 +69,11 @@ class Settings(BaseSettings):
     state_url: str | None = Field(
         default=None,
         description="SQLAlchemy URL of the state database; SQLite in data_dir if unset",
+    )
+    store_url: str | None = Field(
+        default=None,
+        description="object store for instances and results: a folder or an fsspec URL such as "
+        "s3://bucket/prefix; a folder in data_dir if unset",
     )
     broker_url: str | None = Field(
         default=None, description="Redis or Valkey URL; embedded Valkey in data_dir if unset"
@@ -88,6 +109,23 @@ class Settings(BaseSettings):
         le=86400,
         description="how long an eligible series waits for a better one of its study",
     )
+    pacs_query: PacsQuerySettings | None = Field(
+        default=None,
+        description="the PACS's query service: asked how many instances a series has, and whose "
+        "study it is when patient data change",
+    )
+    urgent_calling_ae_titles: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="their series are analysed first, comma separated"
+    )
+    off_peak_calling_ae_titles: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="their series are analysed last, comma separated"
+    )
+    starvation_s: float = Field(
+        default=1800,
+        gt=0,
+        le=604800,
+        description="a job that waited for so long comes first, whatever its priority",
+    )
     rules_file: Path | None = Field(
         default=None, description="eligibility rules (YAML); the packaged ones if unset"
     )
@@ -107,6 +145,25 @@ class Settings(BaseSettings):
     commitment_wait_s: float = Field(
         default=3600, gt=0, le=604800, description="for a storage commitment result"
     )
+    delivery_alarm_s: float = Field(
+        default=900,
+        ge=0,
+        le=604800,
+        description="a destination that has taken nothing for so long raises an alarm",
+    )
+    outage_alarm_s: float = Field(
+        default=30,
+        ge=0,
+        le=86400,
+        description="a disk, database, broker or object store that fails for so long raises an "
+        "alarm",
+    )
+    hint_again_s: float = Field(
+        default=60,
+        gt=0,
+        le=3600,
+        description="work that no worker took for so long is announced again",
+    )
     tick_s: float = Field(default=1.0, gt=0, le=60, description="how often the node looks around")
 
     destinations: tuple[DestinationSettings, ...] = Field(
@@ -117,7 +174,12 @@ class Settings(BaseSettings):
         default="info", description="least severe level written"
     )
 
-    @field_validator("calling_ae_titles", mode="before")
+    @field_validator(
+        "calling_ae_titles",
+        "urgent_calling_ae_titles",
+        "off_peak_calling_ae_titles",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -162,9 +224,9 @@ class Settings(BaseSettings):
         return self.data_dir / "spool"
 
     @property
-    def results_dir(self) -> Path:
-        """Folder of committed results."""
-        return self.data_dir / "results"
+    def object_store_url(self) -> str:
+        """Where instances and results are kept."""
+        return self.store_url or str(self.data_dir / "store")
 
     def destination(self, name: str) -> DestinationSettings | None:
         """The destination of that name, or `None` when it is not configured any more."""

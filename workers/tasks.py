@@ -7,12 +7,12 @@ from functools import cache
 import structlog
 from celery import shared_task
 
-from workers import clock
 from workers.application import Application, open_application
 from workers.settings import Settings
 from workers.usecases.analyse import analyse_next
 from workers.usecases.confirm import expire_commitments
 from workers.usecases.deliver import deliver_one
+from workers.usecases.record import record_due
 
 log = structlog.get_logger()
 
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 @cache
 def _application() -> Application:
     """The process's application, opened at the first task (after any fork)."""
-    return open_application(Settings())
+    return open_application(Settings(), check=False)  # the worker looked when it started
 
 
 @shared_task(name="workers.tasks.analyse")
@@ -47,5 +47,7 @@ def deliver(delivery_id: int) -> None:
 
 @shared_task(name="workers.tasks.maintain")
 def maintain() -> None:
-    """Send again what no destination confirmed in time."""
-    expire_commitments(_application(), now=clock.now())
+    """Send again what no destination confirmed in time; keep records that are not kept yet."""
+    app = _application()
+    expire_commitments(app, now=app.now())
+    record_due(app)

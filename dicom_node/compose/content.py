@@ -101,7 +101,7 @@ class ComposedObject:
     """A finished DICOM instance: the bytes that every delivery attempt sends."""
 
     kind: str
-    """`sr` or `seg`."""
+    """`sr`, `seg` or `rejection`."""
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str

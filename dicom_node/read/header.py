@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydicom import config
 from pydicom.dataset import Dataset, FileDataset
@@ -33,6 +33,9 @@ UID_KEYWORDS = ("SOPInstanceUID", "SOPClassUID", "SeriesInstanceUID", "StudyInst
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """Whose and which study it is; compared before anything is delivered."""
+
+    PATIENT: ClassVar = ("patient_id", "issuer_of_patient_id", "patient_name", "birth_date", "sex")
+    """The attributes that say whose it is."""
 
     patient_id: str = ""
     issuer_of_patient_id: str = ""
@@ -69,10 +72,13 @@ class Identity:
         """As plain values."""
         return asdict(self)
 
+    def patient_key(self) -> tuple[str, ...]:
+        """The patient attributes as one value: equal for the same patient."""
+        return tuple(getattr(self, name) for name in self.PATIENT)
+
     def patient_differences(self, other: Identity) -> tuple[str, ...]:
         """Names of the patient attributes in which two identities differ."""
-        names = ("patient_id", "issuer_of_patient_id", "patient_name", "birth_date", "sex")
-        return tuple(name for name in names if getattr(self, name) != getattr(other, name))
+        return tuple(name for name in self.PATIENT if getattr(self, name) != getattr(other, name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

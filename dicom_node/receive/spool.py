@@ -2,29 +2,32 @@
 
 Layout below the root::
 
-    partial/                         being written; emptied at start
-    inbox/<nanoseconds>-<n>-<SOP>.dcm   durable, acknowledged, not yet indexed
-    instances/<study>/<series>/<SOP>.dcm   indexed
-    quarantine/<nanoseconds>-<SOP>.dcm     kept aside, never analysed
+    partial/                            being written; emptied at start
+    inbox/<nanoseconds>-<n>-<SOP>.dcm   durable, acknowledged, not yet in the object store
+    quarantine/<nanoseconds>-<n>-<SOP>.dcm   kept aside, never analysed
 
 A file is written to `partial`, fsynced, renamed into `inbox` and the directory fsynced
-(the only moment after which Success may be answered). The index can be rebuilt from these
-folders alone: calling and called AE stand in the file meta information
+(the only moment after which Success may be answered). From the inbox it goes to the object
+store under a key that keeps its name, so that names alone tell the order of arrival and the
+index can be rebuilt from the files: calling and called AE stand in the file meta information
 ((0002,0016), (0002,0018), PS3.10 section 7.1).
 
-Deliberately absent: decoding, the database, and any deletion of what is not indexed.
+Deliberately absent: decoding, the database, and any deletion of what is not kept elsewhere.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
 import shutil
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from dicom_node.barriers import Barrier, reach
 from dicom_node.errors import SpoolError, SpoolFull, UnreadableInstance
 
 UID_PATTERN = re.compile(r"[0-9]+(\.[0-9]+)*")
@@ -67,10 +70,11 @@ class Spool:
         self.reserve_bytes = reserve_bytes
         self.partial = root / "partial"
         self.inbox_dir = root / "inbox"
-        self.instances = root / "instances"
         self.quarantine_dir = root / "quarantine"
         self._count = itertools.count()
-        for folder in (self.partial, self.inbox_dir, self.instances, self.quarantine_dir):
+        self._lock = threading.Lock()
+        self._last_stamp = 0
+        for folder in (self.partial, self.inbox_dir, self.quarantine_dir):
             folder.mkdir(parents=True, exist_ok=True)
         _sync_directory(root)
 
@@ -90,6 +94,26 @@ class Spool:
         free = self.free_bytes()
         if free < self.reserve_bytes:
             raise SpoolFull(free, self.reserve_bytes)
+
+    def probe(self) -> None:
+        """Try whether instances could be made durable now.
+
+        Raises
+        ------
+        SpoolFull
+            If the disk is under its reserve.
+        SpoolError
+            If a file cannot be written and forced to disk.
+        """
+        self.check_space()
+        path = self.partial / f"probe-{os.getpid()}-{next(self._count)}"
+        try:
+            _write_durably(path, (b"probe",))
+        except OSError as error:
+            raise SpoolError(f"cannot write to the spool: {error}") from error
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def accept(self, sop_instance_uid: str, *parts: Buffer) -> StoredInstance:
         """Make one Part 10 file durable.
@@ -121,39 +145,33 @@ class Spool:
                 f"Affected SOP Instance UID {sop_instance_uid[:80]!r} is not a UID",
             )
         self.check_space()
-        name = f"{time.time_ns():020d}-{os.getpid()}.{next(self._count)}-{sop_instance_uid}.dcm"
+        name = f"{self._stamp():020d}-{os.getpid()}.{next(self._count)}-{sop_instance_uid}.dcm"
         partial = self.partial / name
         final = self.inbox_dir / name
         try:
-            size = _write_durably(partial, parts)
+            size = _write_durably(partial, parts, Barrier.SPOOL_FSYNC)
             partial.rename(final)
             _sync_directory(self.inbox_dir)
+            reach(Barrier.SPOOL_DURABLE)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
             raise SpoolError(f"cannot make {sop_instance_uid} durable: {error}") from error
         return StoredInstance(path=final, sop_instance_uid=sop_instance_uid, size_bytes=size)
+
+    def _stamp(self) -> int:
+        """Nanoseconds since the epoch, rising even while the clock is set back."""
+        with self._lock:
+            self._last_stamp = max(time.time_ns(), self._last_stamp + 1)
+            return self._last_stamp
 
     def inbox(self) -> list[Path]:
         """Acknowledged, not yet indexed files, oldest first."""
         return sorted(path for path in self.inbox_dir.iterdir() if path.suffix == ".dcm")
 
-    def instance_path(self, study_uid: str, series_uid: str, sop_uid: str) -> Path:
-        """Where an indexed instance stands."""
-        for uid in (study_uid, series_uid, sop_uid):
-            if not is_valid_uid(uid):
-                raise UnreadableInstance("an instance", f"{uid[:80]!r} is not a UID")
-        return self.instances / study_uid / series_uid / f"{sop_uid}.dcm"
-
-    def file_instance(self, path: Path, study_uid: str, series_uid: str, sop_uid: str) -> Path:
-        """Move an inbox file to its indexed place, durably; returns the new path."""
-        target = self.instance_path(study_uid, series_uid, sop_uid)
-        if not target.parent.is_dir():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _sync_directory(target.parent.parent)
-            _sync_directory(self.instances)
-        path.replace(target)
-        _sync_directory(target.parent)
-        return target
+    def release(self, path: Path) -> None:
+        """Forget an inbox file that is kept elsewhere, or that changes nothing."""
+        path.unlink(missing_ok=True)
 
     def quarantine(self, path: Path) -> Path:
         """Move a file aside, durably; returns the new path."""
@@ -162,13 +180,48 @@ class Spool:
         _sync_directory(self.quarantine_dir)
         return target
 
+    def quarantined(self) -> list[Path]:
+        """Files kept aside, oldest first."""
+        return sorted(path for path in self.quarantine_dir.iterdir() if path.suffix == ".dcm")
 
-def _write_durably(path: Path, parts: tuple[Buffer, ...]) -> int:
+    def take_back(self, name: str) -> bool:
+        """Move a file that was kept aside into the inbox again; False when it is gone."""
+        source = self.quarantine_dir / name
+        if not source.exists():
+            return False
+        source.replace(self.inbox_dir / name)
+        _sync_directory(self.inbox_dir)
+        _sync_directory(self.quarantine_dir)
+        return True
+
+
+def instance_key(study_uid: str, series_uid: str, inbox_name: str) -> str:
+    """Key of an instance in the object store, under its inbox name.
+
+    Raises
+    ------
+    UnreadableInstance
+        If a UID is none: it would become a path.
+    """
+    for uid in (study_uid, series_uid):
+        if not is_valid_uid(uid):
+            raise UnreadableInstance("an instance", f"{uid[:80]!r} is not a UID")
+    return f"instances/{study_uid}/{series_uid}/{inbox_name}"
+
+
+def sop_uid_of(inbox_name: str) -> str:
+    """The Affected SOP Instance UID that an inbox name ends with."""
+    return inbox_name.removesuffix(".dcm").split("-", 2)[2]
+
+
+def _write_durably(path: Path, parts: tuple[Buffer, ...], barrier: Barrier | None = None) -> int:
     size = 0
     with path.open("xb") as file:
         for part in parts:
             size += file.write(part)
         file.flush()
+        if barrier is not None:
+            reach(barrier)
         os.fsync(file.fileno())
     return size
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ class Service:
         return {
             **os.environ,
             **FAST,
-            "PULMONODE_DATA_DIR": str(self.folder / "data"),
+            "PULMONODE_DATA_DIR": str(self.data),
             "PULMONODE_DICOM_PORT": str(self.port),
             "PULMONODE_DESTINATIONS": json.dumps(list(self.destinations)),
             **self.environment,
@@ -111,6 +111,13 @@ class Service:
             self.process.kill()
             self.process.wait()
 
+    def send_each(self, paths: Sequence[Path]) -> Iterator[Path]:
+        """C-STORE files over one association; yields each one that was acknowledged."""
+        objects = [read_outgoing(path) for path in paths]
+        with associated(self.peer, "TESTER", storage_contexts(objects)) as assoc:
+            for item, _ in zip(objects, store_all(assoc, self.peer, objects), strict=False):
+                yield item.path
+
     def send(self, paths: Sequence[Path], *, abort_after: int | None = None) -> None:
         """C-STORE files; optionally abort the association after some of them."""
         objects = [read_outgoing(path) for path in paths]
@@ -129,8 +136,17 @@ class Service:
             check=False,
         )
 
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def database_url(self) -> str:
+        default = f"sqlite:///{self.data / 'state.sqlite'}"
+        return self.environment.get("PULMONODE_STATE_URL", default)
+
     def jobs(self) -> list[dict[str, Any]]:
-        database = Database(f"sqlite:///{self.folder / 'data' / 'state.sqlite'}")
+        database = Database(self.database_url)
         try:
             with database.read() as session:
                 return list_jobs(session)
@@ -138,7 +154,7 @@ class Service:
             database.close()
 
     def job(self, series_uid: str) -> dict[str, Any]:
-        database = Database(f"sqlite:///{self.folder / 'data' / 'state.sqlite'}")
+        database = Database(self.database_url)
         try:
             with database.read() as session:
                 return show_job(session, series_uid)

@@ -31,7 +31,9 @@ from workers.phantom import write_phantom
 from workers.settings import Settings
 from workers.state.database import Database
 from workers.state.schema import ENDS, JobState
+from workers.state.store import open_store
 from workers.usecases.describe import list_jobs, show_job
+from workers.usecases.export import export_result
 
 START_LIMIT_S = 60.0
 DEMO_LIMIT_S = 900.0
@@ -81,7 +83,7 @@ def demo(
                 job = _route(
                     objects, Peer(ae_title=settings.ae_title, host="127.0.0.1", port=port), data
                 )
-                _collect(job, data, out)
+                export_result(open_store(data.object_store_url), job, out)
         finally:
             pacs.stop()
     _report(job, pacs, out, time.monotonic() - started)
@@ -129,6 +131,7 @@ def _service(
     }
     environment.pop("PULMONODE_BROKER_URL", None)
     environment.pop("PULMONODE_STATE_URL", None)
+    environment.pop("PULMONODE_STORE_URL", None)
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "workers.cli.main", "up"],
@@ -180,16 +183,6 @@ def _route(objects: list[Outgoing], peer: Peer, settings: Settings) -> dict[str,
                         return show_job(session, str(jobs[0]["id"]))
             time.sleep(0.25)
     return fail(f"no end after {DEMO_LIMIT_S:g} s")
-
-
-def _collect(job: dict[str, Any], settings: Settings, out: Path) -> None:
-    """Copy findings and objects before the service's folder goes."""
-    (out / "job.json").write_text(json.dumps(job, indent=2) + "\n")
-    if job["findings_path"] is None:
-        return
-    shutil.copyfile(settings.results_dir / job["findings_path"], out / "findings.json")
-    for item in job["objects"]:
-        shutil.copyfile(settings.results_dir / item["path"], out / f"{item['kind']}.dcm")
 
 
 def _report(job: dict[str, Any], pacs: MiniPacs, out: Path, duration_s: float) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +9,9 @@ import typer
 from rich.table import Table
 
 from workers.cli.output import console, fail, local_time, opened_application, print_json
-from workers.state.schema import PAUSES, JobState
+from workers.state.schema import JobState, Priority
 from workers.usecases import administer, describe
+from workers.usecases.export import export_result
 
 STATE_STYLES = {
     JobState.CONFIRMED: "green",
@@ -27,13 +26,11 @@ Wanted = Annotated[str, typer.Argument(help="job number or Series Instance UID")
 AsJson = Annotated[bool, typer.Option("--json", help="for scripts")]
 
 jobs = typer.Typer(help="Look at jobs and act on them.", no_args_is_help=True)
-queue = typer.Typer(help="Hold queues back and let them go on.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.add_typer(jobs, name="jobs")
-    app.add_typer(queue, name="queue")
 
 
 @jobs.command("list")
@@ -49,6 +46,23 @@ def list_(
     if as_json:
         print_json(rows)
         return
+    _print_jobs(rows)
+    console.print(" ".join(f"{name}: {count}" for name, count in sorted(counts.items())) or "none")
+
+
+@jobs.command()
+def dead(as_json: AsJson = False) -> None:
+    """List what stopped and needs a person (dead letters), oldest first."""
+    with opened_application() as app, app.database.read() as session:
+        rows = describe.list_dead_letters(session)
+    if as_json:
+        print_json(rows)
+        return
+    _print_jobs(rows)
+    console.print(f"{len(rows)} jobs need a person")
+
+
+def _print_jobs(rows: list[dict[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False)
     for name in ("job", "state", "modality", "instances", "since", "series", "reason"):
         table.add_column(name, overflow="fold")
@@ -63,7 +77,6 @@ def list_(
             row["reason"] or "",
         )
     console.print(table)
-    console.print(" ".join(f"{name}: {count}" for name, count in sorted(counts.items())) or "none")
 
 
 @jobs.command()
@@ -72,9 +85,9 @@ def show(wanted: Wanted, as_json: AsJson = False) -> None:
     with opened_application() as app, app.database.read() as session:
         job = describe.show_job(session, wanted)
         if job["findings_path"]:
-            job["findings_path"] = str(app.results.path(job["findings_path"]))
+            job["findings_path"] = app.store.describe(job["findings_path"])
         for item in job["objects"]:
-            item["path"] = str(app.results.path(item["path"]))
+            item["path"] = app.store.describe(item["path"])
     if as_json:
         print_json(job)
         return
@@ -83,6 +96,8 @@ def show(wanted: Wanted, as_json: AsJson = False) -> None:
 
 def _print_job(job: dict[str, Any]) -> None:
     console.print(f"[bold]job {job['id']}[/] revision {job['revision']}: {_styled(job['state'])}")
+    if job["correction"]:
+        console.print(f"  corrected by a newer copy: {job['correction']}")
     if job["reason"]:
         console.print(f"  reason: {job['reason']} [dim]({job['reason_code']})[/]")
     console.print(f"  study  {job['study_instance_uid']}")
@@ -98,6 +113,16 @@ def _print_job(job: dict[str, Any]) -> None:
         console.print(
             f"  to {item['destination']}: {_styled(item['state'])}"
             + (f", {item['reason']}" if item["reason"] else "")
+        )
+    for item in job["kept_aside"]:
+        console.print(f"  kept aside: {item['file']} ({item['reason_code']})")
+    if len(job["revisions"]) > 1:
+        console.print(
+            "  revisions: "
+            + ", ".join(
+                f"{item['revision']} {_styled(item['state'])} (job {item['id']})"
+                for item in job["revisions"]
+            )
         )
     console.print("  history")
     for line in job["history"]:
@@ -120,9 +145,38 @@ def _act(wanted: str, verb: str) -> None:
 
 
 @jobs.command()
-def retry(wanted: Wanted) -> None:
-    """Start a failed, quarantined or cancelled job again where it stopped."""
-    _act(wanted, "retry")
+def retry(
+    wanted: Annotated[str | None, typer.Argument(help="job number or Series Instance UID")] = None,
+    every: Annotated[bool, typer.Option("--all", help="every dead letter")] = False,
+    code: Annotated[str | None, typer.Option(help="every dead letter with this reason")] = None,
+    destination: Annotated[
+        str | None, typer.Option(help="every dead letter that this destination did not take")
+    ] = None,
+) -> None:
+    """Start stopped jobs again where they stopped: one, or dead letters in bulk."""
+    in_bulk = every or code is not None or destination is not None
+    if (wanted is not None) == in_bulk:
+        fail("name one job, or say --all, --code or --destination")
+    if wanted is not None:
+        _act(wanted, "retry")
+        return
+    with opened_application() as app:
+        outcomes = administer.retry_all(app, code=code, destination=destination)
+    for job_id, outcome in outcomes.items():
+        console.print(f"job {job_id}: {_styled(outcome)}")
+    console.print(f"{len(outcomes)} jobs started again")
+
+
+@jobs.command()
+def priority(
+    wanted: Wanted, level: Annotated[str, typer.Argument(help="urgent, normal or off_peak")]
+) -> None:
+    """Move a job forward or back in the queue."""
+    if level.upper() not in Priority.__members__:
+        fail(f"no priority {level}: there are {', '.join(Priority.__members__).lower()}")
+    with opened_application() as app:
+        administer.set_priority(app, wanted, Priority[level.upper()])
+    console.print(f"job {wanted}: {level.lower()}")
 
 
 @jobs.command()
@@ -148,46 +202,5 @@ def export(
             job = describe.show_job(session, wanted)
         if job["findings_path"] is None:
             fail(f"job {wanted} is {job['state']} and has no result")
-        out.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(app.results.path(job["findings_path"]), out / "findings.json")
-        for item in job["objects"]:
-            shutil.copyfile(app.results.path(item["path"]), out / f"{item['kind']}.dcm")
-        (out / "job.json").write_text(json.dumps(job, indent=2) + "\n")
+        export_result(app.store, job, out)
     console.print(f"wrote {out}/findings.json and {len(job['objects'])} objects")
-
-
-QueueName = Annotated[str, typer.Argument(help="analyse or deliver")]
-
-
-@queue.command()
-def pause(name: QueueName) -> None:
-    """Hold a queue back; what runs is not interrupted."""
-    _set_pause(name, paused=True)
-
-
-@queue.command()
-def resume(name: QueueName) -> None:
-    """Let a queue go on."""
-    _set_pause(name, paused=False)
-
-
-@queue.command()
-def status(as_json: AsJson = False) -> None:
-    """Show which queues are held back and how many jobs stand in each state."""
-    with opened_application() as app, app.database.read() as session:
-        paused = administer.paused_queues(session)
-        counts = describe.count_jobs(session)
-    if as_json:
-        print_json({"paused": paused, "jobs": counts})
-        return
-    for name, held in paused.items():
-        console.print(f"{name}: {'[yellow]paused[/]' if held else 'running'}")
-    console.print(" ".join(f"{state}: {count}" for state, count in sorted(counts.items())))
-
-
-def _set_pause(name: str, *, paused: bool) -> None:
-    if name not in PAUSES:
-        fail(f"no queue {name}: there are {', '.join(PAUSES)}")
-    with opened_application() as app:
-        administer.set_pause(app, name, paused=paused)
-    console.print(f"{name}: {'paused' if paused else 'running'}")

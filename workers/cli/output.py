@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from sqlalchemy.exc import OperationalError
 
 from dicom_node.errors import DicomNodeError
 from inference.errors import InferenceError
@@ -19,7 +18,7 @@ from workers.application import Application, open_application
 from workers.errors import WorkersError
 from workers.log import configure_logging
 from workers.settings import Settings
-from workers.state.database import SchemaMismatch
+from workers.state.database import DATABASE_AWAY, SchemaMismatch
 
 console = Console()
 errors = Console(stderr=True)
@@ -57,8 +56,8 @@ def reported_errors() -> Iterator[None]:
         yield
     except (DicomNodeError, InferenceError, WorkersError, SchemaMismatch) as error:
         fail(str(error))
-    except OperationalError as error:
-        fail(f"state database: {error.orig}")
+    except DATABASE_AWAY as error:
+        fail(f"state database: {getattr(error, 'orig', None) or error}")
     except OSError as error:
         fail(str(error))
 

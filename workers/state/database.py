@@ -11,12 +11,38 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+
+from workers import clock
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MS = 30_000
+DATABASE_AWAY = (OperationalError, InternalError, InterfaceError, PoolTimeout)
+"""What a database raises that is gone, full, locked or cut off; nothing was committed then."""
 WRITES = "pulmonode_writes"
+WRITERS_LOCK = 0x50554C4D
+"""Key of PostgreSQL's advisory lock that writing transactions take, one after the other."""
+POSTGRESQL_SETTINGS = {
+    "lock_timeout": "30s",
+    "statement_timeout": "60s",
+    # A host that is cut off in the middle of a transaction must not keep the lock.
+    "idle_in_transaction_session_timeout": "15s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
+POSTGRESQL_CONNECTION = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+    "options": " ".join(f"-c {name}={value}" for name, value in POSTGRESQL_SETTINGS.items()),
+}
 
 
 class SchemaMismatch(Exception):
@@ -37,7 +63,8 @@ class Database:
     Parameters
     ----------
     url : str
-        SQLAlchemy URL; SQLite is run in WAL mode with full synchronisation.
+        SQLAlchemy URL; SQLite is run in WAL mode with full synchronisation, PostgreSQL with
+        one writing transaction at a time, so that both mean the same by `write`.
     """
 
     def __init__(self, url: str) -> None:
@@ -48,8 +75,9 @@ class Database:
     def write(self) -> Iterator[Session]:
         """A transaction that may write; committed at the end, rolled back on an error.
 
-        On SQLite the write lock is taken at once (BEGIN IMMEDIATE), so that what is read
-        inside cannot change before it is written.
+        The write lock is taken at once (SQLite: BEGIN IMMEDIATE, PostgreSQL: an advisory
+        lock), so that what is read inside cannot change before it is written. Whoever calls
+        must not wait for anything else inside.
         """
         with (
             self.engine.connect().execution_options(**{WRITES: True}) as connection,
@@ -62,8 +90,23 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A consistent view; nothing is written."""
-        with self.engine.connect() as connection, Session(connection) as session:
-            yield session
+        with self.engine.connect() as connection:
+            if self.engine.dialect.name != "sqlite":  # SQLite's reads are snapshots by nature
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            with Session(connection) as session:
+                yield session
+
+    def now(self) -> float:
+        """Seconds since the epoch by the database's clock.
+
+        Leases of workers on several hosts are compared with each other, so all of them use
+        one clock: PostgreSQL's, or, with SQLite, that of the one host there is.
+        """
+        if self.engine.dialect.name == "sqlite":
+            return clock.now()
+        with self.engine.connect() as connection:
+            query = text("SELECT extract(epoch FROM clock_timestamp())")
+            return float(connection.execute(query).scalar_one())
 
     def migrate(self) -> None:
         """Bring the schema to this release's version (makes it when there is none)."""
@@ -99,7 +142,7 @@ def _alembic_config() -> Config:
 
 def _make_engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True)
+        return _make_postgresql_engine(url)
     engine = create_engine(url)
 
     # SQLAlchemy's documented way to make SQLite's transactions real: the driver must not
@@ -119,5 +162,18 @@ def _make_engine(url: str) -> Engine:
     def _begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get(WRITES, False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _make_postgresql_engine(url: str) -> Engine:
+    engine = create_engine(
+        url, pool_pre_ping=True, pool_timeout=30, connect_args=POSTGRESQL_CONNECTION
+    )
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if connection.get_execution_options().get(WRITES, False):
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS_LOCK})")
 
     return engine

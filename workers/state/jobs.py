@@ -13,9 +13,11 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from workers.errors import IllegalTransition, LeaseLost, NoSuchJob
-from workers.state.schema import Delivery, DeliveryState, Event, Job, JobState
+from workers.state.alarms import JOB_STOPPED, NOT_CONFIRMED, clear_alarm, raise_alarm
+from workers.state.schema import ENDS, Delivery, DeliveryState, Event, Job, JobState
 
 S = JobState
+NEEDS_A_PERSON = frozenset({S.QUARANTINED, S.FAILED})
 _FROM_ANYWHERE_BEFORE_RESULT = frozenset(
     {S.NOT_ELIGIBLE, S.QUARANTINED, S.CANCELLED, S.SUPERSEDED, S.FAILED}
 )
@@ -25,14 +27,18 @@ ARROWS: dict[JobState, frozenset[JobState]] = {
     S.QUEUED: frozenset({S.ANALYSING, S.RECEIVING}) | _FROM_ANYWHERE_BEFORE_RESULT,
     S.ANALYSING: frozenset({S.ANALYSED, S.QUEUED}) | _FROM_ANYWHERE_BEFORE_RESULT,
     S.ANALYSED: frozenset({S.DELIVERING, S.SUPERSEDED, S.CANCELLED, S.QUARANTINED}),
-    S.DELIVERING: frozenset({S.DELIVERED, S.CONFIRMED, S.FAILED, S.SUPERSEDED, S.CANCELLED}),
+    S.DELIVERING: frozenset(
+        {S.DELIVERED, S.CONFIRMED, S.FAILED, S.SUPERSEDED, S.CANCELLED, S.QUARANTINED}
+    ),
     S.DELIVERED: frozenset({S.CONFIRMED, S.DELIVERING, S.FAILED, S.SUPERSEDED}),
     S.CONFIRMED: frozenset({S.SUPERSEDED}),
     # Administrators bring jobs back: retry and force.
-    S.NOT_ELIGIBLE: frozenset({S.RECEIVING, S.QUEUED, S.SUPERSEDED, S.QUARANTINED}),
-    S.QUARANTINED: frozenset({S.RECEIVING, S.QUEUED, S.SUPERSEDED}),
+    S.NOT_ELIGIBLE: frozenset({S.RECEIVING, S.QUEUED, S.SUPERSEDED, S.QUARANTINED, S.CANCELLED}),
+    S.QUARANTINED: frozenset({S.RECEIVING, S.QUEUED, S.DELIVERING, S.SUPERSEDED, S.CANCELLED}),
     S.CANCELLED: frozenset({S.RECEIVING, S.QUEUED, S.DELIVERING, S.SUPERSEDED}),
-    S.FAILED: frozenset({S.RECEIVING, S.QUEUED, S.DELIVERING, S.SUPERSEDED, S.QUARANTINED}),
+    S.FAILED: frozenset(
+        {S.RECEIVING, S.QUEUED, S.DELIVERING, S.SUPERSEDED, S.QUARANTINED, S.CANCELLED}
+    ),
     S.SUPERSEDED: frozenset(),
 }
 
@@ -85,17 +91,29 @@ def move(
         job.state_since = at
     job.state = state
     job.reason_code = reason_code
-    job.reason = message if reason_code else None
+    job.reason = printable(message) if reason_code else None
     job.transient = transient
     if state is not JobState.ANALYSING:
         job.lease_owner = None
         job.lease_expires_at = None
     note(session, job, message, at=at)
+    if state in NEEDS_A_PERSON:
+        raise_alarm(session, JOB_STOPPED, str(job.id), f"{state}: {job.reason_code}", at=at)
+    else:
+        clear_alarm(session, JOB_STOPPED, str(job.id), at=at)
+    if state in ENDS:
+        clear_alarm(session, NOT_CONFIRMED, str(job.id), at=at)
 
 
 def note(session: Session, job: Job, message: str, *, at: float) -> None:
     """Add a line to a job's history without changing its state."""
+    message = printable(message)
     session.add(Event(job_id=job.id, at=at, state=job.state, message=message))
+
+
+def printable(text: str) -> str:
+    """Text without NUL, which PostgreSQL does not store."""
+    return text.replace("\0", " ")
 
 
 def find_job(session: Session, wanted: str) -> Job:

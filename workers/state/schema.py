@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-from sqlalchemy import JSON, Float, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -42,6 +42,9 @@ class DeliveryState(enum.StrEnum):
     CANCELLED = "cancelled"
 
 
+WITH_RESULT = frozenset(
+    {JobState.ANALYSED, JobState.DELIVERING, JobState.DELIVERED, JobState.CONFIRMED}
+)
 BEFORE_ANALYSIS = frozenset({JobState.RECEIVING, JobState.COMPLETE, JobState.QUEUED})
 ENDS = frozenset(
     {
@@ -55,6 +58,14 @@ ENDS = frozenset(
 )
 
 
+class Priority(enum.IntEnum):
+    """Which job is taken first; the starvation guard overrules it (usecases/analyse.py)."""
+
+    OFF_PEAK = -1
+    NORMAL = 0
+    URGENT = 1
+
+
 PAUSES = {"analyse": "pause:analyse", "deliver": "pause:deliver"}
 """Queue -> name of the switch that holds it back."""
 
@@ -66,7 +77,12 @@ class Base(DeclarativeBase):
 
 
 class Job(Base):
-    """One revision of one series, from its first instance to its end."""
+    """One revision of one series, from its first instance to its end.
+
+    `priority` is one of `Priority`; `correction` names the attributes of patient or study that
+    a later copy changed; `pacs_answer` is the PACS's number of instances of the series, and
+    `pacs_agrees` whether it names the same patient since the correction.
+    """
 
     __tablename__ = "job"
     __table_args__ = (
@@ -89,6 +105,11 @@ class Job(Base):
     instance_count: Mapped[int] = mapped_column(default=0)
     priority: Mapped[int] = mapped_column(default=0)
     forced: Mapped[bool] = mapped_column(default=False)
+    correction: Mapped[str | None] = mapped_column(Text)
+    pacs_asked_at: Mapped[float] = mapped_column(default=0.0)
+    pacs_answer: Mapped[int | None]
+    pacs_answers_alike: Mapped[int] = mapped_column(default=0)
+    pacs_agrees: Mapped[bool | None]
     created_at: Mapped[float]
     last_instance_at: Mapped[float]
     state_since: Mapped[float]
@@ -101,7 +122,11 @@ class Job(Base):
 
 
 class Instance(Base):
-    """One indexed instance in the spool."""
+    """One indexed instance.
+
+    `path` is its key in the object store, where it stands when `stored`; before that it is
+    still in the inbox under the same name.
+    """
 
     __tablename__ = "instance"
     __table_args__ = (Index("instance_series", "series_uid"), Index("instance_study", "study_uid"))
@@ -110,12 +135,25 @@ class Instance(Base):
     study_uid: Mapped[str] = mapped_column(String(64))
     series_uid: Mapped[str] = mapped_column(String(64))
     path: Mapped[str] = mapped_column(Text)
-    size_bytes: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
     header_sha256: Mapped[str] = mapped_column(String(64))
     pixels_sha256: Mapped[str] = mapped_column(String(64))
     received_at: Mapped[float]
     times_received: Mapped[int] = mapped_column(default=1)
+    stored: Mapped[bool] = mapped_column(default=False)
     header: Mapped[dict[str, Any]]
+
+
+class KeptAside(Base):
+    """A received file in the spool's quarantine, and why it is there."""
+
+    __tablename__ = "kept_aside"
+    __table_args__ = (Index("kept_aside_job", "job_id"),)
+
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"))
+    reason_code: Mapped[str] = mapped_column(String(64))
+    at: Mapped[float]
 
 
 class Event(Base):
@@ -132,7 +170,10 @@ class Event(Base):
 
 
 class Result(Base):
-    """What the first valid attempt at a job committed; never changed afterwards."""
+    """What the first valid attempt at a job committed; never changed afterwards.
+
+    `recorded` when its record stands in the object store as well (usecases/record.py).
+    """
 
     __tablename__ = "result"
 
@@ -143,6 +184,7 @@ class Result(Base):
     findings_sha256: Mapped[str] = mapped_column(String(64))
     identity_sha256: Mapped[str] = mapped_column(String(64))
     nodule_count: Mapped[int]
+    recorded: Mapped[bool] = mapped_column(default=False)
 
 
 class ResultObject(Base):
@@ -159,7 +201,7 @@ class ResultObject(Base):
     series_uid: Mapped[str] = mapped_column(String(64))
     path: Mapped[str] = mapped_column(Text)
     sha256: Mapped[str] = mapped_column(String(64))
-    size_bytes: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
 
 
 class Delivery(Base):
@@ -200,6 +242,24 @@ class Commitment(Base):
     replied_at: Mapped[float | None]
     committed_count: Mapped[int] = mapped_column(default=0)
     failed: Mapped[list[str]] = mapped_column(default=list)
+
+
+class Alarm(Base):
+    """Something that needs a person; open until `cleared_at` is set.
+
+    No patient data: `subject` is a job's number, a destination's name, or a part of the
+    system.
+    """
+
+    __tablename__ = "alarm"
+    __table_args__ = (Index("alarm_open", "cleared_at", "code"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    code: Mapped[str] = mapped_column(String(64))
+    subject: Mapped[str] = mapped_column(String(64))
+    message: Mapped[str] = mapped_column(Text)
+    raised_at: Mapped[float]
+    cleared_at: Mapped[float | None]
 
 
 class Switch(Base):

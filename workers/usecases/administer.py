@@ -5,18 +5,32 @@ from __future__ import annotations
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from workers import clock
 from workers.application import Application
 from workers.errors import IllegalTransition
-from workers.state.jobs import find_job, move, note
-from workers.state.schema import PAUSES, Delivery, DeliveryState, Job, JobState, Result, Switch
+from workers.state.jobs import NEEDS_A_PERSON, find_job, move, note
+from workers.state.schema import (
+    PAUSES,
+    Delivery,
+    DeliveryState,
+    Job,
+    JobState,
+    KeptAside,
+    Priority,
+    Switch,
+)
+from workers.usecases.quarantine import PIXELS_CHANGED
+from workers.usecases.revise import drop_deliveries, has_result
+
+RESTARTABLE = NEEDS_A_PERSON | {JobState.CANCELLED, JobState.NOT_ELIGIBLE}
+"""What can be judged again from the beginning when it has no result."""
 
 
 def retry(app: Application, wanted: str) -> JobState:
     """Start a failed, quarantined or cancelled job again where it stopped.
 
-    Failed deliveries are queued again when there is a result; otherwise the series is judged
-    anew from what is on disk.
+    Failed deliveries are queued again when there is a result. Otherwise the series is judged
+    anew from what is there, and files that were kept aside for it are looked at once more;
+    other pixels under a known UID stay aside, so that the first ones count.
 
     Raises
     ------
@@ -25,16 +39,63 @@ def retry(app: Application, wanted: str) -> JobState:
     IllegalTransition
         If the job did not stop.
     """
-    now = clock.now()
+    now = app.now()
     with app.database.write() as session:
         job = find_job(session, wanted)
-        if session.get(Result, job.id) is not None:
+        if has_result(session, job):
             _retry_deliveries(session, job, now)
-        else:
-            move(session, job, JobState.RECEIVING, "retry: the series is judged again", at=now)
-            job.attempts = 0
-            job.hinted_at = 0.0
-        return JobState(job.state)
+            return JobState(job.state)
+        if JobState(job.state) not in RESTARTABLE:
+            raise IllegalTransition(job.id, job.state, "judged again: it did not stop")
+        move(session, job, JobState.RECEIVING, "retry: the series is judged again", at=now)
+        _begin_anew(job, now)
+        aside = session.scalars(
+            select(KeptAside).where(
+                KeptAside.job_id == job.id, KeptAside.reason_code != PIXELS_CHANGED
+            )
+        ).all()
+        for kept in aside:
+            session.delete(kept)
+        state = JobState(job.state)
+    for kept in aside:  # after the commit: a file that goes back first would be held again
+        app.spool.take_back(kept.name)
+    return state
+
+
+def retry_all(
+    app: Application, *, code: str | None = None, destination: str | None = None
+) -> dict[int, str]:
+    """Restart every dead letter: failed and quarantined jobs, optionally only some of them.
+
+    Parameters
+    ----------
+    code : str, optional
+        Only those with this reason code.
+    destination : str, optional
+        Only those whose delivery to this destination failed.
+
+    Returns
+    -------
+    dict
+        Job number to its new state, or to why it could not be restarted.
+    """
+    with app.database.read() as session:
+        query = select(Job.id).where(Job.state.in_(NEEDS_A_PERSON)).order_by(Job.id)
+        if code is not None:
+            query = query.where(Job.reason_code == code)
+        if destination is not None:
+            failed = select(Delivery.job_id).where(
+                Delivery.destination == destination, Delivery.state == DeliveryState.FAILED
+            )
+            query = query.where(Job.id.in_(failed))
+        ids = session.scalars(query).all()
+    outcomes: dict[int, str] = {}
+    for job_id in ids:
+        try:
+            outcomes[job_id] = retry(app, str(job_id))
+        except IllegalTransition as error:  # somebody was faster
+            outcomes[job_id] = str(error)
+    return outcomes
 
 
 def _retry_deliveries(session: Session, job: Job, now: float) -> None:
@@ -54,6 +115,32 @@ def _retry_deliveries(session: Session, job: Job, now: float) -> None:
         delivery.hinted_at = 0.0
 
 
+def _begin_anew(job: Job, now: float) -> None:
+    """Let every waiting time and count start from zero."""
+    job.attempts = 0
+    job.next_attempt_at = 0.0
+    job.hinted_at = 0.0
+    job.last_instance_at = now
+    job.pacs_asked_at = 0.0
+    job.pacs_answers_alike = 0
+    job.pacs_agrees = None
+
+
+def set_priority(app: Application, wanted: str, priority: Priority) -> None:
+    """Move a job forward or back in the queue.
+
+    Raises
+    ------
+    NoSuchJob
+        If there is no such job.
+    """
+    now = app.now()
+    with app.database.write() as session:
+        job = find_job(session, wanted)
+        job.priority = priority
+        note(session, job, f"priority {priority.name.lower()}", at=now)
+
+
 def cancel(app: Application, wanted: str) -> JobState:
     """Stop a job; an analysis under way is discarded, deliveries not yet made are dropped.
 
@@ -64,7 +151,7 @@ def cancel(app: Application, wanted: str) -> JobState:
     IllegalTransition
         If it has ended already.
     """
-    now = clock.now()
+    now = app.now()
     with app.database.write() as session:
         job = find_job(session, wanted)
         if JobState(job.state) is JobState.CANCELLED:
@@ -77,10 +164,7 @@ def cancel(app: Application, wanted: str) -> JobState:
             at=now,
             reason_code="cancelled",
         )
-        for delivery in session.scalars(select(Delivery).where(Delivery.job_id == job.id)):
-            if delivery.state in {DeliveryState.QUEUED, DeliveryState.SENDING}:
-                delivery.state = DeliveryState.CANCELLED
-                delivery.reason = "job cancelled"
+        drop_deliveries(session, job, "job cancelled")
         return JobState(job.state)
 
 
@@ -96,7 +180,7 @@ def force(app: Application, wanted: str) -> JobState:
     IllegalTransition
         If it has a result, or is being analysed.
     """
-    now = clock.now()
+    now = app.now()
     with app.database.write() as session:
         job = find_job(session, wanted)
         job.forced = True
@@ -104,8 +188,7 @@ def force(app: Application, wanted: str) -> JobState:
             note(session, job, "forced by an administrator: no more waiting", at=now)
         else:
             move(session, job, JobState.RECEIVING, "forced by an administrator", at=now)
-        job.attempts = 0
-        job.hinted_at = 0.0
+        _begin_anew(job, now)
         return JobState(job.state)
 
 
@@ -118,7 +201,7 @@ def set_pause(app: Application, queue: str, *, paused: bool) -> None:
         If `queue` is not one of `PAUSES`.
     """
     name = PAUSES[queue]
-    now = clock.now()
+    now = app.now()
     with app.database.write() as session:
         session.merge(Switch(name=name, value="on" if paused else "off", changed_at=now))
         if not paused:

@@ -2,45 +2,46 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import threading
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Select, case, select
 from sqlalchemy.orm import Session
 
-from dicom_node.compose.content import ComposedObject
+from dicom_node.barriers import Barrier, reach
 from dicom_node.compose.sr import Predecessor
 from dicom_node.errors import DicomNodeError, SeriesRejected
-from dicom_node.read.header import InstanceHeader
+from dicom_node.read.ct_series import CtSeries
 from dicom_node.read.series import load_ct_series
 from inference.errors import InferenceError, NotAnalysable
-from workers import clock
 from workers.application import Application
-from workers.case import CaseResult, analyse_case
-from workers.errors import LeaseLost
-from workers.state.jobs import Lease, back_off_s, held_job, move, note, renew, take_job
+from workers.case import analyse_case
+from workers.errors import LeaseLost, StoreUnavailable, WorkersError
+from workers.state.database import DATABASE_AWAY
+from workers.state.jobs import Lease, back_off_s, held_job, move, take_job
 from workers.state.schema import (
     PAUSES,
-    Delivery,
-    DeliveryState,
     Instance,
     Job,
     JobState,
+    Priority,
     Result,
     ResultObject,
     Switch,
 )
-from workers.usecases.index import WITH_RESULT, move_to_quarantine
+from workers.state.store import get_content, put_content
+from workers.usecases.commit import commit_result
+from workers.usecases.keep_lease import keep_lease
+from workers.usecases.quarantine import hold_job
+from workers.usecases.record import record_due
+from workers.usecases.retract import Retraction, compose_retraction, find_retraction
 
 log = structlog.get_logger()
 
@@ -52,11 +53,13 @@ class _Work:
     lease: Lease
     series_uid: str
     revision: int
-    paths: tuple[Path, ...]
+    keys: tuple[str, ...]
     allow_incomplete: bool
     warnings: tuple[str, ...]
-    previous_findings: Mapping[str, Any] | None
+    earlier: tuple[str, str] | None
+    """Key and SHA-256 of the earlier revision's findings."""
     predecessor: Predecessor | None
+    retraction: Retraction | None
 
 
 def analyse_next(app: Application) -> int | None:
@@ -77,55 +80,78 @@ def analyse_next(app: Application) -> int | None:
             outcome = _analyse(app, work)
     except LeaseLost:
         log.warning("analysis_discarded", job_id=work.lease.id)
+    except DATABASE_AWAY as error:
+        # The lease runs out and the job is taken again: nothing was committed.
+        log.error("analysis_not_written", job_id=work.lease.id, error=type(error).__name__)
+        outcome = "not_written"
     log.info(
         "job_analysed",
         job_id=work.lease.id,
         outcome=outcome,
         duration_s=round(time.monotonic() - started, 2),
-        instances=len(work.paths),
+        instances=len(work.keys),
     )
     return work.lease.id
 
 
 def _take_next(app: Application) -> _Work | None:
-    now = clock.now()
+    now = app.now()
     with app.database.write() as session:
         paused = session.get(Switch, PAUSES["analyse"])
         if paused is not None and paused.value == "on":
             return None
-        job = session.scalars(
-            select(Job)
-            .where(Job.state == JobState.QUEUED, Job.next_attempt_at <= now)
-            .order_by(Job.priority.desc(), Job.created_at)
-            .limit(1)
-        ).first()
-        if job is None:
+        job_id = session.scalars(_most_urgent(app, now)).first()
+        if job_id is None:
             return None
-        lease = take_job(session, job.id, app.owner, now=now, lease_s=app.settings.lease_s)
-        paths = session.scalars(
+        lease = take_job(session, job_id, app.owner, now=now, lease_s=app.settings.lease_s)
+    reach(Barrier.ANALYSE_TAKEN)
+    with app.database.read() as session:
+        job = session.get_one(Job, job_id)
+        keys = session.scalars(
             select(Instance.path).where(Instance.series_uid == job.series_uid)
         ).all()
-        previous, predecessor = _predecessor(app, session, job)
+        earlier = _earlier_result(session, job)
         return _Work(
             lease=lease,
             series_uid=job.series_uid,
             revision=job.revision,
-            paths=tuple(app.spool.root / path for path in paths),
+            keys=tuple(keys),
             allow_incomplete=job.forced or app.settings.incomplete_policy == "analyse",
             warnings=tuple(job.warnings),
-            previous_findings=previous,
-            predecessor=predecessor,
+            earlier=None if earlier is None else (earlier.findings_path, earlier.findings_sha256),
+            predecessor=_predecessor(session, job),
+            retraction=find_retraction(session, app.settings, job),
         )
 
 
-def _predecessor(
-    app: Application, session: Session, job: Job
-) -> tuple[Mapping[str, Any] | None, Predecessor | None]:
-    """Findings and report of the newest earlier revision that has a result."""
-    row = session.execute(
-        select(Result, ResultObject)
+def _most_urgent(app: Application, now: float) -> Select[Any]:
+    """The due job to take first: whoever waited too long, then by priority, then by age."""
+    starving = case((Job.created_at <= now - app.settings.starvation_s, 1), else_=0)
+    rank = case((starving == 1, max(Priority) + 1), else_=Job.priority)
+    return (
+        select(Job.id)
+        .where(Job.state == JobState.QUEUED, Job.next_attempt_at <= now)
+        .order_by(rank.desc(), Job.created_at, Job.id)
+        .limit(1)
+    )
+
+
+def _earlier_result(session: Session, job: Job) -> Result | None:
+    """The result of the newest earlier revision that has one."""
+    return session.scalars(
+        select(Result)
         .join(Job, Job.id == Result.job_id)
-        .join(ResultObject, ResultObject.job_id == Job.id)
+        .where(Job.series_uid == job.series_uid, Job.revision < job.revision)
+        .order_by(Job.revision.desc())
+        .limit(1)
+    ).first()
+
+
+def _predecessor(session: Session, job: Job) -> Predecessor | None:
+    """The report of the newest earlier revision that has one."""
+    report = session.scalars(
+        select(ResultObject)
+        .join(Job, Job.id == ResultObject.job_id)
         .where(
             Job.series_uid == job.series_uid,
             Job.revision < job.revision,
@@ -134,11 +160,9 @@ def _predecessor(
         .order_by(Job.revision.desc())
         .limit(1)
     ).first()
-    if row is None:
-        return None, None
-    result, report = row
-    findings = json.loads(app.results.get(result.findings_path, result.findings_sha256))
-    return findings, Predecessor(
+    if report is None:
+        return None
+    return Predecessor(
         sop_class_uid=report.sop_class_uid,
         sop_instance_uid=report.sop_uid,
         series_instance_uid=report.series_uid,
@@ -146,79 +170,79 @@ def _predecessor(
     )
 
 
-@contextmanager
-def keep_lease(app: Application, table: type[Job] | type[Delivery], lease: Lease) -> Iterator[None]:
-    """Renew a lease in the background for the length of a ``with`` block.
-
-    A lease that is lost is noticed when the outcome is written, never here.
-    """
-    stop = threading.Event()
-
-    def beat() -> None:
-        while not stop.wait(app.settings.lease_s / 4):
-            try:
-                with app.database.write() as session:
-                    renew(session, table, lease, until=clock.now() + app.settings.lease_s)
-            except LeaseLost:
-                return
-            except OperationalError as error:
-                # A busy database: three more beats come before the lease runs out.
-                log.warning("lease_not_renewed", error=type(error).__name__)
-
-    thread = threading.Thread(target=beat, name=f"lease-{lease.id}", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
 def _analyse(app: Application, work: _Work) -> str:
+    created = datetime.fromtimestamp(app.now(), tz=UTC)
     try:
-        series = load_ct_series(work.paths, allow_incomplete=work.allow_incomplete)
+        series = _load(app, work)
         result = analyse_case(
             series,
             revision=work.revision,
-            created=datetime.fromtimestamp(clock.now(), tz=UTC),
+            created=created,
             warnings=work.warnings,
-            previous_findings=work.previous_findings,
+            previous_findings=_read_findings(app, work.earlier),
             predecessor=work.predecessor,
         )
+        objects = list(result.objects)
+        if work.retraction is not None:
+            objects.append(compose_retraction(series, result, work.retraction, created=created))
+        reach(Barrier.ANALYSE_COMPOSED)
+        findings = put_content(app.store, result.findings_bytes(), ".json")
+        kept = [(item, *put_content(app.store, item.data, ".dcm")) for item in objects]
     except SeriesRejected as error:
         return _end(
             app, work, error.code, error.why, quarantine=error.code in SUFFICES_TO_QUARANTINE
         )
     except NotAnalysable as error:
         return _end(app, work, error.code, error.why)
-    except (DicomNodeError, InferenceError, OSError, MemoryError) as error:
+    except (DicomNodeError, InferenceError, WorkersError, OSError, MemoryError) as error:
         return fail_attempt(app, work.lease, error)
-    _commit(app, work, result)
+    commit_result(app, work.lease, result, findings, kept)
+    reach(Barrier.ANALYSE_COMMITTED)
+    try:
+        record_due(app)
+    except StoreUnavailable:
+        log.warning("record_delayed", job_id=work.lease.id)  # maintenance keeps it later
     return "analysed"
 
 
+def _load(app: Application, work: _Work) -> CtSeries:
+    with tempfile.TemporaryDirectory(prefix="pulmonode-series-") as scratch:
+        paths = app.store.local_files(work.keys, Path(scratch))
+        return load_ct_series(paths, allow_incomplete=work.allow_incomplete)
+
+
+def _read_findings(app: Application, earlier: tuple[str, str] | None) -> Mapping[str, Any] | None:
+    if earlier is None:
+        return None
+    findings: Mapping[str, Any] = json.loads(get_content(app.store, *earlier))
+    return findings
+
+
 def _end(app: Application, work: _Work, code: str, why: str, *, quarantine: bool = False) -> str:
+    now = app.now()
     with app.database.write() as session:
         job = held_job(session, work.lease)
         if quarantine:
-            move_to_quarantine(session, job, code, why)
+            hold_job(session, job, code, why, now=now)
         else:
-            move(session, job, JobState.NOT_ELIGIBLE, why, at=clock.now(), reason_code=code)
+            move(session, job, JobState.NOT_ELIGIBLE, why, at=now, reason_code=code)
         return job.state
 
 
 def fail_attempt(app: Application, lease: Lease, error: BaseException) -> str:
     """Write a failed attempt: queued again with a back-off, or failed for good.
 
-    `transient` of the error alone decides; errors of the operating system are transient.
+    `transient` of the error alone decides; errors of the operating system are transient. An
+    outage that says nothing of the job does not count as one of its attempts.
     """
-    now = clock.now()
+    now = app.now()
     settings = app.settings
     transient = bool(getattr(error, "transient", isinstance(error, OSError | MemoryError)))
     why = f"{type(error).__name__}: {error}"
     with app.database.write() as session:
         job = held_job(session, lease)
-        if transient and job.attempts < settings.max_attempts:
+        outage = isinstance(error, StoreUnavailable)
+        if transient and (outage or job.attempts < settings.max_attempts):
             delay = back_off_s(
                 job.attempts, base_s=settings.retry_base_s, cap_s=settings.retry_cap_s
             )
@@ -226,6 +250,7 @@ def fail_attempt(app: Application, lease: Lease, error: BaseException) -> str:
             move(
                 session, job, JobState.QUEUED, message, at=now, reason_code="retry", transient=True
             )
+            job.attempts -= outage
             job.next_attempt_at = now + delay
             job.hinted_at = 0.0
         else:
@@ -239,81 +264,3 @@ def fail_attempt(app: Application, lease: Lease, error: BaseException) -> str:
                 transient=transient,
             )
         return job.state
-
-
-def identity_digest(headers: list[InstanceHeader]) -> str:
-    """SHA-256 over the patient and study attributes of a series."""
-    identities = sorted(
-        {json.dumps(header.identity.to_json(), sort_keys=True) for header in headers}
-    )
-    return hashlib.sha256("\n".join(identities).encode()).hexdigest()
-
-
-def _commit(app: Application, work: _Work, result: CaseResult) -> None:
-    """Store the final bytes and, if the lease still holds, make them the job's result."""
-    findings_path, findings_sha256 = app.results.put(result.findings_bytes(), ".json")
-    stored = [(item, *app.results.put(item.data, ".dcm")) for item in result.objects]
-    now = clock.now()
-    with app.database.write() as session:
-        job = held_job(session, work.lease)
-        rows = session.scalars(select(Instance).where(Instance.series_uid == job.series_uid)).all()
-        headers = [InstanceHeader.from_json(row.header) for row in rows]
-        session.add(
-            Result(
-                job_id=job.id,
-                fencing_token=work.lease.token,
-                committed_at=now,
-                findings_path=findings_path,
-                findings_sha256=findings_sha256,
-                identity_sha256=identity_digest(headers),
-                nodule_count=len(result.findings.nodules),
-            )
-        )
-        session.add_all(_object_row(job, *item) for item in stored)
-        job.warnings = list(result.findings.quality.warnings)
-        message = f"{len(result.findings.nodules)} nodules, {len(stored)} objects"
-        move(session, job, JobState.ANALYSED, message, at=now)
-        _supersede_earlier(session, job, now)
-        if app.settings.destinations:
-            move(session, job, JobState.DELIVERING, "deliveries queued", at=now)
-            session.add_all(
-                Delivery(job_id=job.id, destination=item.name, created_at=now)
-                for item in app.settings.destinations
-            )
-        else:
-            note(session, job, "no destination is configured: the result stays here", at=now)
-
-
-def _object_row(job: Job, item: ComposedObject, path: str, sha256: str) -> ResultObject:
-    return ResultObject(
-        sop_uid=item.sop_instance_uid,
-        job_id=job.id,
-        kind=item.kind,
-        profile="default",
-        sop_class_uid=item.sop_class_uid,
-        series_uid=item.series_instance_uid,
-        path=path,
-        sha256=sha256,
-        size_bytes=len(item.data),
-    )
-
-
-def _supersede_earlier(session: Session, job: Job, now: float) -> None:
-    """End earlier results: of older revisions, and of series that this one was preferred to."""
-    for other in session.scalars(select(Job).where(Job.study_uid == job.study_uid)).all():
-        older = other.series_uid == job.series_uid and other.revision < job.revision
-        weaker = other.series_uid != job.series_uid and not job.forced and not other.forced
-        if not (older or weaker) or JobState(other.state) not in WITH_RESULT:
-            continue
-        for delivery in session.scalars(select(Delivery).where(Delivery.job_id == other.id)):
-            if delivery.state in {DeliveryState.QUEUED, DeliveryState.SENDING}:
-                delivery.state = DeliveryState.CANCELLED
-                delivery.reason = f"superseded by job {job.id}"
-        move(
-            session,
-            other,
-            JobState.SUPERSEDED,
-            f"superseded by job {job.id} (series {job.series_uid}, revision {job.revision})",
-            at=now,
-            reason_code="superseded",
-        )

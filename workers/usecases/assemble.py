@@ -8,28 +8,46 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.barriers import Barrier, reach
 from dicom_node.read.eligibility import RuleSet, judge, rank_series
 from dicom_node.read.geometry import check_geometry
 from dicom_node.read.header import InstanceHeader
-from dicom_node.receive.assembly import Assembly, AssemblyPolicy, judge_assembly
+from dicom_node.receive.assembly import Assembly, AssemblyDecision, AssemblyPolicy, judge_assembly
 from workers.application import Application
 from workers.settings import Settings
 from workers.state.jobs import move
-from workers.state.schema import Instance, Job, JobState
-from workers.usecases.index import WITH_RESULT, move_to_quarantine
+from workers.state.schema import WITH_RESULT, Instance, Job, JobState
+from workers.usecases.ask import PACS_SILENT, Question, pacs_questions
+from workers.usecases.index import unstored
+from workers.usecases.quarantine import (
+    CONFLICTING_PATIENT,
+    CORRECTION_NOT_AGREED,
+    hold_job,
+    study_identity,
+)
+
+PERSON_DECIDES = frozenset({CONFLICTING_PATIENT, CORRECTION_NOT_AGREED})
+"""What is quarantined, rather than refused or analysed all the same, when waiting is over."""
 
 
 def assemble_due(app: Application, rules: RuleSet, *, now: float) -> int:
     """Judge every series that has been quiet long enough; returns how many jobs moved."""
     settings = app.settings
-    with app.database.write() as session:
+    with app.database.read() as session:
         quiet = session.scalars(
-            select(Job).where(
+            select(Job.id).where(
                 Job.state == JobState.RECEIVING,
                 (Job.last_instance_at <= now - settings.quiet_time_s) | Job.forced,
             )
         ).all()
-        return sum(_assemble(session, job, settings, rules, now) for job in quiet)
+    moved = 0
+    for job_id in quiet:  # a transaction each: one bad series holds no other back
+        with app.database.write() as session:
+            job = session.get_one(Job, job_id)
+            if JobState(job.state) is JobState.RECEIVING:
+                moved += _assemble(session, job, settings, rules, now)
+                reach(Barrier.QUEUE_BEFORE_COMMIT)
+    return moved
 
 
 def series_headers(session: Session, series_uid: str) -> list[InstanceHeader]:
@@ -43,14 +61,16 @@ def series_headers(session: Session, series_uid: str) -> list[InstanceHeader]:
 def _assemble(session: Session, job: Job, settings: Settings, rules: RuleSet, now: float) -> bool:
     headers = series_headers(session, job.series_uid)
     if not headers:
-        return False
+        message = "no file of it is in the index: what was kept aside could not be used, or is gone"
+        hold_job(session, job, "no_instances", message, now=now)
+        return True
     cut = [header for header in headers if header.truncated]
     if cut:
         message = (
             f"{len(cut)} of {len(headers)} instances are cut short, first "
             f"{cut[0].sop_instance_uid}: send the series again"
         )
-        move_to_quarantine(session, job, "truncated", message)
+        hold_job(session, job, "truncated", message, now=now)
         return True
     geometry = check_geometry(headers)
     verdict = judge(headers, geometry, rules)
@@ -69,11 +89,22 @@ def _assemble(session: Session, job: Job, settings: Settings, rules: RuleSet, no
             reason_code=final[0].code,
         )
         return True
-    holes = [problem for problem in geometry.problems if problem.may_improve]
+    questions = [
+        *(
+            Question(code=problem.code, why=problem.why)
+            for problem in geometry.problems
+            if problem.may_improve
+        ),
+        *_patient_questions(session, job, headers),
+        *pacs_questions(job, settings),
+    ]
+    if waiting := unstored(session, job.series_uid):
+        job.reason = f"{waiting} instances do not stand in the object store yet"
+        return False  # no worker could read them, however long this lasts
     decision = judge_assembly(
         now=now,
         last_instance_at=job.last_instance_at,
-        holes=tuple(problem.why for problem in holes),
+        holes=tuple(question.why for question in questions),
         policy=AssemblyPolicy(
             quiet_time_s=settings.quiet_time_s,
             incomplete_wait_s=settings.incomplete_wait_s,
@@ -81,18 +112,44 @@ def _assemble(session: Session, job: Job, settings: Settings, rules: RuleSet, no
         ),
         forced=job.forced,
     )
-    return _apply(
-        session, job, decision.verdict, decision.reason, holes[0].code if holes else "", now
-    )
+    return _apply(session, job, decision, questions, now)
+
+
+def _patient_questions(
+    session: Session, job: Job, headers: Sequence[InstanceHeader]
+) -> list[Question]:
+    """Whether everything that was received agrees on whose it is."""
+    if len({header.identity.patient_key() for header in headers}) > 1:
+        why = "its instances name more than one patient: a correction reached only some of them"
+        return [Question(code=CONFLICTING_PATIENT, why=why)]
+    theirs = study_identity(session, job.study_uid)
+    differing = () if theirs is None else headers[0].identity.patient_differences(theirs)
+    if not differing:
+        return []
+    why = f"the study's newest instance names another patient ({', '.join(differing)} differ)"
+    return [Question(code=CONFLICTING_PATIENT, why=why)]
 
 
 def _apply(
-    session: Session, job: Job, verdict: Assembly, reason: str, code: str, now: float
+    session: Session,
+    job: Job,
+    decision: AssemblyDecision,
+    questions: Sequence[Question],
+    now: float,
 ) -> bool:
+    verdict, reason = decision.verdict, decision.reason
     if verdict is Assembly.WAIT:
         job.reason = reason
         return False
+    for question in questions:  # waiting is over, or somebody forces the series
+        forgiven = job.forced and question.code == CORRECTION_NOT_AGREED
+        if question.code in PERSON_DECIDES and not forgiven:
+            hold_job(session, job, question.code, question.why, now=now)
+            return True
+    if verdict is Assembly.REFUSE and all(item.code == PACS_SILENT for item in questions):
+        verdict = Assembly.COMPLETE_WITH_WARNING  # what came is whole, as far as can be known
     if verdict is Assembly.REFUSE:
+        code = next(item.code for item in questions if item.code != PACS_SILENT)
         move(session, job, JobState.NOT_ELIGIBLE, reason, at=now, reason_code=code)
         return True
     message = f"{job.instance_count} instances"

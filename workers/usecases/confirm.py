@@ -5,12 +5,12 @@ from __future__ import annotations
 import structlog
 from sqlalchemy import select
 
+from dicom_node.barriers import Barrier, reach
 from dicom_node.receive.commitment import CommitmentReport
-from workers import clock
 from workers.application import Application
 from workers.state.jobs import note
 from workers.state.schema import Commitment, Delivery, DeliveryState, Job
-from workers.usecases.settle import postpone, roll_up, settle_commitment
+from workers.usecases.settle import roll_up, send_again_unproved, settle_commitment
 
 log = structlog.get_logger()
 
@@ -26,7 +26,7 @@ def record_commitment(app: Application, report: CommitmentReport) -> bool:
     bool
         False for a transaction that is not ours; True otherwise, repeats included.
     """
-    now = clock.now()
+    now = app.now()
     with app.database.write() as session:
         commitment = session.get(Commitment, report.transaction_uid)
         if commitment is None:
@@ -49,7 +49,7 @@ def record_commitment(app: Application, report: CommitmentReport) -> bool:
         # A proof that comes while a repeat is planned is still a proof; a refusal is not news.
         late_proof = delivery.state == DeliveryState.QUEUED and not commitment.failed
         if delivery.state == DeliveryState.DELIVERED or late_proof:
-            settle_commitment(app, delivery, commitment, now)
+            settle_commitment(app, session, delivery, commitment, now)
             roll_up(session, job, now)
         log.info(
             "commitment_recorded",
@@ -58,6 +58,7 @@ def record_commitment(app: Application, report: CommitmentReport) -> bool:
             committed=len(report.committed),
             refused=len(report.failed),
         )
+        reach(Barrier.COMMITMENT_BEFORE_COMMIT)
         return True
 
 
@@ -72,7 +73,7 @@ def expire_commitments(app: Application, *, now: float) -> int:
         ).all()
         for delivery in overdue:
             why = f"no storage commitment result within {app.settings.commitment_wait_s:g} s"
-            postpone(app, delivery, why, now, transient=True)
+            send_again_unproved(app, session, delivery, why, now)
             job = session.get_one(Job, delivery.job_id)
             note(session, job, f"{delivery.destination}: {delivery.reason}", at=now)
             roll_up(session, job, now)

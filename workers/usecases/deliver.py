@@ -7,16 +7,19 @@ analysis committed, whatever attempt this is.
 from __future__ import annotations
 
 import io
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import structlog
 from pydicom import dcmread
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.barriers import Barrier, reach
 from dicom_node.compose.identity import derive_uid
 from dicom_node.deliver.commitment import (
     CommitmentListener,
@@ -28,10 +31,10 @@ from dicom_node.deliver.peer import Peer, associated
 from dicom_node.deliver.scu import Outgoing, read_outgoing, storage_contexts, store_all
 from dicom_node.errors import DicomNodeError
 from dicom_node.read.header import Identity
-from workers import clock
 from workers.application import Application
 from workers.errors import IdentityConflict, LeaseLost, NoSuchDestination, WorkersError
 from workers.settings import DestinationSettings
+from workers.state.database import DATABASE_AWAY
 from workers.state.jobs import Lease, held_delivery, note, take_delivery
 from workers.state.schema import (
     PAUSES,
@@ -43,8 +46,11 @@ from workers.state.schema import (
     ResultObject,
     Switch,
 )
-from workers.usecases.analyse import keep_lease
+from workers.state.store import get_content
 from workers.usecases.confirm import record_commitment
+from workers.usecases.keep_lease import keep_lease
+from workers.usecases.quarantine import study_identity
+from workers.usecases.retract import REJECTION
 from workers.usecases.settle import postpone, release, roll_up, settle_commitment
 
 log = structlog.get_logger()
@@ -76,10 +82,15 @@ def deliver_one(app: Application, delivery_id: int) -> str:
         return "not_due"
     attempted: BaseException | None = None
     try:
-        with keep_lease(app, Delivery, lease):
-            parcel = _pack(app, lease)
+        reach(Barrier.DELIVER_TAKEN)
+        with (
+            keep_lease(app, Delivery, lease),
+            tempfile.TemporaryDirectory(prefix="pulmonode-parcel-") as scratch,
+        ):
+            parcel = _pack(app, lease, Path(scratch))
             awaits_proof = _send(app, parcel)
-    except (DicomNodeError, WorkersError, OSError) as error:
+        reach(Barrier.DELIVER_BEFORE_COMMIT)
+    except (DicomNodeError, WorkersError, *DATABASE_AWAY, OSError) as error:
         attempted = error
     try:
         if attempted is None:
@@ -88,6 +99,9 @@ def deliver_one(app: Application, delivery_id: int) -> str:
             outcome = _failed(app, lease, attempted)
     except LeaseLost:
         outcome = "lease_lost"
+    except DATABASE_AWAY as error:
+        # The lease runs out and the delivery is taken again; it sends the same bytes.
+        attempted, outcome = error, "not_written"
     log.info(
         "delivery_attempted",
         delivery_id=delivery_id,
@@ -99,33 +113,36 @@ def deliver_one(app: Application, delivery_id: int) -> str:
 
 
 def _take(app: Application, delivery_id: int) -> Lease:
+    now = app.now()
     with app.database.write() as session:
         paused = session.get(Switch, PAUSES["deliver"])
         if paused is not None and paused.value == "on":
             raise LeaseLost(f"delivery {delivery_id}: deliveries are paused")
-        return take_delivery(
-            session, delivery_id, app.owner, now=clock.now(), lease_s=app.settings.lease_s
-        )
+        return take_delivery(session, delivery_id, app.owner, now=now, lease_s=app.settings.lease_s)
 
 
-def _pack(app: Application, lease: Lease) -> _Parcel:
-    """Gather the bytes and check once more whose they are."""
+def _pack(app: Application, lease: Lease, scratch: Path) -> _Parcel:
+    """Gather the bytes and check once more whose they are; the rejection note goes last."""
     with app.database.read() as session:
         delivery = session.get_one(Delivery, lease.id)
         destination = app.settings.destination(delivery.destination)
         if destination is None:
             raise NoSuchDestination(delivery.destination)
         job = session.get_one(Job, delivery.job_id)
-        rows = session.scalars(
-            select(ResultObject).where(ResultObject.job_id == job.id).order_by(ResultObject.kind)
-        ).all()
+        rows = [
+            row
+            for row in session.scalars(select(ResultObject).where(ResultObject.job_id == job.id))
+            if row.kind != REJECTION or destination.retraction == "rejection_note"
+        ]
+        rows.sort(key=lambda row: (row.kind == REJECTION, row.kind))
         _check_identity(app, session, job, rows)
-        return _Parcel(
-            lease=lease,
-            job_id=job.id,
-            destination=destination,
-            objects=tuple(read_outgoing(app.results.path(row.path)) for row in rows),
-        )
+    paths = app.store.local_files([row.path for row in rows], scratch)
+    return _Parcel(
+        lease=lease,
+        job_id=job.id,
+        destination=destination,
+        objects=tuple(read_outgoing(path) for path in paths),
+    )
 
 
 def _check_identity(
@@ -137,7 +154,7 @@ def _check_identity(
     ------
     IdentityConflict
         If they differ; never sent then.
-    OSError
+    ObjectChanged
         If an object's bytes are not those that were committed.
     """
     received = [
@@ -146,8 +163,12 @@ def _check_identity(
             select(Instance.header).where(Instance.series_uid == job.series_uid)
         )
     ]
+    newest = study_identity(session, job.study_uid)
+    if newest is not None:
+        received.append(newest)
     for row in rows:
-        ds = dcmread(io.BytesIO(app.results.get(row.path, row.sha256)), stop_before_pixels=True)
+        data = get_content(app.store, row.path, row.sha256)
+        ds = dcmread(io.BytesIO(data), stop_before_pixels=True)
         if str(ds.StudyInstanceUID) != job.study_uid:
             raise IdentityConflict(f"{row.sop_uid} belongs to another study than its series")
         identity = Identity.from_dataset(ds)
@@ -174,8 +195,11 @@ def _send(app: Application, parcel: _Parcel) -> bool:
         contexts.append(commitment_context())
     listener = CommitmentListener(partial(record_commitment, app))
     with associated(peer, app.settings.ae_title, contexts, listener.handlers) as assoc:
-        receipts = list(store_all(assoc, peer, parcel.objects))
-        for receipt in receipts:
+        receipts = []
+        for receipt in store_all(assoc, peer, parcel.objects):
+            receipts.append(receipt)
+            if len(receipts) < len(parcel.objects):
+                reach(Barrier.DELIVER_BETWEEN_OBJECTS)
             if receipt.warning is not None:
                 _note(
                     app,
@@ -183,12 +207,14 @@ def _send(app: Application, parcel: _Parcel) -> bool:
                     f"{settings.name} stored {receipt.sop_instance_uid} with warning "
                     f"0x{receipt.warning:04X}",
                 )
+        reach(Barrier.DELIVER_ACKNOWLEDGED)
         if not settings.storage_commitment:
             return False
         if not is_offered(assoc):
             _note(app, parcel.job_id, f"{settings.name} offers no storage commitment")
             return False
         transaction_uid = _register(app, parcel.lease)
+        reach(Barrier.COMMITMENT_REGISTERED)
         request_commitment(assoc, peer, transaction_uid, receipts)
         listener.wait(SAME_ASSOCIATION_WAIT_S)
     return True
@@ -196,24 +222,24 @@ def _send(app: Application, parcel: _Parcel) -> bool:
 
 def _register(app: Application, lease: Lease) -> str:
     """Write the Transaction UID down before it is sent: the answer may come first."""
+    now = app.now()
     with app.database.write() as session:
         held_delivery(session, lease)
-        uid = derive_uid("commitment", str(lease.id), str(lease.token), str(clock.now()))
+        uid = derive_uid("commitment", str(lease.id), str(lease.token), str(now))
         session.add(
-            Commitment(
-                transaction_uid=uid, delivery_id=lease.id, requested_at=clock.now(), failed=[]
-            )
+            Commitment(transaction_uid=uid, delivery_id=lease.id, requested_at=now, failed=[])
         )
     return uid
 
 
 def _note(app: Application, job_id: int, message: str) -> None:
+    now = app.now()
     with app.database.write() as session:
-        note(session, session.get_one(Job, job_id), message, at=clock.now())
+        note(session, session.get_one(Job, job_id), message, at=now)
 
 
 def _delivered(app: Application, lease: Lease, *, awaits_proof: bool) -> str:
-    now = clock.now()
+    now = app.now()
     with app.database.write() as session:
         delivery = held_delivery(session, lease)
         release(delivery)
@@ -230,7 +256,7 @@ def _delivered(app: Application, lease: Lease, *, awaits_proof: bool) -> str:
         if awaits_proof and answer is not None and answer.replied_at is None:
             delivery.awaits_commitment_until = now + app.settings.commitment_wait_s
         elif awaits_proof and answer is not None:
-            settle_commitment(app, delivery, answer, now)
+            settle_commitment(app, session, delivery, answer, now)
         job = session.get_one(Job, delivery.job_id)
         note(session, job, f"{delivery.destination}: every object acknowledged", at=now)
         roll_up(session, job, now)
@@ -238,7 +264,7 @@ def _delivered(app: Application, lease: Lease, *, awaits_proof: bool) -> str:
 
 
 def _failed(app: Application, lease: Lease, error: BaseException) -> str:
-    now = clock.now()
+    now = app.now()
     with app.database.write() as session:
         delivery = held_delivery(session, lease)
         transient = bool(getattr(error, "transient", isinstance(error, OSError)))

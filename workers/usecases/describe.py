@@ -7,8 +7,18 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from workers.state.jobs import find_job
-from workers.state.schema import Commitment, Delivery, Event, Job, Result, ResultObject
+from workers.state.alarms import open_alarms
+from workers.state.jobs import NEEDS_A_PERSON, find_job
+from workers.state.schema import (
+    Commitment,
+    Delivery,
+    Event,
+    Job,
+    KeptAside,
+    Priority,
+    Result,
+    ResultObject,
+)
 
 
 def list_jobs(
@@ -21,6 +31,25 @@ def list_jobs(
     return [_job(job) for job in session.scalars(query)]
 
 
+def list_dead_letters(session: Session) -> list[dict[str, Any]]:
+    """Jobs that stopped and need a person, oldest first."""
+    query = select(Job).where(Job.state.in_(NEEDS_A_PERSON)).order_by(Job.state_since, Job.id)
+    return [_job(job) for job in session.scalars(query)]
+
+
+def list_alarms(session: Session) -> list[dict[str, Any]]:
+    """Open alarms, oldest first."""
+    return [
+        {
+            "code": item.code,
+            "subject": item.subject,
+            "message": item.message,
+            "raised_at": item.raised_at,
+        }
+        for item in open_alarms(session)
+    ]
+
+
 def count_jobs(session: Session) -> dict[str, int]:
     """How many jobs stand in each state."""
     rows = session.execute(select(Job.state, func.count()).group_by(Job.state))
@@ -28,7 +57,7 @@ def count_jobs(session: Session) -> dict[str, int]:
 
 
 def show_job(session: Session, wanted: str) -> dict[str, Any]:
-    """Everything about one job: history, objects, deliveries.
+    """Everything about one job: history, objects, deliveries, files kept aside, revisions.
 
     Raises
     ------
@@ -39,6 +68,7 @@ def show_job(session: Session, wanted: str) -> dict[str, Any]:
     result = session.get(Result, job.id)
     objects = session.scalars(select(ResultObject).where(ResultObject.job_id == job.id))
     deliveries = session.scalars(select(Delivery).where(Delivery.job_id == job.id)).all()
+    aside = session.scalars(select(KeptAside).where(KeptAside.job_id == job.id))
     events = session.scalars(select(Event).where(Event.job_id == job.id).order_by(Event.id))
     return {
         **_job(job),
@@ -56,6 +86,15 @@ def show_job(session: Session, wanted: str) -> dict[str, Any]:
             for item in objects
         ],
         "deliveries": [_delivery(session, item) for item in deliveries],
+        "kept_aside": [
+            {"file": item.name, "reason_code": item.reason_code, "at": item.at} for item in aside
+        ],
+        "revisions": [
+            {"id": item.id, "revision": item.revision, "state": item.state}
+            for item in session.scalars(
+                select(Job).where(Job.series_uid == job.series_uid).order_by(Job.revision)
+            )
+        ],
         "history": [
             {"at": item.at, "state": item.state, "message": item.message} for item in events
         ],
@@ -71,6 +110,8 @@ def _job(job: Job) -> dict[str, Any]:
         "study_instance_uid": job.study_uid,
         "series_instance_uid": job.series_uid,
         "revision": job.revision,
+        "correction": job.correction,
+        "priority": Priority(job.priority).name.lower(),
         "modality": job.modality,
         "instances": job.instance_count,
         "calling_ae": job.calling_ae,

@@ -1,162 +1,239 @@
-"""Inbox -> index: every acknowledged file becomes part of exactly one visible job.
+"""Inbox -> index -> object store: every acknowledged file becomes part of one visible job.
 
-The database row is committed before the file is moved to its place. After a crash between
-the two the file is still in the inbox, is seen as identical to its row, and is moved then.
+The rows are committed first, then the file goes to the object store, then the rows say so,
+and only then it leaves the inbox. A crash anywhere between leaves the file in the inbox, where
+it is known again by its name. A series is not complete before all of it stands in the store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import enum
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import select, update
+from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.orm import Session
 
+from dicom_node.barriers import Barrier, reach
 from dicom_node.errors import UnreadableInstance
 from dicom_node.read.eligibility import is_own_header
-from dicom_node.read.header import Identity, InstanceHeader, digests, read_header
-from workers import clock
+from dicom_node.read.header import InstanceHeader, digests, read_header
+from dicom_node.receive.spool import instance_key
 from workers.application import Application
-from workers.state.jobs import current_job, move, note
-from workers.state.schema import BEFORE_ANALYSIS, Instance, Job, JobState, ResultObject
+from workers.state.database import DATABASE_AWAY
+from workers.state.jobs import move, note
+from workers.state.schema import BEFORE_ANALYSIS, Instance, Job, JobState
+from workers.usecases.arrive_again import Repeat, arrive_again
+from workers.usecases.quarantine import (
+    close_unreadable,
+    hold_study,
+    hold_unreadable,
+    keep_aside,
+    patient_conflict,
+)
+from workers.usecases.revise import job_for_arrival
 
 log = structlog.get_logger()
 
 BATCH_SIZE = 64
-WITH_RESULT = frozenset(
-    {JobState.ANALYSED, JobState.DELIVERING, JobState.DELIVERED, JobState.CONFIRMED}
-)
-FileAction = Callable[[], object]
+POISON = (DBAPIError, StatementError, ValueError, TypeError, LookupError, AttributeError)
+"""What a file that nobody foresaw can raise while it is indexed."""
+
+
+class Fate(enum.Enum):
+    """What becomes of an arrived file once its rows are committed."""
+
+    KEEP = "keep"
+    """It goes to the object store under the key that its row names."""
+    RELEASE = "release"
+    """It changes nothing and goes."""
+    QUARANTINE = "quarantine"
+    """It is kept aside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Arrival:
+class Arrival:
+    """A received file as it was read; `header` is `None` when it is unreadable."""
+
     path: Path
+    name: str
+    """Inbox name: begins with the nanoseconds of its arrival, ends with its UID."""
     header: InstanceHeader | None
     header_sha256: str = ""
     pixels_sha256: str = ""
+    size_bytes: int = 0
     problem: str = ""
 
+    @property
+    def received_at(self) -> float:
+        """Seconds since the epoch."""
+        return int(self.name.split("-", 1)[0]) / 1e9
 
-def index_inbox(app: Application) -> int:
-    """Index what waits in the inbox; returns how many files were dealt with."""
-    paths = app.spool.inbox()
-    for start in range(0, len(paths), BATCH_SIZE):
-        index_files(app, paths[start : start + BATCH_SIZE])
-    return len(paths)
-
-
-def index_files(app: Application, paths: Sequence[Path]) -> None:
-    """Index some inbox files in one transaction, then move them to their places."""
-    arrivals = [_read(path) for path in paths]
-    actions: list[FileAction] = []
-    with app.database.write() as session:
-        for arrival in arrivals:
-            actions.append(_index_one(app, session, arrival))
-            session.flush()
-    for action in actions:
-        action()
+    @property
+    def key(self) -> str:
+        """Where it stands in the object store, or will."""
+        if self.header is None:
+            raise UnreadableInstance(self.name, self.problem)
+        return instance_key(
+            self.header.study_instance_uid, self.header.series_instance_uid, self.name
+        )
 
 
-def _read(path: Path) -> _Arrival:
+def read_arrival(path: Path, name: str) -> Arrival:
+    """Read a file's header and digests."""
     try:
         header = read_header(path)
         header_sha256, pixels_sha256 = digests(path)
     except UnreadableInstance as error:
-        return _Arrival(path=path, header=None, problem=error.why)
-    return _Arrival(
-        path=path, header=header, header_sha256=header_sha256, pixels_sha256=pixels_sha256
+        return Arrival(path=path, name=name, header=None, problem=error.why)
+    return Arrival(
+        path=path,
+        name=name,
+        header=header,
+        header_sha256=header_sha256,
+        pixels_sha256=pixels_sha256,
+        size_bytes=path.stat().st_size,
     )
 
 
-def _index_one(app: Application, session: Session, arrival: _Arrival) -> FileAction:
-    """Write one arrival's rows; returns what to do with its file after the commit."""
+def index_inbox(app: Application) -> int:
+    """Index what waits in the inbox; returns how many files were dealt with.
+
+    Raises
+    ------
+    sqlalchemy.exc.OperationalError
+        If the database is away; the files stay in the inbox.
+    StoreUnavailable
+        If the object store is away; the files stay in the inbox, their rows are committed.
+    """
+    paths = app.spool.inbox()
+    for start in range(0, len(paths), BATCH_SIZE):
+        batch = paths[start : start + BATCH_SIZE]
+        try:
+            index_files(app, batch)
+        except DATABASE_AWAY:
+            raise
+        except POISON:
+            log.exception("batch_not_indexed", instances=len(batch))
+            for path in batch:
+                _index_alone(app, path)
+    return len(paths)
+
+
+def _index_alone(app: Application, path: Path) -> None:
+    """Index one file of a batch that failed; the one to blame is kept aside, in view."""
+    try:
+        index_files(app, [path])
+    except DATABASE_AWAY:
+        raise
+    except POISON as error:
+        log.exception("instance_not_indexed")
+        with app.database.write() as session:
+            problem = f"it could not be indexed ({type(error).__name__}): see the node's log"
+            hold_unreadable(session, path.name, problem, now=app.now())
+        app.spool.quarantine(path)
+
+
+def index_files(app: Application, paths: Sequence[Path]) -> None:
+    """Index some inbox files in one transaction, then take them where they belong."""
+    arrivals = [read_arrival(path, path.name) for path in paths]
+    fates = index_arrivals(app, arrivals)
+    reach(Barrier.INDEX_COMMITTED)
+    kept = []
+    for arrival, fate in zip(arrivals, fates, strict=True):
+        if fate is Fate.KEEP:
+            app.store.put_file(arrival.key, arrival.path)
+            kept.append(arrival)
+        elif fate is Fate.QUARANTINE:
+            app.spool.quarantine(arrival.path)
+    reach(Barrier.STORE_KEPT)
+    mark_stored(app, (arrival.key for arrival in kept))
+    for arrival, fate in zip(arrivals, fates, strict=True):
+        if fate is not Fate.QUARANTINE:
+            app.spool.release(arrival.path)
+
+
+def index_arrivals(
+    app: Application, arrivals: Sequence[Arrival], *, replayed: bool = False
+) -> list[Fate]:
+    """Write the rows of some arrivals, in their order, in one transaction.
+
+    Parameters
+    ----------
+    arrivals : sequence of Arrival
+        Read already, so that the transaction is short.
+    replayed : bool
+        They come from the store, while the index is rebuilt, and not from a sender.
+    """
+    now = app.now()
+    fates = []
+    with app.database.write() as session:
+        for arrival in arrivals:
+            fates.append(_index_one(app, session, arrival, now, replayed=replayed))
+            session.flush()
+        reach(Barrier.INDEX_BEFORE_COMMIT)
+    return fates
+
+
+def mark_stored(app: Application, keys: Iterable[str]) -> None:
+    """Write down that instances stand in the object store."""
+    wanted = list(keys)
+    if wanted:
+        with app.database.write() as session:
+            session.execute(update(Instance).where(Instance.path.in_(wanted)).values(stored=True))
+
+
+def _index_one(
+    app: Application, session: Session, arrival: Arrival, now: float, *, replayed: bool
+) -> Fate:
     header = arrival.header
     if header is None:
-        return _quarantine_unreadable(app, session, arrival)
+        hold_unreadable(session, arrival.name, arrival.problem, now=now)
+        return Fate.QUARANTINE
     known = session.get(Instance, header.sop_instance_uid)
     if known is not None:
-        return _index_again(app, session, arrival, header, known)
-    _close_unreadable(session, header)
-    job = _job_for(session, header)
-    conflict = _patient_conflict(session, header)
+        repeat = Repeat(
+            header=header,
+            key=arrival.key,
+            name=arrival.name,
+            header_sha256=arrival.header_sha256,
+            pixels_sha256=arrival.pixels_sha256,
+            size_bytes=arrival.size_bytes,
+            received_at=arrival.received_at,
+            replayed=replayed,
+        )
+        return Fate(arrive_again(session, app.settings, known, repeat, now=now))
+    close_unreadable(session, header, now=now)
+    job = job_for_arrival(session, header, app.settings, now=now)
+    conflict = patient_conflict(session, header)
     if conflict:
-        _quarantine_study(session, job, conflict)
-        return lambda: app.spool.quarantine(arrival.path)
-    path = app.spool.instance_path(
-        header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid
-    )
+        hold_study(session, job, conflict, now=now)
+        keep_aside(session, job, arrival.name, "conflicting_patient", now=now)
+        return Fate.QUARANTINE
     session.add(
         Instance(
             sop_uid=header.sop_instance_uid,
             study_uid=header.study_instance_uid,
             series_uid=header.series_instance_uid,
-            path=str(path.relative_to(app.spool.root)),
-            size_bytes=arrival.path.stat().st_size,
+            path=arrival.key,
+            size_bytes=arrival.size_bytes,
             header_sha256=arrival.header_sha256,
             pixels_sha256=arrival.pixels_sha256,
-            received_at=clock.now(),
+            received_at=arrival.received_at,
             header=header.to_json(),
         )
     )
-    _add_to_job(session, job, header)
-    return lambda: _file(app, arrival.path, header)
+    _add_to_job(session, job, header, now)
+    return Fate.KEEP
 
 
-def _file(app: Application, path: Path, header: InstanceHeader) -> Path:
-    return app.spool.file_instance(
-        path, header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid
-    )
-
-
-def _job_for(session: Session, header: InstanceHeader) -> Job:
-    """The job that an instance belongs to, made if there is none or only a closed one."""
-    now = clock.now()
-    job = current_job(session, header.series_instance_uid)
-    if job is None:
-        return _new_job(session, header, revision=1, message="first instance received")
-    state = JobState(job.state)
-    if state is JobState.ANALYSING:
-        message = f"an instance arrived during the analysis: revision {job.revision + 1}"
-        move(session, job, JobState.SUPERSEDED, message, at=now, reason_code="late_instance")
-        return _new_job(session, header, revision=job.revision + 1, message=message)
-    if state in WITH_RESULT or state is JobState.SUPERSEDED:
-        message = f"late instance after revision {job.revision}"
-        note(session, job, "late instance: a new revision is being received", at=now)
-        return _new_job(session, header, revision=job.revision + 1, message=message)
-    return job
-
-
-def _new_job(session: Session, header: InstanceHeader, *, revision: int, message: str) -> Job:
-    now = clock.now()
-    earlier = session.scalars(
-        select(Instance.sop_uid).where(Instance.series_uid == header.series_instance_uid)
-    ).all()
-    job = Job(
-        study_uid=header.study_instance_uid,
-        series_uid=header.series_instance_uid,
-        revision=revision,
-        state=JobState.RECEIVING,
-        calling_ae=header.source_ae_title or "",
-        modality=header.modality or "",
-        instance_count=len(earlier),
-        warnings=[],
-        created_at=now,
-        last_instance_at=now,
-        state_since=now,
-    )
-    session.add(job)
-    session.flush()
-    note(session, job, message, at=now)
-    return job
-
-
-def _add_to_job(session: Session, job: Job, header: InstanceHeader) -> None:
-    now = clock.now()
+def _add_to_job(session: Session, job: Job, header: InstanceHeader, now: float) -> None:
     job.instance_count += 1
     job.last_instance_at = now
+    job.pacs_answers_alike = 0
     if is_own_header(header):
         move(
             session,
@@ -176,130 +253,12 @@ def _add_to_job(session: Session, job: Job, header: InstanceHeader) -> None:
         note(session, job, f"an instance arrived while {state}", at=now)
 
 
-def _index_again(
-    app: Application,
-    session: Session,
-    arrival: _Arrival,
-    header: InstanceHeader,
-    known: Instance,
-) -> FileAction:
-    """An instance whose UID is known: identical, corrected, or another image altogether."""
-    known.times_received += 1
-    if known.header.get("truncated") and not header.truncated:
-        return _replace_cut_copy(app, session, arrival, header, known)
-    same_pixels = known.pixels_sha256 == arrival.pixels_sha256
-    if same_pixels and known.header_sha256 == arrival.header_sha256:
-        if app.spool.root.joinpath(known.path).exists():
-            return arrival.path.unlink
-        return lambda: _file(app, arrival.path, header)
-    if same_pixels:
-        code = "header_changed"
-        message = f"{known.sop_uid} came again with another header, same pixels"
-    else:
-        code = "pixels_changed"
-        message = f"{known.sop_uid} came again with other pixels under the same UID"
-    message += ": the new file is kept aside, nothing is sent until somebody decides"
-    job = current_job(session, known.series_uid) or _job_for(session, header)
-    if JobState(job.state) in WITH_RESULT:
-        job = _new_job(session, header, revision=job.revision + 1, message=message)
-    move_to_quarantine(session, job, code, message)
-    return lambda: app.spool.quarantine(arrival.path)
-
-
-def _replace_cut_copy(
-    app: Application,
-    session: Session,
-    arrival: _Arrival,
-    header: InstanceHeader,
-    known: Instance,
-) -> FileAction:
-    """A whole copy of an instance that had arrived cut short: the sender's repair."""
-    now = clock.now()
-    known.header = header.to_json()
-    known.header_sha256 = arrival.header_sha256
-    known.pixels_sha256 = arrival.pixels_sha256
-    known.size_bytes = arrival.path.stat().st_size
-    known.received_at = now
-    job = _job_for(session, header)
-    job.last_instance_at = now
-    message = f"a whole copy of {known.sop_uid} replaced one that was cut short"
-    if JobState(job.state) is JobState.QUARANTINED and job.reason_code == "truncated":
-        move(session, job, JobState.RECEIVING, message, at=now)
-    else:
-        note(session, job, message, at=now)
-    return lambda: _file(app, arrival.path, header)
-
-
-def _close_unreadable(session: Session, header: InstanceHeader) -> None:
-    """End the job that an unreadable copy of this instance had been given."""
-    job = current_job(session, header.sop_instance_uid)
-    if job is not None and job.reason_code == "unreadable":
-        move(
-            session,
-            job,
-            JobState.SUPERSEDED,
-            "a readable copy arrived",
-            at=clock.now(),
-            reason_code="superseded",
-        )
-
-
-def move_to_quarantine(session: Session, job: Job, code: str, message: str) -> None:
-    """Hold a job until a person decides; a job that is superseded stays so."""
-    now = clock.now()
-    if JobState(job.state) in {JobState.SUPERSEDED, JobState.QUARANTINED, JobState.CANCELLED}:
-        note(session, job, message, at=now)
-        return
-    move(session, job, JobState.QUARANTINED, message, at=now, reason_code=code)
-    log.warning("job_quarantined", job_id=job.id, reason_code=code)
-
-
-def _patient_conflict(session: Session, header: InstanceHeader) -> str:
-    """Say in which attributes this patient differs from the study's; empty when in none."""
-    other = session.scalars(
-        select(Instance).where(Instance.study_uid == header.study_instance_uid).limit(1)
-    ).first()
-    if other is None:
-        return ""
-    theirs = Identity.from_json(other.header["identity"])
-    differing = header.identity.patient_differences(theirs)
-    if not differing:
-        return ""
-    return (
-        f"{header.sop_instance_uid} names another patient than its study does "
-        f"({', '.join(differing)} differ): the file is kept aside"
-    )
-
-
-def _quarantine_study(session: Session, job: Job, conflict: str) -> None:
-    """Hold this job and every job of the study that has no result yet."""
-    move_to_quarantine(session, job, "conflicting_patient", conflict)
-    siblings = session.scalars(
-        select(Job).where(Job.study_uid == job.study_uid, Job.id != job.id)
-    ).all()
-    for sibling in siblings:
-        if JobState(sibling.state) in BEFORE_ANALYSIS | {JobState.ANALYSING}:
-            move_to_quarantine(session, sibling, "conflicting_patient", conflict)
-
-
-def _quarantine_unreadable(app: Application, session: Session, arrival: _Arrival) -> FileAction:
-    """Make a file that cannot be read visible as a job of its own."""
-    now = clock.now()
-    sop_uid = arrival.path.stem.split("-", 2)[2]
-    if session.get(ResultObject, sop_uid) is None:
-        job = current_job(session, sop_uid)
-        if job is None:
-            job = Job(
-                study_uid="",
-                series_uid=sop_uid,
-                state=JobState.RECEIVING,
-                instance_count=1,
-                warnings=[],
-                created_at=now,
-                last_instance_at=now,
-                state_since=now,
+def unstored(session: Session, series_uid: str) -> int:
+    """How many instances of a series do not stand in the object store yet."""
+    return len(
+        session.scalars(
+            select(Instance.sop_uid).where(
+                Instance.series_uid == series_uid, Instance.stored.is_(False)
             )
-            session.add(job)
-            session.flush()
-        move_to_quarantine(session, job, "unreadable", f"{sop_uid}: {arrival.problem}")
-    return lambda: app.spool.quarantine(arrival.path)
+        ).all()
+    )

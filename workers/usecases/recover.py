@@ -7,19 +7,22 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from workers.application import Application
+from workers.settings import Settings
 from workers.state.jobs import move, note
-from workers.state.schema import Delivery, DeliveryState, Job, JobState
+from workers.state.schema import ENDS, Delivery, DeliveryState, Job, JobState
 from workers.usecases.settle import postpone, roll_up
 
 log = structlog.get_logger()
 Row = TypeVar("Row", Job, Delivery)
 
-HINT_AGAIN_S = 60.0
-"""A hint that nobody followed for so long is repeated: the broker may have lost it."""
+HINTS_AT_ONCE = 200
+CLOCK_TOLERANCE_S = 5.0
+"""How far hosts' clocks may differ before a time counts as lying in the future."""
+OPEN_DELIVERIES = (DeliveryState.QUEUED, DeliveryState.SENDING, DeliveryState.DELIVERED)
 REPEATED_HINTS_AT_ONCE = 4
 """Workers pass hints on while there is work, so a few are enough to wake them all."""
 
@@ -27,6 +30,7 @@ REPEATED_HINTS_AT_ONCE = 4
 def expire_leases(app: Application, *, now: float) -> int:
     """Take back what silent workers hold; returns how many jobs and deliveries."""
     with app.database.write() as session:
+        _heal_clock(session, app.settings, now)
         jobs = session.scalars(
             select(Job).where(Job.state == JobState.ANALYSING, Job.lease_expires_at <= now)
         ).all()
@@ -67,33 +71,35 @@ def _take_back(session: Session, job: Job, max_attempts: int, now: float) -> Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hints:
-    """Whom to wake: how many analyses, which deliveries, and whether to look after old ones."""
+    """Whom to wake: analyses, deliveries, and whether to look after old ones."""
 
-    analyses: int
-    delivery_ids: tuple[int, ...]
+    job_ids: tuple[int, ...] = ()
+    delivery_ids: tuple[int, ...] = ()
     maintain: bool = False
 
+    def __bool__(self) -> bool:
+        return bool(self.job_ids or self.delivery_ids or self.maintain)
 
-def due_hints(app: Application, *, now: float) -> Hints:
+
+def due_hints(app: Application, *, now: float, maintain: bool = False) -> Hints:
     """What is due and was not hinted at lately; marks it as hinted."""
+    again = now - app.settings.hint_again_s
     with app.database.write() as session:
         jobs = session.scalars(
             select(Job)
-            .where(
-                Job.state == JobState.QUEUED,
-                Job.next_attempt_at <= now,
-                Job.hinted_at <= now - HINT_AGAIN_S,
-            )
+            .where(Job.state == JobState.QUEUED, Job.next_attempt_at <= now, Job.hinted_at <= again)
             .order_by(Job.hinted_at)
+            .limit(HINTS_AT_ONCE)
         ).all()
         deliveries = session.scalars(
             select(Delivery)
             .where(
                 Delivery.state == DeliveryState.QUEUED,
                 Delivery.next_attempt_at <= now,
-                Delivery.hinted_at <= now - HINT_AGAIN_S,
+                Delivery.hinted_at <= again,
             )
             .order_by(Delivery.hinted_at)
+            .limit(HINTS_AT_ONCE)
         ).all()
         chosen_jobs = _fresh_and_some_repeated(jobs)
         chosen_deliveries = _fresh_and_some_repeated(deliveries)
@@ -102,11 +108,51 @@ def due_hints(app: Application, *, now: float) -> Hints:
         for delivery in chosen_deliveries:
             delivery.hinted_at = now
         return Hints(
-            analyses=len(chosen_jobs), delivery_ids=tuple(item.id for item in chosen_deliveries)
+            job_ids=tuple(item.id for item in chosen_jobs),
+            delivery_ids=tuple(item.id for item in chosen_deliveries),
+            maintain=maintain,
         )
+
+
+def forget_hints(app: Application, hints: Hints) -> None:
+    """Let hints that reached nobody be given again at the next look."""
+    with app.database.write() as session:
+        for table, ids in ((Job, hints.job_ids), (Delivery, hints.delivery_ids)):
+            session.execute(update(table).where(table.id.in_(ids)).values(hinted_at=0.0))
 
 
 def _fresh_and_some_repeated(rows: Sequence[Row]) -> list[Row]:
     fresh = [row for row in rows if row.hinted_at == 0.0]
     repeated = [row for row in rows if row.hinted_at != 0.0]
     return fresh + repeated[:REPEATED_HINTS_AT_ONCE]
+
+
+def _heal_clock(session: Session, settings: Settings, now: float) -> None:
+    """Bring back what lies in the future, after a clock that ran ahead was put right.
+
+    A series would otherwise stay unquiet, a lease valid and a retry far away, until the time
+    that the clock once showed comes round.
+    """
+    open_states = [state for state in JobState if state not in ENDS]
+    retry_limit = now + settings.retry_cap_s + CLOCK_TOLERANCE_S
+    lease_limit = now + settings.lease_s + CLOCK_TOLERANCE_S
+    for table, states in ((Job, open_states), (Delivery, OPEN_DELIVERIES)):
+        of_table = table.state.in_(states)
+        for column, limit, value in (
+            (table.next_attempt_at, retry_limit, now),
+            (table.hinted_at, now + CLOCK_TOLERANCE_S, 0.0),
+            (table.lease_expires_at, lease_limit, now + settings.lease_s),
+        ):
+            session.execute(update(table).where(of_table, column > limit).values({column: value}))
+    for moment in (Job.last_instance_at, Job.state_since, Job.pacs_asked_at):
+        session.execute(
+            update(Job)
+            .where(Job.state.in_(open_states), moment > now + CLOCK_TOLERANCE_S)
+            .values({moment: now})
+        )
+    waits = Delivery.awaits_commitment_until
+    session.execute(
+        update(Delivery)
+        .where(waits > now + settings.commitment_wait_s + CLOCK_TOLERANCE_S)
+        .values({waits: now + settings.commitment_wait_s})
+    )

@@ -6,8 +6,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from workers.application import Application
+from workers.state.alarms import NOT_CONFIRMED, raise_alarm
 from workers.state.jobs import back_off_s, move
 from workers.state.schema import Commitment, Delivery, DeliveryState, Job, JobState
+
+UNPROVED_ATTEMPTS_BEFORE_ALARM = 2
 
 
 def release(delivery: Delivery) -> None:
@@ -37,20 +40,27 @@ def postpone(
         delivery.reason = why
 
 
-def settle_commitment(app: Application, delivery: Delivery, answer: Commitment, now: float) -> None:
+def settle_commitment(
+    app: Application, session: Session, delivery: Delivery, answer: Commitment, now: float
+) -> None:
     """Apply a storage commitment result to its delivery."""
-    delivery.awaits_commitment_until = None
     if answer.failed:
-        postpone(
-            app,
-            delivery,
-            f"storage commitment refused for {'; '.join(answer.failed)}",
-            now,
-            transient=True,
-        )
+        why = f"storage commitment refused for {'; '.join(answer.failed)}"
+        send_again_unproved(app, session, delivery, why, now)
         return
+    delivery.awaits_commitment_until = None
     delivery.state = DeliveryState.CONFIRMED
     delivery.confirmed_at = now
+
+
+def send_again_unproved(
+    app: Application, session: Session, delivery: Delivery, why: str, now: float
+) -> None:
+    """Send again what a destination will not prove to keep; from the second time on, alarm."""
+    if delivery.attempts >= UNPROVED_ATTEMPTS_BEFORE_ALARM:
+        message = f"{delivery.destination}: {why}"
+        raise_alarm(session, NOT_CONFIRMED, str(delivery.job_id), message[:500], at=now)
+    postpone(app, delivery, why, now, transient=True)
 
 
 def roll_up(session: Session, job: Job, now: float) -> None:

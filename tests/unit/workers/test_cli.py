@@ -14,6 +14,7 @@ from tests.integration.bad_series import plain_series, save
 from workers.application import Application
 from workers.phantom import write_phantom
 from workers.state.schema import Event, Job, JobState, Result, ResultObject
+from workers.state.store import put_content
 
 NOW = 1_700_000_000.0
 
@@ -34,8 +35,8 @@ def run(*arguments: str, data_dir: Path | None = None) -> subprocess.CompletedPr
 @pytest.fixture
 def data_dir(app: Application) -> Path:
     """A data folder with one failed job that has a result."""
-    path, sha256 = app.results.put(b'{"status": "analysed"}', ".json")
-    object_path, object_sha256 = app.results.put(b"sr", ".dcm")
+    path, sha256 = put_content(app.store, b'{"status": "analysed"}', ".json")
+    object_path, object_sha256 = put_content(app.store, b"sr", ".dcm")
     with app.database.write() as session:
         job = Job(
             study_uid="1.2",

@@ -28,6 +28,7 @@ from workers.state.schema import (
     Result,
     ResultObject,
 )
+from workers.state.store import put_content
 from workers.usecases.administer import retry
 from workers.usecases.confirm import expire_commitments, record_commitment
 from workers.usecases.deliver import deliver_one
@@ -82,7 +83,7 @@ def make(tmp_path: Path, pacs: MiniPacs) -> Iterator[Callable[..., tuple[Applica
         result = tmp_path / "result.dcm"
         ct(name).save_as(result, enforce_file_format=True)
         header = read_header(received)
-        path, sha256 = app.results.put(result.read_bytes(), ".dcm")
+        path, sha256 = put_content(app.store, result.read_bytes(), ".dcm")
         with app.database.write() as session:
             job = Job(
                 study_uid=header.study_instance_uid,
@@ -304,13 +305,13 @@ def test_bytes_that_changed_on_disk_are_not_sent(
 ) -> None:
     app, delivery_id = make()
     with app.database.read() as session:
-        path = app.results.path(session.query(ResultObject).one().path)
+        path = Path(app.store.describe(session.query(ResultObject).one().path))
     path.write_bytes(path.read_bytes() + b"x")
 
     deliver_one(app, delivery_id)
 
     assert pacs.received() == []
-    assert states(app, delivery_id)[0] == DeliveryState.QUEUED
+    assert states(app, delivery_id) == (DeliveryState.FAILED, JobState.FAILED)
 
 
 def test_a_peer_is_named_in_words() -> None:

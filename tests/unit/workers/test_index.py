@@ -11,7 +11,7 @@ from sqlalchemy import select
 from tests.integration.bad_series import plain_series, save
 from workers.application import Application
 from workers.state.jobs import current_job, move
-from workers.state.schema import Event, Instance, Job, JobState
+from workers.state.schema import Event, Instance, Job, JobState, Result
 from workers.usecases.index import index_inbox
 
 
@@ -37,11 +37,23 @@ def set_state(app: Application, uid: str, *states: JobState) -> None:
         assert job is not None
         for state in states:
             move(session, job, state, "test", at=1.0)
+        if JobState.ANALYSED in states:
+            session.add(
+                Result(
+                    job_id=job.id,
+                    fencing_token=1,
+                    committed_at=1.0,
+                    findings_path="x",
+                    findings_sha256="x",
+                    identity_sha256="x",
+                    nodule_count=0,
+                )
+            )
 
 
 def stored(app: Application) -> list[Path]:
     with app.database.read() as session:
-        return [app.spool.root / path for path in session.scalars(select(Instance.path))]
+        return [Path(app.store.describe(key)) for key in session.scalars(select(Instance.path))]
 
 
 def test_every_file_leaves_the_inbox_for_the_place_that_its_row_names(
@@ -71,18 +83,23 @@ def test_the_same_file_twice_changes_nothing(app: Application, tmp_path: Path) -
         assert session.get_one(Instance, str(ds.SOPInstanceUID)).times_received == 3
 
 
-def test_a_crash_between_row_and_move_is_healed_at_the_next_look(
+def test_a_crash_before_the_file_was_stored_is_healed_at_the_next_look(
     app: Application, tmp_path: Path
 ) -> None:
     (ds,) = plain_series("crash", slices=1)
     receive(app, tmp_path, ds)
     (path,) = stored(app)
-    path.rename(app.spool.inbox_dir / f"00000000000000000001-1.0-{ds.SOPInstanceUID}.dcm")
+    path.rename(app.spool.inbox_dir / path.name)
+    with app.database.write() as session:
+        session.get_one(Instance, str(ds.SOPInstanceUID)).stored = False
 
     index_inbox(app)
 
     assert path.is_file()
     assert app.spool.inbox() == []
+    with app.database.read() as session:
+        instance = session.get_one(Instance, str(ds.SOPInstanceUID))
+        assert (instance.stored, instance.times_received) == (True, 1)
 
 
 @pytest.mark.parametrize(
@@ -118,19 +135,26 @@ def test_a_late_instance_is_taken_up_as_far_as_the_job_has_come(
     assert (job.state, job.revision, job.instance_count) == (state, revision, 2)
 
 
-def test_a_corrected_header_holds_the_job_and_keeps_both_files(
+def test_a_corrected_header_counts_and_both_files_are_kept(
     app: Application, tmp_path: Path
 ) -> None:
     (ds,) = plain_series("corrected", slices=1)
     receive(app, tmp_path, ds)
+    (before,) = stored(app)
     ds.PatientName = "Corrected^Name"
 
     receive(app, tmp_path, ds)
 
     job = job_of(app, str(ds.SeriesInstanceUID))
-    assert (job.state, job.reason_code) == (JobState.QUARANTINED, "header_changed")
-    assert len(list(app.spool.quarantine_dir.iterdir())) == 1
-    assert stored(app)[0].is_file()
+    assert (job.state, job.correction, job.instance_count) == (
+        JobState.RECEIVING,
+        "patient_name",
+        1,
+    )
+    (after,) = stored(app)
+    assert before != after
+    assert before.is_file()
+    assert after.is_file()
 
 
 def test_after_a_result_a_changed_image_makes_a_held_revision_and_leaves_the_result(

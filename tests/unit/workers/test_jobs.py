@@ -18,7 +18,7 @@ from workers.state.jobs import (
 from workers.state.schema import ENDS, Event, Job, JobState
 from workers.usecases.administer import cancel, force, retry, set_pause
 from workers.usecases.analyse import analyse_next
-from workers.usecases.recover import HINT_AGAIN_S, due_hints, expire_leases
+from workers.usecases.recover import due_hints, expire_leases
 
 NOW = 1_000_000.0
 
@@ -122,9 +122,11 @@ def test_a_job_whose_workers_keep_dying_fails_after_the_last_attempt(app: Applic
 def test_a_hint_is_given_once_and_again_when_nobody_followed(app: Application) -> None:
     add_job(app)
 
-    assert due_hints(app, now=NOW).analyses == 1
-    assert due_hints(app, now=NOW + 1).analyses == 0
-    assert due_hints(app, now=NOW + HINT_AGAIN_S + 1).analyses == 1
+    again = NOW + app.settings.hint_again_s + 1
+
+    assert len(due_hints(app, now=NOW).job_ids) == 1
+    assert not due_hints(app, now=NOW + 1)
+    assert len(due_hints(app, now=again).job_ids) == 1
 
 
 def test_a_job_without_a_readable_file_ends_with_its_reason(app: Application) -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from dicom_node.errors import SpoolError, SpoolFull, UnreadableInstance
-from dicom_node.receive.spool import Spool, is_valid_uid
+from dicom_node.receive.spool import Spool, instance_key, is_valid_uid, sop_uid_of
 
 
 @pytest.mark.parametrize(
@@ -104,14 +105,44 @@ def test_what_was_never_acknowledged_goes_at_start(tmp_path: Path) -> None:
     assert not list(spool.partial.iterdir())
 
 
-def test_an_instance_moves_to_its_series_folder_or_to_quarantine(tmp_path: Path) -> None:
+def test_an_instance_is_released_or_kept_aside_and_taken_back(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     kept, odd = spool.accept("1.2.3", b"a"), spool.accept("1.2.4", b"b")
 
-    filed = spool.file_instance(kept.path, "1.1", "1.2", "1.2.3")
+    spool.release(kept.path)
     aside = spool.quarantine(odd.path)
 
-    assert filed == tmp_path / "instances" / "1.1" / "1.2" / "1.2.3.dcm"
-    assert filed.read_bytes() == b"a"
-    assert aside.parent == tmp_path / "quarantine"
-    assert not spool.inbox()
+    assert spool.inbox() == []
+    assert spool.quarantined() == [aside]
+    assert spool.take_back(aside.name)
+    assert [path.read_bytes() for path in spool.inbox()] == [b"b"]
+    assert not spool.take_back(aside.name)
+
+
+def test_names_tell_the_order_of_arrival_even_while_the_clock_is_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path)
+    first = spool.accept("1.2.3", b"a")
+    monkeypatch.setattr("time.time_ns", lambda: 5)
+
+    second = spool.accept("1.2.4", b"b")
+
+    assert spool.inbox() == [first.path, second.path]
+    assert sop_uid_of(second.path.name) == "1.2.4"
+
+
+def test_an_object_key_keeps_the_name_and_refuses_what_is_no_uid() -> None:
+    assert instance_key("1.1", "1.2", "7-1.0-1.2.3.dcm") == "instances/1.1/1.2/7-1.0-1.2.3.dcm"
+    with pytest.raises(UnreadableInstance):
+        instance_key("1.1", "../1", "7-1.0-1.2.3.dcm")
+
+
+def test_a_probe_leaves_nothing_and_says_when_the_disk_refuses(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.probe()
+    assert list(spool.partial.iterdir()) == []
+
+    shutil.rmtree(spool.partial)
+    with pytest.raises(SpoolError):
+        spool.probe()

@@ -1,0 +1,1 @@
+"""Questions to a PACS about what it holds."""

@@ -1,0 +1,35 @@
+"""A job's result as files, for people who want to look at it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from workers.state.store import ObjectStore
+
+
+def export_result(store: ObjectStore, job: dict[str, Any], out: Path) -> None:
+    """Write ``job.json`` and, when there is a result, ``findings.json`` and the objects.
+
+    Parameters
+    ----------
+    store : ObjectStore
+        Where the result is kept.
+    job : dict
+        From `workers.usecases.describe.show_job`.
+    out : Path
+        Folder; made when absent.
+
+    Raises
+    ------
+    ObjectMissing, StoreUnavailable
+        If the store does not give it.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "job.json").write_text(json.dumps(job, indent=2) + "\n")
+    if job["findings_path"] is None:
+        return
+    (out / "findings.json").write_bytes(store.get_bytes(job["findings_path"]))
+    for item in job["objects"]:
+        (out / f"{item['kind']}.dcm").write_bytes(store.get_bytes(item["path"]))

@@ -1,0 +1,78 @@
+"""The index from the files: for a database that was lost, or restored from an older backup.
+
+Every instance in the object store and in quarantine that the database does not know is indexed
+again, in the order of arrival that the names keep, through the same code as at arrival. Then
+the recorded results are taken up. What the database knows already stays as it is, so this may
+be run at any time, while the node is stopped.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import select
+
+from workers.application import Application
+from workers.state.schema import Instance, KeptAside
+from workers.usecases.index import (
+    BATCH_SIZE,
+    Fate,
+    index_arrivals,
+    index_inbox,
+    mark_stored,
+    read_arrival,
+)
+from workers.usecases.record import read_records, take_up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reindexed:
+    """What was found that the database did not know."""
+
+    instances: int
+    kept_aside: int
+    results: int
+
+
+def reindex(app: Application) -> Reindexed:
+    """Bring the database up to the files.
+
+    Raises
+    ------
+    StoreUnavailable
+        If the store cannot be read; run it again then.
+    """
+    with app.database.read() as session:
+        known = set(session.scalars(select(Instance.path)))
+        aside = set(session.scalars(select(KeptAside.name)))
+    keys = [key for key in app.store.keys("instances") if key not in known]
+    for start in range(0, len(keys), BATCH_SIZE):
+        _replay(app, keys[start : start + BATCH_SIZE])
+    files = [path for path in app.spool.quarantined() if path.name not in aside]
+    for path in files:
+        index_arrivals(app, [read_arrival(path, path.name)], replayed=True)
+    index_inbox(app)
+    records = read_records(app)
+    newest = {record["series_uid"]: record["revision"] for record in records}
+    results = 0
+    for record in records:
+        last = newest[record["series_uid"]] == record["revision"]
+        with app.database.write() as session:
+            results += take_up(session, app.settings, record, newest=last, now=app.now())
+    return Reindexed(instances=len(keys), kept_aside=len(files), results=results)
+
+
+def _replay(app: Application, keys: Sequence[str]) -> None:
+    with tempfile.TemporaryDirectory(prefix="pulmonode-reindex-") as scratch:
+        paths = app.store.local_files(keys, Path(scratch))
+        arrivals = [
+            read_arrival(path, key.rsplit("/", 1)[-1])
+            for path, key in zip(paths, keys, strict=True)
+        ]
+        fates = index_arrivals(app, arrivals, replayed=True)
+    mark_stored(
+        app, (item.key for item, fate in zip(arrivals, fates, strict=True) if fate is Fate.KEEP)
+    )

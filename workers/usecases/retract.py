@@ -1,0 +1,82 @@
+"""Taking back what an earlier revision left at the destinations that want it.
+
+A destination with ``retraction: rejection_note`` gets, after the new objects, an IHE IOCM
+rejection note (Key Object Selection) that names the objects of the earlier revisions. The note
+belongs to the revision's result: final bytes, made once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dicom_node.compose.content import ComposedObject
+from dicom_node.compose.rejection_note import (
+    RejectedObject,
+    RejectionReason,
+    compose_rejection_note,
+)
+from dicom_node.read.ct_series import CtSeries
+from dicom_node.read.header import Identity
+from workers.case import CaseResult
+from workers.settings import Settings
+from workers.state.schema import Delivery, Job, ResultObject
+
+REJECTION = "rejection"
+"""Kind of a rejection note among a result's objects."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retraction:
+    """What to take back, and why."""
+
+    rejected: tuple[RejectedObject, ...]
+    reason: RejectionReason
+
+
+def find_retraction(session: Session, settings: Settings, job: Job) -> Retraction | None:
+    """Objects of earlier revisions that may have left the house; `None` when nothing is due."""
+    if all(item.retraction == "none" for item in settings.destinations):
+        return None
+    sent = (
+        select(Job.id)
+        .join(Delivery, Delivery.job_id == Job.id)
+        .where(Job.series_uid == job.series_uid, Job.revision < job.revision, Delivery.attempts > 0)
+    )
+    rows = session.scalars(
+        select(ResultObject)
+        .where(ResultObject.job_id.in_(sent), ResultObject.kind != REJECTION)
+        .order_by(ResultObject.job_id, ResultObject.kind)
+    ).all()
+    if not rows:
+        return None
+    corrected = set((job.correction or "").split(", ")) & set(Identity.PATIENT)
+    return Retraction(
+        rejected=tuple(
+            RejectedObject(
+                sop_class_uid=row.sop_class_uid,
+                sop_instance_uid=row.sop_uid,
+                series_instance_uid=row.series_uid,
+            )
+            for row in rows
+        ),
+        reason=RejectionReason.WRONG_PATIENT if corrected else RejectionReason.SUPERSEDED,
+    )
+
+
+def compose_retraction(
+    series: CtSeries, result: CaseResult, retraction: Retraction, *, created: datetime
+) -> ComposedObject:
+    """The rejection note, under the patient and study of the series as it is now.
+
+    Raises
+    ------
+    dicom_node.errors.ComposeError
+        If it cannot be composed.
+    """
+    return compose_rejection_note(
+        series, result.content, retraction.rejected, reason=retraction.reason, created=created
+    )
