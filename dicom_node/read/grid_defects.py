@@ -13,6 +13,7 @@ import numpy as np
 from dicom_node.read.header import InstanceHeader
 from dicom_node.read.mixed_series import find_two_grids
 from dicom_node.read.slice_stack import (
+    FARTHEST_MM,
     LATTICE_TOLERANCE_FRACTION,
     UNIT_TOLERANCE,
     Array,
@@ -38,15 +39,16 @@ def find_lacking(headers: Sequence[InstanceHeader]) -> GeometryProblem | None:
 
 
 def _why_no_plane(header: InstanceHeader) -> str:
-    for name, value in (
-        ("Image Position (Patient)", header.image_position_lps_mm),
-        ("Image Orientation (Patient)", header.image_orientation),
-        ("Pixel Spacing", header.pixel_spacing_mm),
-        ("Rows", header.rows),
-        ("Columns", header.columns),
+    for keyword, name, value in (
+        ("ImagePositionPatient", "Image Position (Patient)", header.image_position_lps_mm),
+        ("ImageOrientationPatient", "Image Orientation (Patient)", header.image_orientation),
+        ("PixelSpacing", "Pixel Spacing", header.pixel_spacing_mm),
+        ("Rows", "Rows", header.rows),
+        ("Columns", "Columns", header.columns),
     ):
         if value is None:
-            return f"has no usable {name}"
+            found = (line for line in header.problems if line.startswith(f"{keyword} "))
+            return f"has no usable {name}{next((f' ({line})' for line in found), '')}"
     if (header.number_of_frames or 1) > 1:
         return f"has {header.number_of_frames} frames, only single-frame images are stacked"
     if min(header.rows or 0, header.columns or 0) <= 0:
@@ -58,6 +60,10 @@ def _why_no_plane(header: InstanceHeader) -> str:
     )
     if not all(map(math.isfinite, numbers)):
         return "has a position, orientation or Pixel Spacing that is not finite"
+    if max(map(abs, header.image_position_lps_mm or ())) > FARTHEST_MM:
+        return (
+            f"has Image Position (Patient) {header.image_position_lps_mm}, limit {FARTHEST_MM:g} mm"
+        )
     if min(header.pixel_spacing_mm or (0.0,)) <= 0:
         return f"has Pixel Spacing {header.pixel_spacing_mm}, must be above 0"
     cosines = np.asarray(header.image_orientation, dtype=np.float64).reshape(2, 3)
@@ -115,17 +121,21 @@ def _lost_slices(gaps: Array, spacing_mm: float, tolerance_mm: float) -> int:
 
 def find_off_line(stack: Stack, limits: GeometryLimits) -> GeometryProblem | None:
     """Slices beside the straight line of the others: no affine describes them."""
-    residual = _off_line(stack)
-    sideways = np.linalg.norm(residual - np.outer(residual @ stack.normal, stack.normal), axis=1)
-    worst = int(np.argmax(sideways))
-    if sideways[worst] <= limits.grid_error_mm:
-        return None
-    return GeometryProblem(
-        code="mixed_series",
-        why=f"slices are shifted sideways: {sideways[worst]:.1f} mm off the line of the others at "
-        f"z={stack.z(worst):.1f} mm, limit {limits.grid_error_mm:g} mm; two reconstructions are "
-        "mixed or the table moved",
-    )
+    for residual, line in (
+        (_off_line(stack), "the line of the others"),
+        (_off_chord(stack), "the line from the first to the last"),
+    ):
+        across = residual - np.outer(residual @ stack.normal, stack.normal)
+        sideways = np.linalg.norm(across, axis=1)
+        worst = int(np.argmax(sideways))
+        if sideways[worst] > limits.grid_error_mm:
+            return GeometryProblem(
+                code="mixed_series",
+                why=f"slices are shifted sideways: {sideways[worst]:.1f} mm off {line} at "
+                f"z={stack.z(worst):.1f} mm, limit {limits.grid_error_mm:g} mm; two "
+                "reconstructions are mixed or the table moved",
+            )
+    return None
 
 
 def _off_line(stack: Stack) -> Array:
@@ -133,6 +143,14 @@ def _off_line(stack: Stack) -> Array:
     centred = stack.along - stack.along.mean()
     mean = stack.positions.mean(axis=0)
     off: Array = stack.positions - mean - centred[:, None] * _slope(stack)
+    return off
+
+
+def _off_chord(stack: Stack) -> Array:
+    """Distance vectors (D, 3) from the line that an affine takes: from the first to the last."""
+    share = (stack.along - stack.along[0]) / (stack.along[-1] - stack.along[0])
+    way = stack.positions[-1] - stack.positions[0]
+    off: Array = stack.positions - stack.positions[0] - share[:, None] * way
     return off
 
 

@@ -23,7 +23,6 @@ from dicom_node.read.slice_stack import (
 )
 
 ASPECTS: tuple[tuple[str, Callable[[InstanceHeader], object]], ...] = (
-    ("Series Instance UID", lambda header: header.series_instance_uid),
     ("matrix", lambda header: (header.rows, header.columns)),
     ("Frame of Reference UID", lambda header: header.frame_of_reference_uid),
     ("Convolution Kernel", lambda header: header.convolution_kernel),
@@ -35,6 +34,12 @@ ASPECTS: tuple[tuple[str, Callable[[InstanceHeader], object]], ...] = (
 
 def find_mixed(headers: Sequence[InstanceHeader]) -> GeometryProblem | None:
     """Instances of different images under one Series Instance UID."""
+    series = Counter(header.series_instance_uid for header in headers)
+    if len(series) > 1:
+        found = ", ".join(f"{value} ({n})" for value, n in series.most_common())
+        return GeometryProblem(
+            code="mixed_series", why=f"instances of several series: Series Instance UID {found}"
+        )
     for name, aspect in ASPECTS:
         stated = [value for value in map(aspect, headers) if value is not None]
         counts = Counter(stated)

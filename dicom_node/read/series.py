@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedCTImageStorage
 
@@ -24,14 +23,14 @@ from dicom_node.read.geometry import (
     longest_run,
 )
 from dicom_node.read.header import InstanceHeader, digests, read_header
-from dicom_node.read.stored_file import MALFORMED
+from dicom_node.read.stored_file import MALFORMED, find_excess, read_with_pixels
 
 AIR_HU = -1024
 INT16 = np.iinfo(np.int16)
 DECODING_THREADS = 2
 DECODER_WORDS = 300
 """Characters of a decoder's own explanation that are repeated."""
-AIR_RANGE_HU = (-1100, -700)
+AIR_RANGE_HU = (-1023, -700)
 LEAST_AIR = 0.01
 """A chest CT holds air: about -1000 HU around the body, about -850 HU in the lungs."""
 TISSUE_RANGE_HU = (-200, 200)
@@ -39,9 +38,14 @@ LEAST_TISSUE = 0.1
 """Fat, muscle and blood lie between -120 and 80 HU (some hundred with contrast). They fill a
 third of a usual chest image; the least share seen in real series is 0.24."""
 FILL_AT_MOST_HU = -1024
-"""Scanners fill the corners of the image with a lowest value (stored -1024, -2000 ...) without
-saying so; with the intercept lost it looks like air. So a lowest value that is not above this is
-no proof of air; real air is -1000 HU and noisy."""
+"""Scanners fill the corners of the image with low values (stored -1024, -2000 ..., not always
+one and the same) without saying so; with the intercept lost they look like air. So what is not
+above this is no proof of air; real air is -1000 HU and noisy, and lungs are denser."""
+DENSE_FROM_HU = 600
+MOST_DENSE = 0.1
+"""Of one slice. Only bone, metal and barium are that dense: the largest share seen in a slice of
+a real series is 0.02. With the intercept of a slice lost, all its soft tissue is (1000 HU and
+more, the least share seen is 0.26), whatever its padding looks like."""
 SAMPLE_EVERY = 8
 """Rows and columns between the pixels by which densities are judged."""
 PADDING_AT_MOST_HU = -500
@@ -66,6 +70,7 @@ class FolderScan:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Slice:
     header: Dataset
+    named: str
     sample_hu: NDArray[np.float32]
     warning: str = ""
 
@@ -114,7 +119,7 @@ def load_ct_series(
         slices = list(pool.map(_decode, ordered, hu))
     finally:
         pool.shutdown(cancel_futures=True)
-    _check_densities(np.concatenate([item.sample_hu for item in slices]))
+    _check_densities(slices)
     return CtSeries(
         hu=hu,
         affine=geometry.affine,
@@ -141,15 +146,27 @@ def _read_headers(paths: Sequence[Path]) -> dict[str, tuple[InstanceHeader, Path
                 f"{_named(header)} is Enhanced CT (multi-frame), which is not supported: "
                 "route the classic CT series",
             )
-        known = by_uid.get(header.sop_instance_uid)
-        if known is not None and digests(known[1])[1] != digests(path)[1]:
-            raise SeriesRejected(
-                "conflicting_instances",
-                f"{known[1].name} and {path.name} hold different pixels under one SOP Instance "
-                f"UID {header.sop_instance_uid}",
-            )
+        if header.sop_instance_uid in by_uid:
+            _check_same(*by_uid[header.sop_instance_uid], header, path)
         by_uid[header.sop_instance_uid] = (header, path)
     return by_uid
+
+
+def _check_same(known: InstanceHeader, place: Path, header: InstanceHeader, path: Path) -> None:
+    """Refuse two files under one SOP Instance UID that are not the same image of one series."""
+    uids = (known.series_instance_uid, header.series_instance_uid)
+    if uids[0] != uids[1]:
+        raise SeriesRejected(
+            "mixed_series",
+            f"{_named(header)} stands in two series: Series Instance UID {uids[0]} in "
+            f"{place.name}, {uids[1]} in {path.name}",
+        )
+    if digests(place)[1] != digests(path)[1]:
+        raise SeriesRejected(
+            "conflicting_instances",
+            f"{place.name} and {path.name} hold different pixels under one SOP Instance "
+            f"UID {header.sop_instance_uid}",
+        )
 
 
 def _named(header: InstanceHeader) -> str:
@@ -185,8 +202,14 @@ def _accept_geometry(
 
 def _decode(path: Path, out: NDArray[np.int16]) -> _Slice:
     """Decode one slice into `out` (H, W) as HU."""
-    ds = dcmread(path)
+    try:
+        ds = read_with_pixels(path)
+    except UnreadableInstance as error:
+        raise SeriesRejected("undecodable", str(error)) from error
     named = f"{ds.SOPInstanceUID} (instance {ds.get('InstanceNumber', '?')})"
+    excess = find_excess(ds)
+    if excess:
+        raise SeriesRejected("undecodable", f"{named} cannot be decoded: {excess}")
     try:
         stored = ds.pixel_array
         slope, intercept = (
@@ -222,7 +245,8 @@ def _decode(path: Path, out: NDArray[np.int16]) -> _Slice:
     hu[is_padding] = AIR_HU
     np.clip(np.rint(hu), INT16.min, INT16.max, out=hu)
     out[...] = hu.astype(np.int16)
-    return _Slice(header=_without_pixels(ds), sample_hu=sample, warning=warning)
+    sample = sample[sample > FILL_AT_MOST_HU]
+    return _Slice(header=_without_pixels(ds), named=named, sample_hu=sample, warning=warning)
 
 
 def _padding(ds: Dataset) -> tuple[int, int] | None:
@@ -250,19 +274,13 @@ def _without_pixels(ds: Dataset) -> Dataset:
     return ds
 
 
-def _check_densities(sample_hu: NDArray[np.float32]) -> None:
-    """Refuse densities that no chest CT has, whatever the header says of them.
-
-    Parameters
-    ----------
-    sample_hu : ndarray of shape (N,), dtype float32
-        HU of pixels that are not padding.
-    """
-    lowest_hu = sample_hu.min(initial=np.inf)
-    if lowest_hu <= FILL_AT_MOST_HU:
-        sample_hu = sample_hu[sample_hu > lowest_hu]
+def _check_densities(slices: Sequence[_Slice]) -> None:
+    """Refuse densities that no chest CT has, whatever the header says of them."""
+    sample_hu = np.concatenate([item.sample_hu for item in slices])
     if sample_hu.size == 0:
-        raise SeriesRejected("wrong_rescale", "every pixel has the same value or is padding")
+        raise SeriesRejected(
+            "wrong_rescale", f"every pixel is padding or not above {FILL_AT_MOST_HU} HU"
+        )
     air, tissue = (
         float(((sample_hu >= low) & (sample_hu <= high)).mean())
         for low, high in (AIR_RANGE_HU, TISSUE_RANGE_HU)
@@ -277,6 +295,15 @@ def _check_densities(sample_hu: NDArray[np.float32]) -> None:
             f"{LEAST_TISSUE:.0%} expected); percentiles 1, 50, 99: {low:.0f}, {middle:.0f}, "
             f"{high:.0f} HU; check Rescale Slope and Intercept at the source",
         )
+    for item in slices:
+        dense = float((item.sample_hu > DENSE_FROM_HU).mean()) if item.sample_hu.size else 0.0
+        if dense > MOST_DENSE:
+            raise SeriesRejected(
+                "wrong_rescale",
+                f"densities of {item.named} are not those of a chest CT: {dense:.1%} of the "
+                f"pixels are above {DENSE_FROM_HU} HU, at most {MOST_DENSE:.0%} expected; "
+                "check Rescale Slope and Intercept at the source",
+            )
 
 
 def scan_folder(folder: Path) -> FolderScan:

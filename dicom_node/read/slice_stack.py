@@ -11,6 +11,8 @@ from dicom_node.read.header import InstanceHeader
 
 Array = NDArray[np.float64]
 
+FARTHEST_MM = 1e5
+"""No scanner's frame of reference reaches that far; such a number is a slip or rubbish."""
 SAME_POSITION_MM = 0.01
 """Slices closer than this lie at one position; DS values carry rounding of about 1e-4 mm."""
 ORIENTATION_TOLERANCE = 1e-3

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from pydicom import config, dcmread
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_dataset
+from pydicom.filereader import read_dataset, read_partial
 from pydicom.tag import Tag
 from pydicom.uid import (
     CTImageStorage,
@@ -43,6 +43,11 @@ DEFLATED_SYNTAXES = frozenset(
 NATIVE_SYNTAXES = frozenset(
     {str(ImplicitVRLittleEndian), str(ExplicitVRLittleEndian), str(ExplicitVRBigEndian)}
 ) | {"1.2.840.10008.1.2.1.99"}
+REFERENCED_SYNTAXES = frozenset(
+    {"1.2.840.10008.1.2.4.94", "1.2.840.10008.1.2.4.95"}
+    | {"1.2.840.10008.1.2.4.204", "1.2.840.10008.1.2.4.205"}
+)
+"""The pixels stand on a JPIP server, so a file rightly has none (PS3.5 A.6, A.7)."""
 SAMPLES_WHEN_SUBSAMPLED = {"YBR_FULL_422": 2, "YBR_PARTIAL_422": 2}
 """Samples stored per pixel where chrominance is subsampled (PS3.3 C.7.6.3.1.2)."""
 NEEDS_PIXELS = frozenset({str(CTImageStorage), str(EnhancedCTImageStorage)})
@@ -152,6 +157,36 @@ def read_before_pixels(path: Path) -> FileDataset:
     return ds
 
 
+def read_with_pixels(path: Path) -> FileDataset:
+    """Read everything up to Pixel Data; what follows them (padding, zeros, rubbish) is left.
+
+    Raises
+    ------
+    UnreadableInstance
+        If it is no DICOM file, or has no Pixel Data.
+    OSError
+        If it cannot be read from disk.
+    """
+    begun = False
+
+    def is_beyond(tag: int, _vr: str | None, _length: int) -> bool:
+        nonlocal begun
+        begun = begun or tag in PIXEL_DATA_TAGS
+        return begun and tag not in PIXEL_DATA_TAGS
+
+    try:
+        with path.open("rb") as file, config.disable_value_validation():
+            ds = read_partial(file, stop_when=is_beyond)
+    except OSError:
+        raise  # of the disk, not of the file: another attempt may help
+    except MALFORMED as error:
+        raise UnreadableInstance(path.name, f"{type(error).__name__}: {error}") from error
+    if not begun:
+        syntax = getattr(ds.file_meta.get("TransferSyntaxUID"), "name", "unknown")
+        raise UnreadableInstance(path.name, f"no Pixel Data, Transfer Syntax {syntax}")
+    return ds
+
+
 def find_truncation(path: Path, ds: Dataset) -> str:
     """Say how a file's Pixel Data are cut short; empty when they are whole or rightly absent.
 
@@ -167,11 +202,12 @@ def find_truncation(path: Path, ds: Dataset) -> str:
     ds : FileDataset
         What `read_before_pixels` read from it.
     """
+    syntax = str(ds.file_meta.TransferSyntaxUID)
     with open_data_set(path) as encoded:
         if encoded.pixels_at >= encoded.size:
             needed = "Rows" in ds or str(ds.get("SOPClassUID", "")) in NEEDS_PIXELS
-            return "no Pixel Data: the file ends after its header" if needed else ""
-        syntax = str(ds.file_meta.TransferSyntaxUID)
+            missed = needed and syntax not in REFERENCED_SYNTAXES
+            return "no Pixel Data: the file ends after its header" if missed else ""
         stream = encoded.stream
         stream.seek(encoded.pixels_at)
         explicit = stream.read(12)[4:6] in PIXEL_DATA_VRS
@@ -188,6 +224,23 @@ def find_truncation(path: Path, ds: Dataset) -> str:
         if length < needed_bytes:
             return f"Pixel Data have {length} bytes, Rows and Columns need {needed_bytes}"
         return ""
+
+
+def find_excess(ds: FileDataset) -> str:
+    """Say how uncompressed Pixel Data are more than the header's Rows and Columns; else empty.
+
+    PS3.5 section 8.1.1 allows one byte of padding. Some writers add more, so less than a row
+    (or a column) is let through; more means that the header is not of these pixels.
+    """
+    needed = _native_bytes(ds) if str(ds.file_meta.TransferSyntaxUID) in NATIVE_SYNTAXES else 0
+    pixels = ds.get("PixelData")
+    held = len(pixels) if isinstance(pixels, bytes) else 0
+    if not needed or held - needed <= 1:
+        return ""
+    line = needed // max(_count(ds, "Rows", 1), _count(ds, "Columns", 1))
+    if held - needed < line:
+        return ""
+    return f"Pixel Data have {held} bytes, Rows, Columns and Bits Allocated need {needed}"
 
 
 def _count(ds: Dataset, keyword: str, default: int) -> int:

@@ -18,6 +18,7 @@ from dicom_node.read.geometry import check_geometry
 from dicom_node.read.header import read_header
 from dicom_node.read.series import load_ct_series
 from tests.unit.dicom_node.read.ct_builder import build_ct, copied, moved, save_all, uid
+from tests.unit.dicom_node.read.test_header import patched
 
 RULES = load_rules()
 Series = list[FileDataset]
@@ -161,7 +162,7 @@ CASES: dict[str, tuple[dict[str, Any], Callable[[Series], Series], str, str]] = 
         {},
         each(only_first("SeriesInstanceUID", "1.2.3")),
         "mixed_series",
-        "Series Instance UID",
+        "instances of several series: Series Instance UID",
     ),
     "two interleaved acquisitions": (
         {},
@@ -321,3 +322,31 @@ def test_two_files_with_other_pixels_under_one_uid_are_refused(tmp_path: Path) -
         load_ct_series([*paths, other])
 
     assert caught.value.code == "conflicting_instances"
+
+
+def test_one_image_in_two_series_is_refused(tmp_path: Path) -> None:
+    """The same instances under two Series Instance UIDs: neither may silently win."""
+    paths = save_all(build_ct(), tmp_path / "a")
+    others = save_all(build_ct(SeriesInstanceUID=uid("another")), tmp_path / "b")
+
+    with pytest.raises(SeriesRejected, match="stands in two series") as caught:
+        load_ct_series([*paths, *others])
+
+    assert caught.value.code == "mixed_series"
+
+
+@pytest.mark.parametrize(
+    "value", [b"1\\2\\nan", b"inf\\2\\3", b"1\\2\\abc", b"1\\2\\", b"1\\2", b""]
+)
+@pytest.mark.parametrize("spoiled", [1, 20])
+def test_a_position_that_cannot_be_read_is_said_to_be_so(
+    tmp_path: Path, value: bytes, spoiled: int
+) -> None:
+    paths = save_all(build_ct(), tmp_path)
+    for path in paths[:spoiled]:
+        patched(path, "ImagePositionPatient", value)
+
+    code, why = refusal(paths)
+
+    assert (code, "no usable Image Position (Patient)" in why) == ("no_geometry", True)
+    assert ("ImagePositionPatient is malformed" in why) is bool(value)

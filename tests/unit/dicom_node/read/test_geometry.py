@@ -141,6 +141,12 @@ CASES: dict[str, tuple[Callable[[Headers], Headers], str, bool, str]] = {
         False,
         "not finite",
     ),
+    "a position beyond all scanners": (
+        lambda h: [*h[:-1], moved(h[-1], z=1e300)],
+        "no_geometry",
+        False,
+        "limit 100000 mm",
+    ),
     "no rows": (
         lambda h: [*h[:-1], replace(h[-1], rows=0)],
         "no_geometry",
@@ -152,6 +158,24 @@ CASES: dict[str, tuple[Callable[[Headers], Headers], str, bool, str]] = {
         "no_geometry",
         False,
         "has 3 frames",
+    ),
+    "slices that jitter sideways": (
+        lambda h: [moved(x, x=0.8 * (k % 3), y=-0.7 * (k % 2)) for k, x in enumerate(h)],
+        "mixed_series",
+        False,
+        "shifted sideways",
+    ),
+    "a stack that bends": (
+        lambda h: [moved(x, x=0.6 * ((k - 9.5) / 9.5) ** 2) for k, x in enumerate(h)],
+        "mixed_series",
+        False,
+        "0.6 mm off the line from the first to the last",
+    ),
+    "instances of two series": (
+        lambda h: [*h[:-5], *(replace(x, series_instance_uid="1.9") for x in h[-5:])],
+        "mixed_series",
+        False,
+        "instances of several series: Series Instance UID 1.2 (15), 1.9 (5)",
     ),
     "two phases": (phases, "temporal_4d", False, "2 images at each of 20 positions"),
     "stretched": (
