@@ -7,6 +7,7 @@ delays nothing but itself. Receiving needs none of them. No torch is loaded here
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import structlog
@@ -34,6 +35,7 @@ log = structlog.get_logger()
 
 MAINTAIN_EVERY_S = 30.0
 WATCH_EVERY_TICKS = 5
+LOG_DELAY_AGAIN_S = 30.0
 
 
 def scp_settings(settings: Settings) -> ScpSettings:
@@ -73,6 +75,7 @@ class Node:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._schema_known = False
+        self._quiet_until: dict[str, float] = {}
         self._threads: list[threading.Thread] = []
         self._maintain_at = 0.0
         self.scp = StorageScp(
@@ -147,9 +150,13 @@ class Node:
                 self._log_delay(error)
 
     def _log_delay(self, error: BaseException) -> None:
-        # The work stays where it was: nothing is lost, only late.
+        """Say, now and then, that work stays where it is: nothing is lost, only late."""
+        loop = threading.current_thread().name
+        if time.monotonic() < self._quiet_until.get(loop, 0.0):
+            return
+        self._quiet_until[loop] = time.monotonic() + LOG_DELAY_AGAIN_S
         log.error(
-            f"{threading.current_thread().name}_delayed",
+            f"{loop}_delayed",
             error=type(error).__name__,
             reason=str(error).splitlines()[0][:200],
         )

@@ -1,20 +1,37 @@
 #!/usr/bin/env bash
-# Install the real peers that the tests talk to, with apt, where they are missing; then say
-# which versions the tests will use. Without root it only says what is missing: the tests
-# then skip with that reason (and fail where CI=true).
+# Install the real peers that the tests talk to and the programs that break wires and disks,
+# with apt, where they are missing; then say which versions the tests will use. Without root it
+# only says what is missing: the tests then skip with that reason (and fail where CI=true).
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
+PATH="$PATH:/usr/sbin:/sbin"
+add_postgresql() { # Debian keeps its programs apart; the newest version comes to lie in front
+  local folder
+  for folder in /usr/lib/postgresql/*/bin; do
+    PATH="$folder:$PATH"
+  done
+}
+add_postgresql
 declare -A package=(
   [Orthanc]=orthanc [dcmsend]=dcmtk [dsrdump]=dcmtk [redis-server]=redis-server
+  [postgres]=postgresql [initdb]=postgresql [ip]=iproute2 [mount]=mount [setpriv]=util-linux
 )
 missing=()
 for program in "${!package[@]}"; do
-  PATH="$PATH:/usr/sbin" command -v "$program" >/dev/null || missing+=("${package[$program]}")
+  command -v "$program" >/dev/null || missing+=("${package[$program]}")
 done
+install() { apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }
 if [ "${#missing[@]}" -gt 0 ]; then
+  mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     apt-get update -qq
-    apt-get install -y -qq --no-install-recommends $(printf '%s\n' "${missing[@]}" | sort -u) >/dev/null
+    if [[ " ${missing[*]} " == *" postgresql "* ]]; then # without a cluster of its own
+      install postgresql-common
+      sed -ri 's/^#?\s*create_main_cluster\b.*/create_main_cluster = false/' \
+        /etc/postgresql-common/createcluster.conf
+    fi
+    install "${missing[@]}"
+    add_postgresql
   else
     echo "missing (apt-get install): ${missing[*]}" >&2
   fi
@@ -24,9 +41,14 @@ version() { # NAME COMMAND...: the first number that the command prints
   found=$("${@:2}" 2>&1 | grep -oE '[0-9]{8}|[0-9]+\.[0-9][^ ,]*' | head -n 1) || found=missing
   printf '  %-12s %s\n' "$1" "$found"
 }
+of_python() { # NAME: a package of the virtual environment
+  version "$1" python -c 'import importlib.metadata as m, sys; print(m.version(sys.argv[1]))' "$1"
+}
 echo "peers that the tests use:"
-PATH="$PATH:/usr/sbin"
 version Orthanc Orthanc --version
 version DCMTK dcmsend --version
 version Redis redis-server --version
-version dicom3tools python -c 'import importlib.metadata as m; print(m.version("dicom3tools"))'
+version PostgreSQL postgres --version
+version iproute2 ip -V
+of_python moto
+of_python dicom3tools

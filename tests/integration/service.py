@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from dicom_node.deliver.peer import Peer, associated, echo
 from dicom_node.deliver.scu import read_outgoing, storage_contexts, store_all
@@ -110,6 +113,17 @@ class Service:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+    def kill(self) -> None:
+        """SIGKILL to all of its processes at once."""
+        assert self.process is not None
+        up = psutil.Process(self.process.pid)
+        up.suspend()  # it must not start anything again meanwhile
+        for process in up.children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        up.kill()
+        self.process.wait()
 
     def send_each(self, paths: Sequence[Path]) -> Iterator[Path]:
         """C-STORE files over one association; yields each one that was acknowledged."""

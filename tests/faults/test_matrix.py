@@ -1,0 +1,121 @@
+"""The fault matrix: a smoke of it always, all of it in `make test-long`.
+
+Every cell leaves its line below ``build/faults``; `python -m tests.faults.table` makes the table of
+docs/reliability.md of them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from tests.conftest import REPOSITORY
+from tests.faults.cells import Cell, all_cells
+from tests.faults.system import EMBEDDED, SERVERS, SMALL_DISK, System
+from tests.faults.verdict import (
+    Verdict,
+    count_lost,
+    count_results,
+    newest_state,
+    stuck_jobs,
+    wait_for_alarm,
+    wait_for_end,
+)
+from tests.integration.bad_series import renamed, save
+
+LINES = REPOSITORY / "build/faults"
+ORDER = (EMBEDDED, SERVERS, SMALL_DISK)
+CELLS = sorted(all_cells(), key=lambda cell: ORDER.index(cell.kind))
+
+
+@pytest.fixture(scope="module")
+def system_for(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], System]]:
+    """The running system of a kind; the one before it ends."""
+    running: dict[str, System] = {}
+
+    def get(kind: str) -> System:
+        if kind not in running:
+            close()
+            running[kind] = System(kind, tmp_path_factory.mktemp(kind.replace(" ", "-")))
+            running[kind].start()
+        return running[kind]
+
+    def close() -> None:
+        while running:
+            _, system = running.popitem()
+            system.stop()
+
+    get.close = close  # type: ignore[attr-defined]
+    yield get
+    close()
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(
+    "cell",
+    [pytest.param(c, id=str(c), marks=() if c.smoke else pytest.mark.long) for c in CELLS],
+)
+def test_a_fault_costs_time_and_nothing_else(
+    cell: Cell, system_for: Callable[[str], System], small_phantom: Path, tmp_path: Path
+) -> None:
+    system = system_for(cell.kind)
+    paths = save(renamed(sorted(small_phantom.glob("*.dcm")), str(cell)), tmp_path / "series")
+    verdict = run_cell(cell, system, paths)
+    write_line(verdict)
+
+    problems = verdict.problems(len(paths), cell.alarm)
+    if problems:
+        log = system.service.log.read_text()[-6000:]
+        jobs = json.dumps(system.service.job(series_uid_of(paths)), indent=1)[-5000:]
+        system_for.close()  # type: ignore[attr-defined]
+        pytest.fail(f"{problems}\n{verdict}\n{jobs}\n{log}")
+
+
+def write_line(verdict: Verdict, begun: set[str] = set()) -> None:  # noqa: B006 - one per run
+    """Add a line to the file of its kind of servers; the first of a run begins it anew."""
+    LINES.mkdir(parents=True, exist_ok=True)
+    mode = "a" if verdict.servers in begun else "w"
+    begun.add(verdict.servers)
+    with (LINES / f"{verdict.servers.replace(' ', '_')}.jsonl").open(mode) as file:
+        file.write(json.dumps(verdict.to_json()) + "\n")
+
+
+def series_uid_of(paths: list[Path]) -> str:
+    return str(dcmread(paths[0], stop_before_pixels=True).SeriesInstanceUID)
+
+
+def run_cell(cell: Cell, system: System, paths: list[Path]) -> Verdict:
+    """Break it, mend it, and count."""
+    header = dcmread(paths[0], stop_before_pixels=True)
+    series_uid, study_uid = str(header.SeriesInstanceUID), str(header.StudyInstanceUID)
+    started, since = time.monotonic(), time.time() - 3700.0 * ("clock" in cell.fault)
+    try:
+        sending = cell.run(system, paths)
+        sending.finish()
+        hits = -1 if cell.barrier is None else system.plan.hits(cell.barrier)
+        wait_for_end(system, series_uid)
+        duration_s = time.monotonic() - started
+        alarm = wait_for_alarm(system, cell.alarm, since)
+        reports, segmentations, resends = count_results(system, study_uid)
+        return Verdict(
+            servers=cell.kind,
+            fault=cell.fault,
+            stage=cell.stage,
+            hits=hits,
+            acknowledged=len(sending.acknowledged),
+            lost=count_lost(system, sorted(sending.acknowledged)),
+            reports=reports,
+            segmentations=segmentations,
+            resends=resends,
+            stuck=stuck_jobs(system, series_uid),
+            state=newest_state(system, series_uid),
+            alarm=alarm,
+            duration_s=round(duration_s, 1),
+        )
+    finally:
+        system.mend()

@@ -1,0 +1,157 @@
+"""What must be true after every fault, counted from outside the service."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydicom import dcmread
+from sqlalchemy import select
+
+from dicom_node.read.header import digests
+from tests.faults.system import System
+from workers.state.database import Database
+from workers.state.schema import ENDS, Instance, Job, JobState
+
+SR = "1.2.840.10008.5.1.4.1.1.88.33"
+SEG = "1.2.840.10008.5.1.4.1.1.66.4"
+END_LIMIT_S = 150.0
+ALARM_LIMIT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One line of the table."""
+
+    servers: str
+    fault: str
+    stage: str
+    hits: int
+    """How often the named barrier was reached with the fault armed; -1 where none is named."""
+    acknowledged: int
+    lost: int
+    """Acknowledged instances that are not in the index or whose bytes cannot be read."""
+    reports: int
+    """Different SR objects (by UID or by content) of the series that the PACS received."""
+    segmentations: int
+    resends: int
+    """C-STOREs of the same bytes again."""
+    stuck: int
+    """Jobs of the series that are in no end state."""
+    state: str
+    alarm: str
+    duration_s: float
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def problems(self, wanted_instances: int, wanted_alarm: str | None) -> list[str]:
+        """Everything that is not as it must be."""
+        wrong = []
+        for name, found, wanted in (
+            ("acknowledged", self.acknowledged, wanted_instances),
+            ("lost", self.lost, 0),
+            ("reports", self.reports, 1),
+            ("segmentations", self.segmentations, 1),
+            ("stuck", self.stuck, 0),
+            ("state", self.state, JobState.CONFIRMED),
+            ("alarm", self.alarm, wanted_alarm or self.alarm),
+        ):
+            if found != wanted:
+                wrong.append(f"{name}: {found}, must be {wanted}")
+        if self.hits == 0:
+            wrong.append("the barrier was not hit")
+        return wrong
+
+
+def wait_for_end(system: System, series_uid: str) -> None:
+    """Until every job of the series is in an end state, or the time is up."""
+    deadline = time.monotonic() + END_LIMIT_S
+    while time.monotonic() < deadline:
+        rows = _jobs(system, series_uid)
+        if rows and all(JobState(row.state) in ENDS for row in rows):
+            return
+        time.sleep(0.3)
+
+
+def count_lost(system: System, paths: Sequence[Path]) -> int:
+    """Files that were acknowledged and of which the index or the object store knows nothing."""
+    wanted = {str(dcmread(path, stop_before_pixels=True).SOPInstanceUID): path for path in paths}
+    database = Database(system.service.database_url)
+    try:
+        with database.read() as session:
+            rows = session.scalars(select(Instance).where(Instance.sop_uid.in_(wanted))).all()
+            known = {row.sop_uid: (row.path, row.stored) for row in rows}
+    finally:
+        database.close()
+    lost = 0
+    scratch = system.folder / "read back.dcm"
+    for uid, path in wanted.items():
+        key, stored = known.get(uid, ("", False))
+        data = system.read_object(key) if stored else None
+        if data is None:
+            lost += 1
+            continue
+        scratch.write_bytes(data)
+        lost += digests(scratch) != digests(path)
+    return lost
+
+
+def count_results(system: System, study_uid: str) -> tuple[int, int, int]:
+    """(Different SRs, different SEGs, repeats) of a study at the recording PACS."""
+    found: dict[str, set[tuple[str, str]]] = {SR: set(), SEG: set()}
+    stores = 0
+    for record in system.recorder.received():
+        ds = dcmread(record.path, force=True, stop_before_pixels=True)
+        if str(ds.StudyInstanceUID) != study_uid:
+            continue
+        stores += 1
+        found[record.sop_class_uid].add((record.sop_instance_uid, record.sha256))
+    different = len(found[SR]) + len(found[SEG])
+    return len(found[SR]), len(found[SEG]), stores - different
+
+
+def committed_digests(system: System, series_uid: str) -> set[str]:
+    """SHA-256 of the objects that the service says it committed for the series."""
+    job = system.service.job(series_uid)
+    return {
+        hashlib.sha256(system.read_object(item["path"]) or b"").hexdigest()
+        for item in job["objects"]
+    }
+
+
+def stuck_jobs(system: System, series_uid: str) -> int:
+    return sum(JobState(row.state) not in ENDS for row in _jobs(system, series_uid))
+
+
+def newest_state(system: System, series_uid: str) -> str:
+    rows = _jobs(system, series_uid)
+    return rows[-1].state if rows else "none"
+
+
+def _jobs(system: System, series_uid: str) -> list[Job]:
+    database = Database(system.service.database_url)
+    try:
+        with database.read() as session:
+            query = select(Job).where(Job.series_uid == series_uid).order_by(Job.revision)
+            rows = session.scalars(query).all()
+            session.expunge_all()
+            return list(rows)
+    finally:
+        database.close()
+
+
+def wait_for_alarm(system: System, code: str | None, since: float) -> str:
+    """The code when it was raised, else what was raised instead (or ``-``)."""
+    deadline = time.monotonic() + (ALARM_LIMIT_S if code else 0.0)
+    while True:
+        raised = system.alarms_since(since)
+        if code in raised:
+            return str(code)
+        if time.monotonic() >= deadline:
+            return ", ".join(sorted(raised)) or "-"
+        time.sleep(0.5)
