@@ -23,7 +23,7 @@ SUPERVISOR_PID = "PULMONODE_SUPERVISOR_PID"
 PR_SET_PDEATHSIG = 1
 """prctl(2): a signal for this process when its parent dies."""
 STOP_GRACE_S = 20.0
-LONG_LIVED_S = 30.0
+LONG_LIVED_S = 10.0
 """A process that lived so long did not die of how it was started."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0

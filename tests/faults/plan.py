@@ -37,6 +37,11 @@ class FaultPlan:
         partial.write_text(json.dumps(order))
         partial.rename(self.folder / f"{barrier}.json")
 
+    def disarm(self, barrier: Barrier) -> None:
+        """Let it be passed; it can be armed again then."""
+        for name in (f"{barrier}.json", f"{barrier}.hit"):
+            (self.folder / name).unlink(missing_ok=True)
+
     def hits(self, barrier: Barrier) -> int:
         """How often it struck: 0 or 1."""
         return int((self.folder / f"{barrier}.hit").exists())

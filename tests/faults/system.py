@@ -10,7 +10,7 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,9 +88,18 @@ class Sending:
 class System:
     """`pulmonode up` with its servers, its data, its PACS and its faults."""
 
-    def __init__(self, kind: str, folder: Path) -> None:
+    def __init__(
+        self,
+        kind: str,
+        folder: Path,
+        *,
+        destination: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.kind = kind
         self.folder = folder
+        self.more_of_destination = dict(destination or {})
+        self.more_environment = dict(environment or {})
         self.plan = FaultPlan(folder / "faults")
         self.disk: SmallDisk | None = None
         self.database: PostgresServer | None = None
@@ -110,8 +119,9 @@ class System:
             "port": self.wire.port,
             "connect_timeout_s": 3,
             "response_timeout_s": 6,
+            **self.more_of_destination,
         }
-        environment = {**FAST, **self.plan.environment}
+        environment = {**FAST, **self.plan.environment, **self.more_environment}
         if self.kind == SERVERS:
             self.database = PostgresServer(self.folder, free_port())
             self.broker = RedisServer(self.folder, free_port())

@@ -19,9 +19,11 @@ from tests.faults.cells import Cell, all_cells
 from tests.faults.system import EMBEDDED, SERVERS, SMALL_DISK, System
 from tests.faults.verdict import (
     Verdict,
+    committed_digests,
     count_lost,
     count_results,
     newest_state,
+    received_digests,
     stuck_jobs,
     wait_for_alarm,
     wait_for_end,
@@ -111,6 +113,8 @@ def run_cell(cell: Cell, system: System, paths: list[Path]) -> Verdict:
             lost=count_lost(system, sorted(sending.acknowledged)),
             reports=reports,
             segmentations=segmentations,
+            as_committed=received_digests(system, study_uid)
+            == committed_digests(system, series_uid),
             resends=resends,
             stuck=stuck_jobs(system, series_uid),
             state=newest_state(system, series_uid),

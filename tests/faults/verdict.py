@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +13,7 @@ from typing import Any
 from pydicom import dcmread
 from sqlalchemy import select
 
+from dicom_node.mini_pacs import Record
 from dicom_node.read.header import digests
 from tests.faults.system import System
 from workers.state.database import Database
@@ -19,6 +21,8 @@ from workers.state.schema import ENDS, Instance, Job, JobState
 
 SR = "1.2.840.10008.5.1.4.1.1.88.33"
 SEG = "1.2.840.10008.5.1.4.1.1.66.4"
+GROUP_LENGTH_END = 132 + 12
+"""Preamble, prefix and (0002,0000), which counts from there (PS3.10 section 7.1)."""
 END_LIMIT_S = 150.0
 ALARM_LIMIT_S = 20.0
 
@@ -38,6 +42,8 @@ class Verdict:
     reports: int
     """Different SR objects (by UID or by content) of the series that the PACS received."""
     segmentations: int
+    as_committed: bool
+    """Whether what the PACS received is, byte for byte, what the service committed."""
     resends: int
     """C-STOREs of the same bytes again."""
     stuck: int
@@ -57,6 +63,7 @@ class Verdict:
             ("lost", self.lost, 0),
             ("reports", self.reports, 1),
             ("segmentations", self.segmentations, 1),
+            ("as committed", self.as_committed, True),
             ("stuck", self.stuck, 0),
             ("state", self.state, JobState.CONFIRMED),
             ("alarm", self.alarm, wanted_alarm or self.alarm),
@@ -104,24 +111,37 @@ def count_lost(system: System, paths: Sequence[Path]) -> int:
 def count_results(system: System, study_uid: str) -> tuple[int, int, int]:
     """(Different SRs, different SEGs, repeats) of a study at the recording PACS."""
     found: dict[str, set[tuple[str, str]]] = {SR: set(), SEG: set()}
-    stores = 0
-    for record in system.recorder.received():
-        ds = dcmread(record.path, force=True, stop_before_pixels=True)
-        if str(ds.StudyInstanceUID) != study_uid:
-            continue
-        stores += 1
+    records = _of_study(system, study_uid)
+    for record in records:
         found[record.sop_class_uid].add((record.sop_instance_uid, record.sha256))
     different = len(found[SR]) + len(found[SEG])
-    return len(found[SR]), len(found[SEG]), stores - different
+    return len(found[SR]), len(found[SEG]), len(records) - different
+
+
+def _of_study(system: System, study_uid: str) -> list[Record]:
+    records = system.recorder.received()
+    study_of = {
+        path: str(dcmread(path, force=True, stop_before_pixels=True).StudyInstanceUID)
+        for path in {record.path for record in records}
+    }
+    return [record for record in records if study_of[record.path] == study_uid]
 
 
 def committed_digests(system: System, series_uid: str) -> set[str]:
-    """SHA-256 of the objects that the service says it committed for the series."""
+    """SHA-256 of the data sets that the service committed for the newest revision."""
     job = system.service.job(series_uid)
-    return {
-        hashlib.sha256(system.read_object(item["path"]) or b"").hexdigest()
-        for item in job["objects"]
-    }
+    found = set()
+    for item in job["objects"]:
+        data = system.read_object(item["path"]) or b""
+        meta = dcmread(io.BytesIO(data), stop_before_pixels=True).file_meta
+        data_set = data[GROUP_LENGTH_END + meta.FileMetaInformationGroupLength :]
+        found.add(hashlib.sha256(data_set).hexdigest())
+    return found
+
+
+def received_digests(system: System, study_uid: str) -> set[str]:
+    """SHA-256 of every data set of a study that the PACS received."""
+    return {record.sha256 for record in _of_study(system, study_uid)}
 
 
 def stuck_jobs(system: System, series_uid: str) -> int:

@@ -159,11 +159,11 @@ class Service:
         default = f"sqlite:///{self.data / 'state.sqlite'}"
         return self.environment.get("PULMONODE_STATE_URL", default)
 
-    def jobs(self) -> list[dict[str, Any]]:
+    def jobs(self, *, limit: int = 100) -> list[dict[str, Any]]:
         database = Database(self.database_url)
         try:
             with database.read() as session:
-                return list_jobs(session)
+                return list_jobs(session, limit=limit)
         finally:
             database.close()
 
