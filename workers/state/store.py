@@ -64,7 +64,8 @@ class ObjectStore(Protocol):
     def local_files(self, keys: Sequence[str], scratch: Path) -> list[Path]:
         """Readable files on this host, in the order of `keys`; fetched into `scratch` if need be.
 
-        The caller owns `scratch` and must not change the files.
+        The caller owns `scratch` and must not change the files. One that is not there raises
+        `ObjectMissing`.
         """
 
     def probe(self) -> None:
@@ -149,7 +150,7 @@ class FolderStore:
 
     def get_bytes(self, key: str) -> bytes:
         """Read a file."""
-        with _translated(self.describe(key)):
+        with _translated(self.describe(key), reads=True):
             return (self.root / key).read_bytes()
 
     def exists(self, key: str) -> bool:
@@ -170,7 +171,11 @@ class FolderStore:
     def local_files(self, keys: Sequence[str], scratch: Path) -> list[Path]:
         """The files themselves: nothing is copied."""
         del scratch
-        return [self.root / key for key in keys]
+        paths = [self.root / key for key in keys]
+        for path in paths:  # a share that is not mounted must not look like a bad series
+            with _translated(str(path), reads=True):
+                path.stat()
+        return paths
 
     def probe(self) -> None:
         """Write a small file."""
@@ -207,7 +212,7 @@ class FsspecStore:
 
     def get_bytes(self, key: str) -> bytes:
         """Download an object."""
-        with _translated(self.describe(key)):
+        with _translated(self.describe(key), reads=True):
             return bytes(self._files.cat_file(self._path(key)))
 
     def exists(self, key: str) -> bool:
@@ -228,7 +233,7 @@ class FsspecStore:
 
         def fetch(pair: tuple[str, Path]) -> None:
             key, target = pair
-            with _translated(self.describe(key)):
+            with _translated(self.describe(key), reads=True):
                 self._files.get_file(self._path(key), str(target))
 
         with ThreadPoolExecutor(TRANSFERS_AT_ONCE) as pool:
@@ -252,17 +257,20 @@ def _arrival(key: str) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def _translated(where: str) -> Iterator[None]:
+def _translated(where: str, *, reads: bool = False) -> Iterator[None]:
     """Make a `StoreUnavailable` of whatever goes wrong in the store.
+
+    What is not found is an `ObjectMissing` to whoever reads an object; to a writer it says that
+    the folder or the bucket itself is gone.
 
     This is the edge to foreign code: each of fsspec's back ends raises what its own client
     raises, with no base class in common.
     """
     try:
         yield
-    except FileNotFoundError as error:
-        raise ObjectMissing(where) from error
     except Exception as error:
+        if reads and isinstance(error, FileNotFoundError):
+            raise ObjectMissing(where) from error
         raise StoreUnavailable(where, f"{type(error).__name__}: {error}"[:300]) from error
 
 

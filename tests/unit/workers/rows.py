@@ -1,0 +1,209 @@
+"""Jobs, results, deliveries and instances as the tests of the use cases need them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydicom.dataset import Dataset
+from sqlalchemy import func, select
+
+from dicom_node.read.header import InstanceHeader
+from tests.integration.bad_series import save
+from workers.application import Application
+from workers.settings import Settings
+from workers.state.alarms import open_alarms
+from workers.state.database import Database
+from workers.state.jobs import current_job, move
+from workers.state.schema import (
+    Delivery,
+    DeliveryState,
+    Event,
+    Instance,
+    Job,
+    JobState,
+    KeptAside,
+    Result,
+    ResultObject,
+)
+from workers.state.store import put_content
+from workers.usecases.commit import identity_digest
+from workers.usecases.index import index_inbox
+
+NOW = 1_000_000.0
+SR_CLASS = "1.2.840.10008.5.1.4.1.1.88.33"
+ANALYSED = (JobState.COMPLETE, JobState.QUEUED, JobState.ANALYSING, JobState.ANALYSED)
+
+
+def with_settings(settings: Settings, **changes: Any) -> Settings:
+    """The settings with some changed, checked again."""
+    return Settings(**{**settings.model_dump(), **changes})
+
+
+def add_job(app: Application, state: JobState = JobState.QUEUED, **values: Any) -> int:
+    row = {
+        "study_uid": "1.2",
+        "series_uid": "1.2.3",
+        "modality": "CT",
+        "warnings": [],
+        "created_at": NOW,
+        "last_instance_at": NOW,
+        "state_since": NOW,
+    }
+    with app.database.write() as session:
+        job = Job(state=state, **{**row, **values})
+        session.add(job)
+        session.flush()
+        return job.id
+
+
+def add_delivery(app: Application, job_id: int, destination: str = "main", **values: Any) -> int:
+    with app.database.write() as session:
+        delivery = Delivery(job_id=job_id, destination=destination, **{"created_at": NOW, **values})
+        session.add(delivery)
+        session.flush()
+        return delivery.id
+
+
+def add_result(app: Application, job_id: int, sop_uid: str = "1.2.9", data: bytes = b"sr") -> None:
+    """Final bytes in the store, and the rows that name them."""
+    findings = put_content(app.store, b'{"nodules": []}', ".json")
+    path, sha256 = put_content(app.store, data, ".dcm")
+    with app.database.write() as session:
+        job = session.get_one(Job, job_id)
+        rows = session.scalars(select(Instance).where(Instance.series_uid == job.series_uid)).all()
+        session.add_all(
+            [
+                Result(
+                    job_id=job_id,
+                    fencing_token=1,
+                    committed_at=NOW,
+                    findings_path=findings[0],
+                    findings_sha256=findings[1],
+                    identity_sha256=identity_digest(headers_of(rows)),
+                    nodule_count=0,
+                ),
+                ResultObject(
+                    sop_uid=sop_uid,
+                    job_id=job_id,
+                    kind="sr",
+                    profile="default",
+                    sop_class_uid=SR_CLASS,
+                    series_uid="1.2.8",
+                    path=path,
+                    sha256=sha256,
+                    size_bytes=len(data),
+                ),
+            ]
+        )
+
+
+def headers_of(rows: Iterable[Instance]) -> list[InstanceHeader]:
+    return [InstanceHeader.from_json(row.header) for row in rows]
+
+
+def receive(app: Application, folder: Path, *datasets: Dataset, cut: int = 0) -> None:
+    """Accept data sets as the SCP does, and index them."""
+    accept(app, folder, *datasets, cut=cut)
+    index_inbox(app)
+
+
+def accept(app: Application, folder: Path, *datasets: Dataset, cut: int = 0) -> None:
+    for path, ds in zip(save(datasets, folder / "sent"), datasets, strict=True):
+        data = path.read_bytes()
+        app.spool.accept(str(ds.SOPInstanceUID), data[: len(data) - cut])
+
+
+def set_state(app: Application, series_uid: str, *states: JobState, at: float = 1.0) -> int:
+    """Lead a series' job along some arrows; returns its number."""
+    with app.database.write() as session:
+        job = current_job(session, series_uid)
+        assert job is not None
+        for state in states:
+            move(session, job, state, "test", at=at, reason_code="test")
+        return job.id
+
+
+def analysed(
+    app: Application,
+    series_uid: str,
+    *,
+    sop_uid: str = "1.2.9",
+    sending: DeliveryState = DeliveryState.QUEUED,
+) -> int:
+    """Give a series' job a result that is on its way to both destinations."""
+    job_id = set_state(app, series_uid, *ANALYSED)
+    add_result(app, job_id, sop_uid, data=sop_uid.encode())
+    set_state(app, series_uid, JobState.DELIVERING)
+    for name in ("main", "second"):
+        add_delivery(app, job_id, name, state=sending)
+    return job_id
+
+
+def job_of(app: Application, series_uid: str) -> Job:
+    """The newest revision's job."""
+    with app.database.read() as session:
+        job = current_job(session, series_uid)
+        assert job is not None
+        return job
+
+
+def get_job(app: Application, job_id: int) -> Job:
+    with app.database.read() as session:
+        return session.get_one(Job, job_id)
+
+
+def get_delivery(app: Application, delivery_id: int) -> Delivery:
+    with app.database.read() as session:
+        return session.get_one(Delivery, delivery_id)
+
+
+def revisions(app: Application, series_uid: str) -> list[tuple[int, str]]:
+    with app.database.read() as session:
+        jobs = session.scalars(
+            select(Job).where(Job.series_uid == series_uid).order_by(Job.revision)
+        )
+        return [(job.revision, job.state) for job in jobs]
+
+
+def delivery_states(app: Application, job_id: int) -> set[str]:
+    with app.database.read() as session:
+        return set(session.scalars(select(Delivery.state).where(Delivery.job_id == job_id)))
+
+
+def alarms(app: Application) -> list[tuple[str, str]]:
+    with app.database.read() as session:
+        return [(item.code, item.subject) for item in open_alarms(session)]
+
+
+def aside(app: Application) -> list[tuple[str, str]]:
+    """(File, reason) of what is kept aside, as the database says."""
+    with app.database.read() as session:
+        return [(row.name, row.reason_code) for row in session.scalars(select(KeptAside))]
+
+
+def count(app: Application, table: type[Any]) -> int:
+    with app.database.read() as session:
+        return session.scalar(select(func.count()).select_from(table)) or 0
+
+
+def history(app: Application, job_id: int) -> list[str]:
+    with app.database.read() as session:
+        lines = session.scalars(select(Event).where(Event.job_id == job_id).order_by(Event.id))
+        return [line.message for line in lines]
+
+
+def lose_database(app: Application) -> None:
+    """As after a crash of its disk: an empty one of the right schema stands in its place."""
+    app.database.close()
+    for path in app.settings.data_dir.glob("state.sqlite*"):
+        path.unlink()
+    Database(app.settings.database_url).migrate()
+
+
+def change(app: Application, table: type[Any], key: Any, **values: Any) -> None:
+    with app.database.write() as session:
+        row = session.get_one(table, key)
+        for name, value in values.items():
+            setattr(row, name, value)
