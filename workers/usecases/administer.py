@@ -183,6 +183,8 @@ def force(app: Application, wanted: str) -> JobState:
     now = app.now()
     with app.database.write() as session:
         job = find_job(session, wanted)
+        if has_result(session, job):  # retry sends it again; late slices make a revision
+            raise IllegalTransition(job.id, job.state, "analysed once more: it has a result")
         job.forced = True
         if JobState(job.state) is JobState.RECEIVING:
             note(session, job, "forced by an administrator: no more waiting", at=now)
