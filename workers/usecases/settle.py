@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from workers.application import Application
-from workers.state.alarms import NOT_CONFIRMED, raise_alarm
+from workers.state.alarms import NOT_CONFIRMED, clear_alarm, raise_alarm
 from workers.state.jobs import back_off_s, move
 from workers.state.schema import Commitment, Delivery, DeliveryState, Job, JobState
 
@@ -49,6 +49,7 @@ def settle_commitment(
         send_again_unproved(app, session, delivery, why, now)
         return
     delivery.awaits_commitment_until = None
+    delivery.reason = delivery.transient = None
     delivery.state = DeliveryState.CONFIRMED
     delivery.confirmed_at = now
 
@@ -90,3 +91,5 @@ def roll_up(session: Session, job: Job, now: float) -> None:
         move(session, job, JobState.CONFIRMED, "every destination confirmed", at=now)
     elif job.state == JobState.DELIVERING:
         move(session, job, JobState.DELIVERED, "every destination acknowledged", at=now)
+    if all(item.awaits_commitment_until is None for item in deliveries):
+        clear_alarm(session, NOT_CONFIRMED, str(job.id), at=now)  # no proof is owed any more
