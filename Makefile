@@ -16,9 +16,9 @@ test: setup-tests
 	$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-## The long forms as well.
+## The long forms as well; leaves docs/evidence/DATE-test-long.txt and the tables of faults.
 test-long: setup-tests
-	$(BIN)/python -m pytest -m "long or not long" $(PYTEST_ARGS)
+	tests/run_long.sh $(PYTEST_ARGS)
 
 ## Lint, format, types, import rules.
 check: $(VENV)/.dev

@@ -279,12 +279,14 @@ class System:
         self.service.start()
 
     def kill_supervisor(self) -> None:
-        """Kill `pulmonode up` alone; its children must not stay behind. Then start it again."""
+        """Kill `pulmonode up` alone; its children must not stay behind. Then start it again.
+
+        A worker ends when it has finished the analysis that it holds, so it is not waited for.
+        """
         assert self.service.process is not None
-        children = psutil.Process(self.service.process.pid).children(recursive=True)
+        ours = [*self.processes("main node"), *self.processes("--queues deliver")]
         os.kill(self.service.process.pid, signal.SIGKILL)
         self.service.process.wait()
-        ours = [child for child in children if "valkey" not in child.name()]
         _, alive = psutil.wait_procs(ours, timeout=30)
         assert not alive, alive
         self.service.start()

@@ -67,15 +67,17 @@ def test_a_fault_costs_time_and_nothing_else(
 ) -> None:
     system = system_for(cell.kind)
     paths = save(renamed(sorted(small_phantom.glob("*.dcm")), str(cell)), tmp_path / "series")
-    verdict = run_cell(cell, system, paths)
+    try:
+        verdict = run_cell(cell, system, paths)
+        problems = verdict.problems(len(paths), cell.alarm)
+        if problems:
+            job = json.dumps(system.service.job(series_uid_of(paths)), indent=1)[-5000:]
+            log = system.service.log.read_text()[-6000:]
+            pytest.fail(f"{problems}\n{verdict}\n{job}\n{log}")
+    except BaseException:
+        system_for.close()  # type: ignore[attr-defined] # the next cell begins with a new one
+        raise
     write_line(verdict)
-
-    problems = verdict.problems(len(paths), cell.alarm)
-    if problems:
-        log = system.service.log.read_text()[-6000:]
-        jobs = json.dumps(system.service.job(series_uid_of(paths)), indent=1)[-5000:]
-        system_for.close()  # type: ignore[attr-defined]
-        pytest.fail(f"{problems}\n{verdict}\n{jobs}\n{log}")
 
 
 def write_line(verdict: Verdict, begun: set[str] = set()) -> None:  # noqa: B006 - one per run
