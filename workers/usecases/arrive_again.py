@@ -144,9 +144,10 @@ def _correct(
     job = current_job(session, known.series_uid)
     if job is None:
         return
+    for revision in session.scalars(select(Job).where(Job.series_uid == job.series_uid)).all():
+        _stop_deliveries(session, revision, message, now)
     state = JobState(job.state)
     if has_result(session, job) or state is JobState.SUPERSEDED:
-        _stop_deliveries(session, job, message, now)
         job = new_job(
             session, repeat.header, settings,
             revision=job.revision + 1, message=message, now=now,

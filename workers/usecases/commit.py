@@ -14,7 +14,7 @@ from dicom_node.compose.content import ComposedObject
 from dicom_node.read.header import InstanceHeader
 from workers.application import Application
 from workers.case import CaseResult
-from workers.state.jobs import Lease, held_job, move, note
+from workers.state.jobs import NEEDS_A_PERSON, Lease, held_job, move, note
 from workers.state.schema import (
     WITH_RESULT,
     Delivery,
@@ -90,11 +90,17 @@ def _object_row(job: Job, item: ComposedObject, path: str, sha256: str) -> Resul
 
 
 def _supersede_earlier(session: Session, job: Job, now: float) -> None:
-    """End earlier results: of older revisions, and of series that this one was preferred to."""
+    """End earlier results: of older revisions, and of series that this one was preferred to.
+
+    Nobody needs to look any more at an older revision that stopped on its way.
+    """
     for other in session.scalars(select(Job).where(Job.study_uid == job.study_uid)).all():
         older = other.series_uid == job.series_uid and other.revision < job.revision
         weaker = other.series_uid != job.series_uid and not job.forced and not other.forced
-        if not (older or weaker) or JobState(other.state) not in WITH_RESULT:
+        if not (
+            (older and JobState(other.state) in WITH_RESULT | NEEDS_A_PERSON)
+            or (weaker and JobState(other.state) in WITH_RESULT)
+        ):
             continue
         drop_deliveries(session, other, f"superseded by job {job.id}")
         move(

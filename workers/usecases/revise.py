@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.read.header import InstanceHeader
 from workers.settings import Settings
-from workers.state.jobs import current_job, move, note
+from workers.state.jobs import NEEDS_A_PERSON, current_job, move, note
 from workers.state.schema import (
     WITH_RESULT,
     Delivery,
@@ -36,7 +36,11 @@ def job_for_arrival(
     if state is JobState.ANALYSING:
         message = f"an instance arrived during the analysis: revision {job.revision + 1}"
         move(session, job, JobState.SUPERSEDED, message, at=now, reason_code="late_instance")
-    elif state in WITH_RESULT or state is JobState.SUPERSEDED:
+    elif (
+        state in WITH_RESULT
+        or state is JobState.SUPERSEDED
+        or (state in NEEDS_A_PERSON and has_result(session, job))
+    ):
         message = f"late instance after revision {job.revision}"
         note(session, job, "late instance: a new revision is being received", at=now)
     else:

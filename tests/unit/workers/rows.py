@@ -9,13 +9,16 @@ from typing import Any
 from pydicom.dataset import Dataset
 from sqlalchemy import func, select
 
+from dicom_node.compose.content import AlgorithmContent, ComposedObject, ReportContent
 from dicom_node.read.header import InstanceHeader
+from inference.findings import CaseFindings, LungRadsAssessment, LungSummary, Quality
 from tests.integration.bad_series import save
 from workers.application import Application
+from workers.case import CaseResult
 from workers.settings import Settings
 from workers.state.alarms import open_alarms
 from workers.state.database import Database
-from workers.state.jobs import current_job, move
+from workers.state.jobs import current_job, move, take_job
 from workers.state.schema import (
     Delivery,
     DeliveryState,
@@ -28,7 +31,7 @@ from workers.state.schema import (
     ResultObject,
 )
 from workers.state.store import put_content
-from workers.usecases.commit import identity_digest
+from workers.usecases.commit import commit_result, identity_digest
 from workers.usecases.index import index_inbox
 
 NOW = 1_000_000.0
@@ -207,3 +210,38 @@ def change(app: Application, table: type[Any], key: Any, **values: Any) -> None:
         row = session.get_one(table, key)
         for name, value in values.items():
             setattr(row, name, value)
+
+
+def empty_result(revision: int = 1) -> CaseResult:
+    """An analysis that found nothing."""
+    rads = LungRadsAssessment(applicable="unknown", category=None, why="test")
+    findings = CaseFindings(
+        algorithm_name="test",
+        algorithm_version="0",
+        quality=Quality(slice_spacing_mm=1.0, coverage="full", warnings=("found nothing",)),
+        lungs=LungSummary(left_ml=None, right_ml=None, total_ml=1.0),
+        candidates=(),
+        nodules=(),
+        exam_lung_rads=rads,
+    )
+    algorithm = AlgorithmContent(
+        name="test", version="0", manufacturer="test", model_name="test", device_uid="2.25.1"
+    )
+    content = ReportContent(algorithm=algorithm, revision=revision, nodules=())
+    return CaseResult(findings=findings, findings_json={}, content=content, objects=())
+
+
+def commit(app: Application, series_uid: str) -> int:
+    """Let the series' newest job be analysed, with an empty result; its number."""
+    job_id = set_state(app, series_uid, JobState.COMPLETE, JobState.QUEUED)
+    with app.database.write() as session:
+        lease = take_job(session, job_id, "tester", now=app.now(), lease_s=60)
+    findings = put_content(app.store, b"{}", ".json")
+    result = empty_result(get_job(app, job_id).revision)
+    data = f"report of job {job_id}".encode()
+    report = ComposedObject(
+        kind="sr", sop_class_uid=SR_CLASS, sop_instance_uid=f"1.2.9.{job_id}",
+        series_instance_uid="1.2.8", data=data,
+    )  # fmt: skip
+    commit_result(app, lease, result, findings, [(report, *put_content(app.store, data, ".dcm"))])
+    return job_id
