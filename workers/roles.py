@@ -119,7 +119,7 @@ def _children(settings: Settings, url: str, analysers: int) -> list[Child]:
     commands = {
         "node": ("node",),
         "analyse": ("worker", "--queues", ANALYSE, "--concurrency", str(analysers)),
-        "deliver": ("worker", "--queues", f"{DELIVER},{MAINTAIN}", "--concurrency", "4"),
+        "deliver": ("worker", "--queues", f"{DELIVER},{MAINTAIN}", "--concurrency", "8"),
     }
     return [
         Child(name=name, arguments=arguments, environment=environment)

@@ -40,6 +40,9 @@ class DestinationSettings(BaseModel):
     )
     connect_timeout_s: float = Field(default=10, gt=0, le=300, description="for an association")
     response_timeout_s: float = Field(default=60, gt=0, le=3600, description="for one answer")
+    maximum_associations: int = Field(
+        default=2, ge=1, le=32, description="results under way to it at once"
+    )
     retraction: Literal["none", "rejection_note"] = Field(
         default="none",
         description="how superseded results are taken back: not at all, or by an IHE IOCM "

@@ -52,6 +52,7 @@ from workers.usecases.keep_lease import keep_lease
 from workers.usecases.quarantine import study_identity
 from workers.usecases.retract import REJECTION
 from workers.usecases.settle import postpone, release, roll_up, settle_commitment
+from workers.usecases.share_destinations import free_associations
 
 log = structlog.get_logger()
 
@@ -79,6 +80,8 @@ def deliver_one(app: Application, delivery_id: int) -> str:
     try:
         lease = _take(app, delivery_id)
     except LeaseLost:
+        lease = None
+    if lease is None:
         return "not_due"
     attempted: BaseException | None = None
     try:
@@ -112,12 +115,19 @@ def deliver_one(app: Application, delivery_id: int) -> str:
     return outcome
 
 
-def _take(app: Application, delivery_id: int) -> Lease:
+def _take(app: Application, delivery_id: int) -> Lease | None:
+    """Take a delivery; `None` when it has to wait, though it is due."""
     now = app.now()
     with app.database.write() as session:
         paused = session.get(Switch, PAUSES["deliver"])
         if paused is not None and paused.value == "on":
-            raise LeaseLost(f"delivery {delivery_id}: deliveries are paused")
+            return None
+        waiting = session.get(Delivery, delivery_id)
+        if waiting is not None and not free_associations(
+            session, app.settings, waiting.destination
+        ):
+            waiting.hinted_at = 0.0  # told again as soon as one is free
+            return None
         return take_delivery(session, delivery_id, app.owner, now=now, lease_s=app.settings.lease_s)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import structlog
 from sqlalchemy import select, update
@@ -15,9 +14,9 @@ from workers.settings import Settings
 from workers.state.jobs import move, note
 from workers.state.schema import ENDS, Delivery, DeliveryState, Job, JobState
 from workers.usecases.settle import postpone, roll_up
+from workers.usecases.share_destinations import due_deliveries
 
 log = structlog.get_logger()
-Row = TypeVar("Row", Job, Delivery)
 
 HINTS_AT_ONCE = 200
 CLOCK_TOLERANCE_S = 5.0
@@ -91,25 +90,15 @@ def due_hints(app: Application, *, now: float, maintain: bool = False) -> Hints:
             .order_by(Job.hinted_at)
             .limit(HINTS_AT_ONCE)
         ).all()
-        deliveries = session.scalars(
-            select(Delivery)
-            .where(
-                Delivery.state == DeliveryState.QUEUED,
-                Delivery.next_attempt_at <= now,
-                Delivery.hinted_at <= again,
-            )
-            .order_by(Delivery.hinted_at)
-            .limit(HINTS_AT_ONCE)
-        ).all()
+        deliveries = due_deliveries(session, app.settings, now=now, hinted_until=again)
         chosen_jobs = _fresh_and_some_repeated(jobs)
-        chosen_deliveries = _fresh_and_some_repeated(deliveries)
         for job in chosen_jobs:
             job.hinted_at = now
-        for delivery in chosen_deliveries:
+        for delivery in deliveries:
             delivery.hinted_at = now
         return Hints(
             job_ids=tuple(item.id for item in chosen_jobs),
-            delivery_ids=tuple(item.id for item in chosen_deliveries),
+            delivery_ids=tuple(item.id for item in deliveries),
             maintain=maintain,
         )
 
@@ -121,7 +110,7 @@ def forget_hints(app: Application, hints: Hints) -> None:
             session.execute(update(table).where(table.id.in_(ids)).values(hinted_at=0.0))
 
 
-def _fresh_and_some_repeated(rows: Sequence[Row]) -> list[Row]:
+def _fresh_and_some_repeated(rows: Sequence[Job]) -> list[Job]:
     fresh = [row for row in rows if row.hinted_at == 0.0]
     repeated = [row for row in rows if row.hinted_at != 0.0]
     return fresh + repeated[:REPEATED_HINTS_AT_ONCE]
