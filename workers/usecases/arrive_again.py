@@ -56,14 +56,16 @@ def arrive_again(
     """Write what follows from the copy; returns what becomes of its file."""
     if known.path == repeat.key:  # the same file, seen again after a crash
         return "keep"
-    if repeat.replayed and repeat.received_at <= known.received_at:
-        return "release"  # an older copy that the known one replaced
+    same_pixels = known.pixels_sha256 == repeat.pixels_sha256
+    older = repeat.replayed and repeat.received_at <= known.received_at
+    if older and (same_pixels or repeat.header.truncated):
+        return "release"  # a copy that the known one replaced
     known.times_received += 1
     if known.header.get("truncated") and not repeat.header.truncated:
         _replace(known, repeat)
         _repair(session, settings, known, repeat, now)
         return "keep"
-    if known.pixels_sha256 != repeat.pixels_sha256:
+    if not same_pixels:
         _refuse(session, settings, known, repeat, now)
         return "quarantine"
     if known.header_sha256 == repeat.header_sha256:

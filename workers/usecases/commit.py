@@ -102,12 +102,17 @@ def _supersede_earlier(session: Session, job: Job, now: float) -> None:
             or (weaker and JobState(other.state) in WITH_RESULT)
         ):
             continue
-        drop_deliveries(session, other, f"superseded by job {job.id}")
-        move(
-            session,
-            other,
-            JobState.SUPERSEDED,
-            f"superseded by job {job.id} (series {job.series_uid}, revision {job.revision})",
-            at=now,
-            reason_code="superseded",
-        )
+        supersede(session, other, job, now)
+
+
+def supersede(session: Session, other: Job, job: Job, now: float) -> None:
+    """End a result that another job's result takes the place of."""
+    drop_deliveries(session, other, f"superseded by job {job.id}")
+    move(
+        session,
+        other,
+        JobState.SUPERSEDED,
+        f"superseded by job {job.id} (series {job.series_uid}, revision {job.revision})",
+        at=now,
+        reason_code="superseded",
+    )

@@ -130,11 +130,17 @@ def _index_alone(app: Application, path: Path) -> None:
     except DATABASE_AWAY:
         raise
     except POISON as error:
-        log.exception("instance_not_indexed")
-        with app.database.write() as session:
-            problem = f"it could not be indexed ({type(error).__name__}): see the node's log"
-            hold_unreadable(session, path.name, problem, now=app.now())
+        hold_poison(app, path, error)
         app.spool.quarantine(path)
+
+
+def hold_poison(app: Application, path: Path, error: BaseException) -> None:
+    """Make a file that nobody foresaw visible as a job of its own."""
+    log.exception("instance_not_indexed")
+    problem = f"it could not be indexed ({type(error).__name__}): see the node's log"
+    now = app.now()
+    with app.database.write() as session:
+        hold_unreadable(session, path.name, problem, now=now)
 
 
 def index_files(app: Application, paths: Sequence[Path]) -> None:

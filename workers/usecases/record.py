@@ -9,15 +9,19 @@ delivered, never a second version of them.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.read.header import InstanceHeader
 from workers.application import Application
 from workers.settings import Settings
-from workers.state.jobs import move, note
-from workers.state.schema import Delivery, Job, JobState, Result, ResultObject
+from workers.state.jobs import NEEDS_A_PERSON, move, note
+from workers.state.schema import WITH_RESULT, Delivery, Job, JobState, Result, ResultObject
+from workers.usecases.assemble import series_headers
+from workers.usecases.commit import identity_digest, supersede
 
 RECORDS = "records"
 OBJECT_KEYS = ("sop_uid", "kind", "profile", "sop_class_uid", "series_uid", "path", "sha256",
@@ -73,7 +77,8 @@ def take_up(
     Parameters
     ----------
     newest : bool
-        Whether the series has no later record; an earlier one is taken up as superseded.
+        Whether the series has no later record; an earlier one is taken up as superseded, as is
+        one under words that were corrected since.
 
     Returns
     -------
@@ -91,7 +96,7 @@ def take_up(
     job = found or _copy_job(session, known[max(known)], revision)
     session.add(Result(job_id=job.id, recorded=True, **record["result"]))
     session.add_all(ResultObject(job_id=job.id, **item) for item in record["objects"])
-    received, job.instance_count = job.instance_count, record["instance_count"]
+    job.instance_count = record["instance_count"]
     job.warnings = record["warnings"]
     job.lease_owner = job.lease_expires_at = None
     job.fencing_token += 1  # whoever works on it meanwhile has lost it
@@ -103,17 +108,34 @@ def take_up(
         message = "a later revision exists"
         move(session, job, JobState.SUPERSEDED, message, at=now, reason_code="superseded")
         return True
+    for number, earlier in known.items():
+        if number < revision and JobState(earlier.state) in WITH_RESULT | NEEDS_A_PERSON:
+            supersede(session, earlier, job, now)
+    headers = series_headers(session, series_uid)
+    if identity_digest(headers) != record["result"]["identity_sha256"]:
+        message = "corrected since: it is not sent under the old words"
+        move(session, job, JobState.SUPERSEDED, message, at=now, reason_code="corrected")
+        _follow(session, job, f"corrected after revision {revision}", headers, now)
+        return True
     if settings.destinations:
         move(session, job, JobState.DELIVERING, "deliveries queued again", at=now)
         session.add_all(
             Delivery(job_id=job.id, destination=item.name, created_at=now)
             for item in settings.destinations
         )
-    if received > job.instance_count:
-        more = _copy_job(session, job, revision + 1)
-        more.instance_count, more.last_instance_at = received, now
-        note(session, more, f"late instances after revision {revision}", at=now)
+    if len(headers) > job.instance_count:
+        _follow(session, job, f"late instances after revision {revision}", headers, now)
     return True
+
+
+def _follow(
+    session: Session, job: Job, message: str, headers: Sequence[InstanceHeader], now: float
+) -> None:
+    """Begin the next revision, for what came after the record was made."""
+    more = _copy_job(session, job, job.revision + 1)
+    more.instance_count, more.last_instance_at = len(headers), now
+    more.correction = job.correction
+    note(session, more, message, at=now)
 
 
 def _copy_job(session: Session, like: Job, revision: int) -> Job:

@@ -1,9 +1,9 @@
 """The index from the files: for a database that was lost, or restored from an older backup.
 
-Every instance in the object store and in quarantine that the database does not know is indexed
-again, in the order of arrival that the names keep, through the same code as at arrival. Then
-the recorded results are taken up. What the database knows already stays as it is, so this may
-be run at any time, while the node is stopped.
+Every instance in the object store that the database does not know is indexed again, in the
+order of arrival that the names keep, through the same code as at arrival. Then the recorded
+results are taken up, and the files in quarantine and in the inbox. What the database knows
+already stays as it is, so this may be run at any time, while the node is stopped.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from pathlib import Path
 from sqlalchemy import select
 
 from workers.application import Application
+from workers.state.database import DATABASE_AWAY
 from workers.state.schema import Instance, KeptAside
 from workers.usecases.index import (
     BATCH_SIZE,
+    POISON,
     Fate,
+    hold_poison,
     index_arrivals,
     index_inbox,
     mark_stored,
@@ -51,10 +54,6 @@ def reindex(app: Application) -> Reindexed:
     keys = [key for key in app.store.keys("instances") if key not in known]
     for start in range(0, len(keys), BATCH_SIZE):
         _replay(app, keys[start : start + BATCH_SIZE])
-    files = [path for path in app.spool.quarantined() if path.name not in aside]
-    for path in files:
-        index_arrivals(app, [read_arrival(path, path.name)], replayed=True)
-    index_inbox(app)
     records = read_records(app)
     newest = {record["series_uid"]: record["revision"] for record in records}
     results = 0
@@ -62,6 +61,10 @@ def reindex(app: Application) -> Reindexed:
         last = newest[record["series_uid"]] == record["revision"]
         with app.database.write() as session:
             results += take_up(session, app.settings, record, newest=last, now=app.now())
+    files = [path for path in app.spool.quarantined() if path.name not in aside]
+    for path in files:  # after the results that were there when they came
+        _look_again(app, path)
+    index_inbox(app)
     return Reindexed(instances=len(keys), kept_aside=len(files), results=results)
 
 
@@ -76,3 +79,16 @@ def _replay(app: Application, keys: Sequence[str]) -> None:
     mark_stored(
         app, (item.key for item, fate in zip(arrivals, fates, strict=True) if fate is Fate.KEEP)
     )
+
+
+def _look_again(app: Application, path: Path) -> None:
+    """Write down why a file is kept aside; one that conflicts with nothing now is taken back."""
+    try:
+        (fate,) = index_arrivals(app, [read_arrival(path, path.name)], replayed=True)
+    except DATABASE_AWAY:
+        raise
+    except POISON as error:
+        hold_poison(app, path, error)
+        return
+    if fate is Fate.KEEP:
+        app.spool.take_back(path.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,20 @@ def lose_database(app: Application) -> None:
     for path in app.settings.data_dir.glob("state.sqlite*"):
         path.unlink()
     Database(app.settings.database_url).migrate()
+
+
+def back_up(app: Application, target: Path) -> None:
+    """Copy the database, with all that its journal holds."""
+    app.database.close()
+    shutil.copy(app.settings.data_dir / "state.sqlite", target)
+
+
+def restore(app: Application, backup: Path) -> None:
+    """Put a copy in the database's place: everything since is forgotten."""
+    app.database.close()
+    for path in app.settings.data_dir.glob("state.sqlite*"):
+        path.unlink()
+    shutil.copy(backup, app.settings.data_dir / "state.sqlite")
 
 
 def change(app: Application, table: type[Any], key: Any, **values: Any) -> None:
