@@ -28,6 +28,7 @@ from workers.usecases.assemble import assemble_due, queue_due
 from workers.usecases.confirm import record_commitment
 from workers.usecases.index import index_inbox
 from workers.usecases.recover import Hints, due_hints, expire_leases, forget_hints
+from workers.usecases.share_settings import publish_settings
 from workers.usecases.watch_destinations import watch_destinations
 from workers.watch import Watch
 
@@ -169,6 +170,7 @@ class Node:
             except SchemaMismatch as error:
                 log.error("schema_mismatch", reason=str(error))
                 return False
+            publish_settings(self._app)
             self._schema_known = True
         return True
 

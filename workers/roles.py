@@ -17,6 +17,7 @@ from workers.node import Node
 from workers.settings import Settings
 from workers.state.database import DATABASE_AWAY, Database
 from workers.supervisor import Child, end_with_supervisor, hold_folder, stop_children
+from workers.usecases.share_settings import with_site_settings
 
 log = structlog.get_logger()
 
@@ -55,12 +56,13 @@ def run_node(settings: Settings) -> None:
 def run_worker(settings: Settings, queues: tuple[str, ...], concurrency: int) -> None:
     """Run a worker for some queues until SIGTERM or SIGINT."""
     end_with_supervisor()
-    open_application(settings).database.close()
+    app = with_site_settings(open_application(settings))
+    app.database.close()
     run_celery_worker(
         broker_url(settings),
         queues,
         concurrency=concurrency,
-        analyse_limit_s=settings.analyse_limit_s,
+        analyse_limit_s=app.settings.analyse_limit_s,
     )
 
 

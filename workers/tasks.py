@@ -13,14 +13,20 @@ from workers.usecases.analyse import analyse_next
 from workers.usecases.confirm import expire_commitments
 from workers.usecases.deliver import deliver_one
 from workers.usecases.record import record_due
+from workers.usecases.share_settings import with_site_settings
 
 log = structlog.get_logger()
 
 
 @cache
-def _application() -> Application:
+def _opened() -> Application:
     """The process's application, opened at the first task (after any fork)."""
     return open_application(Settings(), check=False)  # the worker looked when it started
+
+
+def _application() -> Application:
+    """The same, under the site's settings of this moment."""
+    return with_site_settings(_opened())
 
 
 @shared_task(name="workers.tasks.analyse")

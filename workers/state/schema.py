@@ -270,3 +270,13 @@ class Switch(Base):
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     value: Mapped[str] = mapped_column(String(64))
     changed_at: Mapped[float]
+
+
+class SiteSettings(Base):
+    """The settings that every process of the site goes by (usecases/share_settings.py)."""
+
+    __tablename__ = "site_settings"
+
+    name: Mapped[str] = mapped_column(String(16), primary_key=True)
+    content: Mapped[dict[str, Any]]
+    changed_at: Mapped[float]

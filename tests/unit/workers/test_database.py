@@ -113,7 +113,7 @@ def test_a_database_without_or_with_another_schema_is_refused(empty: Database) -
     with pytest.raises(SchemaMismatch, match="at schema none"):
         empty.check_version()
     upgrade(empty, "0001")
-    with pytest.raises(SchemaMismatch, match="at schema 0001, this release needs 0002"):
+    with pytest.raises(SchemaMismatch, match="at schema 0001, this release needs"):
         empty.check_version()
 
 
