@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import socket
+from typing import Any
 
 from celery import Celery
 from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
+from kombu.transport import redis as transport
 from redis.exceptions import RedisError
 
 from workers.errors import BrokerUnavailable
@@ -22,6 +24,30 @@ DELIVER = "deliver"
 MAINTAIN = "maintain"
 VISIBILITY_MARGIN_S = 600
 KEEPALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
+
+
+class CreditKeepingQoS(transport.QoS):
+    """Counts a message that could not be acknowledged as done all the same.
+
+    kombu takes the next message only while fewer than the prefetch count are open, and never
+    closes one whose acknowledgement failed on a dead connection: after one cut wire at the
+    wrong moment a worker with one process would take nothing again, for ever, and look well.
+    The broker gives such a message out once more, which is harmless.
+    """
+
+    def ack(self, delivery_tag: Any) -> None:
+        """Acknowledge, and have room for another message whatever came of it."""
+        try:
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+        finally:
+            self._quick_ack(delivery_tag)
+
+    def reject(self, delivery_tag: Any, requeue: bool = False) -> None:
+        """Reject, and have room for another message whatever came of it."""
+        try:
+            super().reject(delivery_tag, requeue=requeue)  # type: ignore[no-untyped-call]
+        finally:
+            self._quick_ack(delivery_tag)
 
 
 def make_celery(broker_url: str, *, analyse_limit_s: int = 1800) -> Celery:
@@ -35,6 +61,7 @@ def make_celery(broker_url: str, *, analyse_limit_s: int = 1800) -> Celery:
         Hard limit of one task; the broker may redeliver an unacknowledged message only well
         after it, else a long analysis would be hinted at twice.
     """
+    transport.Channel.QoS = CreditKeepingQoS  # there is no setting for it
     app = Celery("pulmonode", broker=broker_url, include=["workers.tasks"])
     app.conf.update(
         task_serializer="json",
