@@ -164,7 +164,8 @@ def retry(
         outcomes = administer.retry_all(app, code=code, destination=destination)
     for job_id, outcome in outcomes.items():
         console.print(f"job {job_id}: {_styled(outcome)}")
-    console.print(f"{len(outcomes)} jobs started again")
+    started = sum(outcome in set(JobState) for outcome in outcomes.values())
+    console.print(f"{started} jobs started again")
 
 
 @jobs.command()

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from sqlalchemy.exc import DatabaseError
 
 from dicom_node.errors import DicomNodeError
 from inference.errors import InferenceError
@@ -56,7 +57,7 @@ def reported_errors() -> Iterator[None]:
         yield
     except (DicomNodeError, InferenceError, WorkersError, SchemaMismatch) as error:
         fail(str(error))
-    except DATABASE_AWAY as error:
+    except (*DATABASE_AWAY, DatabaseError) as error:  # the latter: a file that is damaged
         fail(f"state database: {getattr(error, 'orig', None) or error}")
     except OSError as error:
         fail(str(error))
