@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from workers.state.schema import Alarm
+from workers.state.schema import Alarm, printable
 
 log = structlog.get_logger()
 
@@ -31,6 +31,7 @@ SPOOL_REFUSES = "spool_refuses"
 
 def raise_alarm(session: Session, code: str, subject: str, message: str, *, at: float) -> None:
     """Open an alarm, or renew the words of the one that is open."""
+    message = printable(message)
     alarm = _find(session, code, subject)
     if alarm is not None:
         alarm.message = message

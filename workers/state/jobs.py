@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from workers.errors import IllegalTransition, LeaseLost, NoSuchJob
 from workers.state.alarms import JOB_STOPPED, NOT_CONFIRMED, clear_alarm, raise_alarm
-from workers.state.schema import ENDS, Delivery, DeliveryState, Event, Job, JobState
+from workers.state.schema import ENDS, Delivery, DeliveryState, Event, Job, JobState, printable
 
 S = JobState
 NEEDS_A_PERSON = frozenset({S.QUARANTINED, S.FAILED})
@@ -109,11 +109,6 @@ def note(session: Session, job: Job, message: str, *, at: float) -> None:
     """Add a line to a job's history without changing its state."""
     message = printable(message)
     session.add(Event(job_id=job.id, at=at, state=job.state, message=message))
-
-
-def printable(text: str) -> str:
-    """Text without NUL, which PostgreSQL does not store."""
-    return text.replace("\0", " ")
 
 
 def find_job(session: Session, wanted: str) -> Job:

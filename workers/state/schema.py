@@ -13,6 +13,11 @@ from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, String, Text,
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
+def printable(text: str) -> str:
+    """Text without NUL, which PostgreSQL does not store."""
+    return text.replace("\0", " ")
+
+
 class JobState(enum.StrEnum):
     """Where a series' job stands (docs/architecture.md draws the arrows)."""
 

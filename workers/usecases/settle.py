@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from workers.application import Application
 from workers.state.alarms import NOT_CONFIRMED, clear_alarm, raise_alarm
 from workers.state.jobs import back_off_s, move
-from workers.state.schema import Commitment, Delivery, DeliveryState, Job, JobState
+from workers.state.schema import Commitment, Delivery, DeliveryState, Job, JobState, printable
 
 UNPROVED_ATTEMPTS_BEFORE_ALARM = 2
 
@@ -23,6 +23,7 @@ def postpone(
     app: Application, delivery: Delivery, why: str, now: float, *, transient: bool
 ) -> None:
     """Queue a delivery again after a back-off, or give it up when that cannot help."""
+    why = printable(why)
     release(delivery)
     delivery.awaits_commitment_until = None
     delivery.transient = transient
