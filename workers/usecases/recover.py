@@ -119,26 +119,25 @@ def _fresh_and_some_repeated(rows: Sequence[Job]) -> list[Job]:
 def _heal_clock(session: Session, settings: Settings, now: float) -> None:
     """Bring back what lies in the future, after a clock that ran ahead was put right.
 
-    A series would otherwise stay unquiet, a lease valid and a retry far away, until the time
-    that the clock once showed comes round.
+    A series would otherwise stay unquiet, a lease valid, a retry far away and a job behind all
+    others, until the time that the clock once showed comes round.
     """
     open_states = [state for state in JobState if state not in ENDS]
     retry_limit = now + settings.retry_cap_s + CLOCK_TOLERANCE_S
     lease_limit = now + settings.lease_s + CLOCK_TOLERANCE_S
-    for table, states in ((Job, open_states), (Delivery, OPEN_DELIVERIES)):
+    job_moments = (Job.created_at, Job.last_instance_at, Job.state_since, Job.pacs_asked_at)
+    for table, states, moments in (
+        (Job, open_states, job_moments),
+        (Delivery, OPEN_DELIVERIES, (Delivery.created_at,)),
+    ):
         of_table = table.state.in_(states)
         for column, limit, value in (
             (table.next_attempt_at, retry_limit, now),
             (table.hinted_at, now + CLOCK_TOLERANCE_S, 0.0),
             (table.lease_expires_at, lease_limit, now + settings.lease_s),
+            *((moment, now + CLOCK_TOLERANCE_S, now) for moment in moments),
         ):
             session.execute(update(table).where(of_table, column > limit).values({column: value}))
-    for moment in (Job.last_instance_at, Job.state_since, Job.pacs_asked_at):
-        session.execute(
-            update(Job)
-            .where(Job.state.in_(open_states), moment > now + CLOCK_TOLERANCE_S)
-            .values({moment: now})
-        )
     waits = Delivery.awaits_commitment_until
     session.execute(
         update(Delivery)

@@ -27,7 +27,9 @@ def watch_destinations(app: Application, *, now: float) -> None:
             .group_by(Delivery.destination)
         ).all()
         took = set(
-            session.scalars(select(Delivery.destination).where(Delivery.delivered_at > limit))
+            session.scalars(
+                select(Delivery.destination).where(Delivery.delivered_at.between(limit, now))
+            )
         )
         known = {item.subject for item in open_alarms(session) if item.code == DESTINATION_SILENT}
     silent = {name: (count, reason) for name, count, reason in waiting if name not in took}

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from tests.integration.bad_series import plain_series, save
 from workers.application import Application
+from workers.errors import StoreUnavailable
 from workers.state.jobs import current_job, move
 from workers.state.schema import Event, Instance, Job, JobState, Result
 from workers.usecases.index import index_inbox
@@ -100,6 +101,25 @@ def test_a_crash_before_the_file_was_stored_is_healed_at_the_next_look(
     with app.database.read() as session:
         instance = session.get_one(Instance, str(ds.SOPInstanceUID))
         assert (instance.stored, instance.times_received) == (True, 1)
+
+
+def test_while_the_store_is_away_files_wait_in_the_inbox_and_are_counted_once(
+    app: Application, tmp_path: Path
+) -> None:
+    datasets = plain_series("store away", slices=3)
+    root, away = Path(app.settings.object_store_url), tmp_path / "away"
+    root.rename(away)
+
+    with pytest.raises(StoreUnavailable):
+        receive(app, tmp_path, *datasets)
+    waiting = len(app.spool.inbox())
+    away.rename(root)
+    index_inbox(app)
+
+    job = job_of(app, str(datasets[0].SeriesInstanceUID))
+    assert (waiting, job.instance_count) == (3, 3)
+    assert app.spool.inbox() == []
+    assert all(path.is_file() for path in stored(app))
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,9 @@ def test_a_backlog_that_was_hinted_at_is_not_hinted_at_all_over_again(app: Appli
     assert len(again.job_ids) == 1 + REPEATED_HINTS_AT_ONCE
 
 
-@pytest.mark.parametrize("column", ["last_instance_at", "state_since", "pacs_asked_at"])
+@pytest.mark.parametrize(
+    "column", ["created_at", "last_instance_at", "state_since", "pacs_asked_at"]
+)
 def test_a_series_received_while_the_clock_ran_ahead_does_not_wait_for_that_time(
     app: Application, column: str
 ) -> None:
@@ -154,6 +156,16 @@ def test_a_proof_awaited_since_a_clock_ran_ahead_is_awaited_no_longer_than_any_o
 
     until = get_delivery(app, delivery_id).awaits_commitment_until
     assert until == NOW + app.settings.commitment_wait_s
+
+
+def test_a_delivery_planned_while_the_clock_ran_ahead_waits_since_now_for_its_alarm(
+    app: Application,
+) -> None:
+    delivery_id = add_delivery(app, add_job(app, JobState.DELIVERING), created_at=NOW + AHEAD_S)
+
+    expire_leases(app, now=NOW)
+
+    assert get_delivery(app, delivery_id).created_at == NOW
 
 
 def test_times_that_an_honest_clock_set_are_left_alone(app: Application) -> None:

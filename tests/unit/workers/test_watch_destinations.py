@@ -68,6 +68,15 @@ def test_a_destination_that_took_something_lately_is_slow_and_not_silent(
     assert alarms(app) == []
 
 
+def test_what_it_took_by_a_clock_that_ran_ahead_hides_no_silence(app: Application) -> None:
+    wait_on(app)
+    wait_on(app, state=DeliveryState.CONFIRMED, delivered_at=NOW + 7200, confirmed_at=NOW)
+
+    watch_destinations(app, now=NOW)
+
+    assert alarms(app) == [MAIN]
+
+
 def test_what_one_destination_took_says_nothing_of_the_other(app: Application) -> None:
     wait_on(app, "main")
     wait_on(app, "second", state=DeliveryState.CONFIRMED, delivered_at=NOW - 1)
