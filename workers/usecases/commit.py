@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 
 from sqlalchemy import select
@@ -24,15 +22,7 @@ from workers.state.schema import (
     Result,
     ResultObject,
 )
-from workers.usecases.revise import drop_deliveries
-
-
-def identity_digest(headers: list[InstanceHeader]) -> str:
-    """SHA-256 over the patient and study attributes of a series."""
-    identities = sorted(
-        {json.dumps(header.identity.to_json(), sort_keys=True) for header in headers}
-    )
-    return hashlib.sha256("\n".join(identities).encode()).hexdigest()
+from workers.usecases.revise import identity_digest, supersede
 
 
 def commit_result(
@@ -103,16 +93,3 @@ def _supersede_earlier(session: Session, job: Job, now: float) -> None:
         ):
             continue
         supersede(session, other, job, now)
-
-
-def supersede(session: Session, other: Job, job: Job, now: float) -> None:
-    """End a result that another job's result takes the place of."""
-    drop_deliveries(session, other, f"superseded by job {job.id}")
-    move(
-        session,
-        other,
-        JobState.SUPERSEDED,
-        f"superseded by job {job.id} (series {job.series_uid}, revision {job.revision})",
-        at=now,
-        reason_code="superseded",
-    )

@@ -21,7 +21,7 @@ from workers.settings import Settings
 from workers.state.jobs import NEEDS_A_PERSON, move, note
 from workers.state.schema import WITH_RESULT, Delivery, Job, JobState, Result, ResultObject
 from workers.usecases.assemble import series_headers
-from workers.usecases.commit import identity_digest, supersede
+from workers.usecases.revise import identity_digest, supersede
 
 RECORDS = "records"
 OBJECT_KEYS = ("sop_uid", "kind", "profile", "sop_class_uid", "series_uid", "path", "sha256",

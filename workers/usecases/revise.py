@@ -1,6 +1,10 @@
-"""Which job an arrival belongs to, and when a new revision begins."""
+"""Which job an arrival belongs to, when a new revision begins, and what it ends."""
 
 from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -106,3 +110,24 @@ def drop_deliveries(session: Session, job: Job, reason: str) -> int:
             delivery.reason = reason
             dropped += 1
     return dropped
+
+
+def supersede(session: Session, other: Job, job: Job, now: float) -> None:
+    """End a result that another job's result takes the place of."""
+    drop_deliveries(session, other, f"superseded by job {job.id}")
+    move(
+        session,
+        other,
+        JobState.SUPERSEDED,
+        f"superseded by job {job.id} (series {job.series_uid}, revision {job.revision})",
+        at=now,
+        reason_code="superseded",
+    )
+
+
+def identity_digest(headers: Sequence[InstanceHeader]) -> str:
+    """SHA-256 over the patient and study attributes of a series."""
+    identities = sorted(
+        {json.dumps(header.identity.to_json(), sort_keys=True) for header in headers}
+    )
+    return hashlib.sha256("\n".join(identities).encode()).hexdigest()

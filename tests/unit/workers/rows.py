@@ -32,8 +32,9 @@ from workers.state.schema import (
     ResultObject,
 )
 from workers.state.store import put_content
-from workers.usecases.commit import commit_result, identity_digest
+from workers.usecases.commit import commit_result
 from workers.usecases.index import index_inbox
+from workers.usecases.revise import identity_digest
 
 NOW = 1_000_000.0
 SR_CLASS = "1.2.840.10008.5.1.4.1.1.88.33"
