@@ -42,6 +42,16 @@ class Detector(Protocol):
         """Name to sha256 of what was trained; empty for a classical method."""
         ...
 
+    @property
+    def needs_ranking(self) -> bool:
+        """Whether its scores must be made anew from each candidate's delineation."""
+        ...
+
+    @property
+    def report_from(self) -> float:
+        """Probability from which a nodule is listed."""
+        ...
+
     def find_candidates(self, volume: Volume, lungs: LungMask) -> tuple[Candidate, ...]:
         """Candidates, most probable first."""
         ...
@@ -74,6 +84,8 @@ class BlobDetector:
     name = "blob detector (classical)"
     version = "1"
     weights: Mapping[str, str] = {}
+    needs_ranking = True
+    report_from = 0.5
 
     def find_candidates(self, volume: Volume, lungs: LungMask) -> tuple[Candidate, ...]:
         """Find blobs over all scales, best first.
@@ -90,7 +102,7 @@ class BlobDetector:
         tuple of Candidate
             At most `CANDIDATES_AT_MOST`; `probability` is a score in 0 to 1, for ranking.
         """
-        grid, search = _working_grid(volume, lungs)
+        grid, search = around_lungs(volume, lungs, spacing_mm=GRID_MM)
         image = np.clip(grid.hu, -1000, CEILING_HU).astype(np.float32)
         image[~search] = BACKGROUND_HU
         peaks: list[_Peak] = []
@@ -114,17 +126,19 @@ def _point(grid: Volume, index: tuple[int, int, int]) -> tuple[float, float, flo
     return float(x), float(y), float(z)
 
 
-def _working_grid(volume: Volume, lungs: LungMask) -> tuple[Volume, NDArray[np.bool_]]:
-    """The part of the volume around the lungs on an isotropic grid, and the search region."""
+def around_lungs(
+    volume: Volume, lungs: LungMask, *, spacing_mm: float, margin_mm: float = MARGIN_MM
+) -> tuple[Volume, NDArray[np.bool_]]:
+    """The part of a volume around its lungs on cubes of `spacing_mm`, and the search region."""
     inside = np.argwhere(lungs.search)
     coarse = Volume(hu=np.zeros(lungs.search.shape, dtype=np.int16), affine=lungs.affine)
     corners = volume.lps_to_index(
         coarse.index_to_lps(np.array([inside.min(axis=0), inside.max(axis=0)]))
     )
-    margin = MARGIN_MM / volume.spacing_mm
+    margin = margin_mm / volume.spacing_mm
     start = np.maximum(np.floor(corners.min(axis=0) - margin), 0).astype(int)
     stop = np.minimum(np.ceil(corners.max(axis=0) + margin) + 1, volume.shape).astype(int)
-    grid = to_isotropic(crop(volume, start, stop), spacing_mm=GRID_MM)
+    grid = to_isotropic(crop(volume, start, stop), spacing_mm=spacing_mm)
     return grid, mask_onto(lungs.search, lungs.affine, grid)
 
 

@@ -4,6 +4,7 @@
 
     InferenceError
     ├── NotAnalysable      the pixels do not show what the pipeline is for
+    ├── WeightsRefused     trained weights are missing or not those of the manifest
     └── OutOfMemory        the device ran out of memory (transient: smaller tiles, other node)
 """
 
@@ -31,6 +32,23 @@ class NotAnalysable(InferenceError):
         self.code = code
         self.why = why
         super().__init__(why)
+
+
+class WeightsRefused(InferenceError):
+    """Trained weights are missing or not those of the manifest.
+
+    Attributes
+    ----------
+    name : str
+        Of the weights.
+    why : str
+        What is wrong, for people.
+    """
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name = name
+        self.why = why
+        super().__init__(f"weights {name}: {why}")
 
 
 class OutOfMemory(InferenceError):

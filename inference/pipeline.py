@@ -32,7 +32,6 @@ from inference.volume import Volume
 
 ALGORITHM_NAME = "pulmonode-classical"
 ALGORITHM_VERSION = "0.1.0"
-REPORT_FROM_PROBABILITY = 0.5
 REPORT_AT_MOST = 10
 CLASSICAL_LIMITS = (
     (
@@ -99,13 +98,15 @@ def analyse(
     with stage("candidates"):
         blobs = detector.find_candidates(volume, lungs)
     with stage("nodules"):
-        candidates, segmented = _delineate(volume, lungs, blobs, segmenter)
+        candidates, segmented = _delineate(
+            volume, lungs, blobs, segmenter, needs_ranking=detector.needs_ranking
+        )
     with stage("measurements"):
         measured = [(candidate, item, *_measure(volume, item.voi)) for candidate, item in segmented]
         reportable = [
             row
             for row in measured
-            if row[0].probability >= REPORT_FROM_PROBABILITY
+            if row[0].probability >= detector.report_from
             and REPORT_AT_LEAST_MM <= row[3].mean_diameter_mm <= REPORT_AT_MOST_MM
         ]
         shown = reportable[:REPORT_AT_MOST]
@@ -131,9 +132,14 @@ def analyse(
 
 
 def _delineate(
-    volume: Volume, lungs: LungMask, blobs: tuple[Candidate, ...], segmenter: Segmenter
+    volume: Volume,
+    lungs: LungMask,
+    blobs: tuple[Candidate, ...],
+    segmenter: Segmenter,
+    *,
+    needs_ranking: bool,
 ) -> tuple[tuple[Candidate, ...], list[tuple[Candidate, Segmented]]]:
-    """Segment every blob, rank anew by what was found, and keep one per place.
+    """Segment every blob, rank anew by what was found if so wanted, and keep one per place.
 
     Returns
     -------
@@ -146,16 +152,18 @@ def _delineate(
     for blob in blobs:
         item = segmenter.segment(volume, lungs, blob)
         if item is None:
-            rows.append((_as_candidate(blob, 0.0), None))
+            rows.append((_as_candidate(blob, 0.0) if needs_ranking else blob, None))
             continue
         mm3 = float(item.voi.mask.sum()) * volume.voxel_volume_mm3
         diameter_mm = float((6 * mm3 / np.pi) ** (1 / 3))
-        probability = nodule_probability(
-            blob,
-            item,
-            equivalent_diameter_mm=diameter_mm,
-            slice_spacing_mm=float(volume.spacing_mm[0]),
-        )
+        probability = blob.probability
+        if needs_ranking:
+            probability = nodule_probability(
+                blob,
+                item,
+                equivalent_diameter_mm=diameter_mm,
+                slice_spacing_mm=float(volume.spacing_mm[0]),
+            )
         centre = _centre(volume, item.voi)
         rows.append(
             (

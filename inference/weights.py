@@ -1,0 +1,109 @@
+"""Trained weights: safetensors files with a manifest of checksums and configurations.
+
+The only place of `inference` that reads files. ``manifest.json`` beside the files says, for
+each set of weights: file, sha256, version, the network's configuration, the default threshold.
+What does not match its checksum is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from inference.errors import WeightsRefused
+
+SHIPPED = Path(__file__).parent / "models" / "shipped"
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """A checked set of weights.
+
+    Attributes
+    ----------
+    tensors : dict
+        State dict.
+    sha256 : str
+        Of the file.
+    version : str
+        Of the training.
+    config : dict
+        The network's configuration.
+    facts : dict
+        Whatever else the manifest says: threshold, command, data.
+    """
+
+    name: str
+    tensors: dict[str, Tensor]
+    sha256: str
+    version: str
+    config: dict[str, Any]
+    facts: dict[str, Any]
+
+
+def load_weights(name: str, folder: Path = SHIPPED) -> Weights:
+    """Read a set of weights and check it.
+
+    Raises
+    ------
+    WeightsRefused
+        If there is none of that name, or the file is not the one of the manifest.
+    """
+    manifest = folder / MANIFEST
+    entries = json.loads(manifest.read_text()) if manifest.exists() else {}
+    if name not in entries:
+        raise WeightsRefused(name, f"not in {manifest}")
+    entry = entries[name]
+    path = folder / entry["file"]
+    if not path.exists():
+        raise WeightsRefused(name, f"{path} is missing")
+    data = path.read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if found != entry["sha256"]:
+        raise WeightsRefused(
+            name, f"{path} has sha256 {found}, the manifest says {entry['sha256']}"
+        )
+    return Weights(
+        name=name,
+        tensors=load_tensors(data),
+        sha256=found,
+        version=entry["version"],
+        config=entry["config"],
+        facts=entry.get("facts", {}),
+    )
+
+
+def save_weights(
+    name: str,
+    tensors: dict[str, Tensor],
+    folder: Path,
+    *,
+    version: str,
+    config: dict[str, Any],
+    facts: dict[str, Any],
+) -> str:
+    """Write a set of weights and its line in the manifest; returns the sha256."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = save_tensors({key: tensor.contiguous() for key, tensor in tensors.items()})
+    digest = hashlib.sha256(data).hexdigest()
+    path = folder / f"{name}.safetensors"
+    path.write_bytes(data)
+    manifest = folder / MANIFEST
+    entries = json.loads(manifest.read_text()) if manifest.exists() else {}
+    entries[name] = {
+        "file": path.name,
+        "sha256": digest,
+        "version": version,
+        "config": config,
+        "facts": facts,
+    }
+    manifest.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n")
+    return digest
