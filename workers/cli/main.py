@@ -25,10 +25,12 @@ queues.register(app)
 network.register(app)
 rules.register(app)
 if find_spec("scipy") is not None:
-    from workers.cli import demo, local
+    from workers.cli import demo, evaluate, local, train
 
     local.register(app)
     demo.register(app)
+    train.register(app)
+    evaluate.register(app)
 
 if __name__ == "__main__":
     app()

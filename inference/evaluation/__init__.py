@@ -1,0 +1,1 @@
+"""Metrics and protocols: what measured the weights."""

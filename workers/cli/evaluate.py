@@ -1,0 +1,125 @@
+"""`pulmonode evaluate`: from weights to figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from workers.cli.output import console, errors, load_settings, reported_errors
+from workers.cli.train import Data
+
+commands = typer.Typer(help="Measure trained networks.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.add_typer(commands, name="evaluate")
+
+
+@commands.callback()
+def _group() -> None:
+    """Keep ``detector`` a command of its own while it is the only one."""
+
+
+@commands.command()
+def detector(
+    data: Data,
+    model: Annotated[
+        list[Path],
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="folder with weights, repeatable; each is run on the real series that it was "
+            "trained without",
+        ),
+    ],
+    json_file: Annotated[
+        Path | None, typer.Option("--json", dir_okay=False, help="write the figures here")
+    ] = None,
+    volumes: Annotated[int, typer.Option(min=1, help="simulated volumes per background")] = 4,
+    seed: Annotated[int, typer.Option(help="of the simulated volumes")] = 0,
+    false_positives: Annotated[
+        float, typer.Option(min=0.05, help="per simulated tuning volume: sets the threshold")
+    ] = 1.0,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="fixed earlier, instead of tuning")
+    ] = None,
+    flips: Annotated[bool, typer.Option(help="average four mirrored views")] = True,
+    classical: Annotated[bool, typer.Option(help="the classical method beside it")] = True,
+    lesions: Annotated[
+        Path | None, typer.Option(exists=True, help="YAML of known lesions by series")
+    ] = None,
+    cache: Annotated[Path | None, typer.Option(help="folder for prepared backgrounds")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="of the processor")] = 1,
+) -> None:
+    """Measure candidate detectors: leave-one-scan-out on real CT, FROC on simulated volumes."""
+    # Here, not above: torch takes seconds to load, and no other command should wait for it.
+    import torch
+
+    from workers.detector_evaluation import EvaluationPlan, evaluate_detectors
+    from workers.training_data import read_lesions
+
+    torch.set_num_threads(threads)
+    load_settings()
+    with reported_errors():
+        plan = EvaluationPlan(
+            data=data,
+            cache=cache or model[0] / "backgrounds",
+            models=model,
+            lesions=read_lesions(lesions),
+            volumes=volumes,
+            seed=seed,
+            false_positives=false_positives,
+            threshold=threshold,
+            flips=flips,
+            classical=classical,
+        )
+        result = evaluate_detectors(plan, errors.print)
+    if json_file is not None:
+        json_file.write_text(json.dumps(result, indent=2) + "\n")
+    _print(result)
+
+
+def _print(result: dict[str, Any]) -> None:
+    protocol = result["protocol"]
+    console.print(f"threshold {protocol['threshold']:.3f} ({protocol['threshold_from']})")
+    real = Table("series", "method", "lesion", "rank", "probability", "found", "false positives")
+    for row in result["real"]:
+        for lesion in row["lesions"] or [{}]:
+            real.add_row(
+                row["scan"],
+                row["method"],
+                f"{lesion.get('diameter_mm', 0):.0f} mm" if lesion else "none known",
+                str(lesion.get("rank") or "-"),
+                f"{lesion.get('probability', 0):.2f}" if lesion else "-",
+                "yes" if lesion.get("found") else "no",
+                str(len(row["false_positives"])),
+            )
+    console.print(real)
+    table = Table("simulated", "volumes", "nodules", "CPM (95 %)", "at 1 FP", "at threshold")
+    for kind, summary in (result["simulated"] | {"tuning": result["tuning"]}).items():
+        if summary is None:
+            continue
+        low, high = summary["intervals_95"]["cpm"]
+        groups = summary["at_threshold"]["size_mm"].values()
+        found, count = (sum(group[key] for group in groups) for key in ("found", "all"))
+        table.add_row(
+            kind,
+            str(summary["volumes"]),
+            str(summary["nodules"]),
+            f"{summary['cpm']:.2f} ({low:.2f} to {high:.2f})",
+            f"{summary['froc']['1.0']:.2f}",
+            f"{found}/{count}, {summary['at_threshold']['false_positives_per_scan']:.1f} FP",
+        )
+    console.print(table)
+    for kind, summary in result["simulated"].items():
+        for group in ("size_mm", "type"):
+            cells = ", ".join(
+                f"{name}: {cell['found']}/{cell['all']}"
+                for name, cell in summary["at_threshold"][group].items()
+            )
+            console.print(f"{kind}, found at the threshold by {group}: {cells}", soft_wrap=True)

@@ -1,0 +1,267 @@
+"""Measures trained detectors: leave-one-scan-out on real CT, and on simulated volumes.
+
+A model is run on exactly those real scans that its own manifest says it was trained without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from inference.backend import TorchBackend
+from inference.centre_detection import CentreHeatmapDetector
+from inference.detection import BlobDetector, Detector
+from inference.evaluation.detector import RealResult, judge_real, score_volume, summarise
+from inference.evaluation.froc import ScoredScan, Truth, threshold_at
+from inference.evaluation.volumes import simulate_volume
+from inference.findings import Candidate
+from inference.lungs import segment_lungs
+from inference.models.centre_detector import CentreDetector, CentreDetectorConfig
+from inference.pipeline import analyse
+from inference.training.backgrounds import Background
+from inference.training.patches import PatchMaker
+from inference.training.shapes import Part, load_shapes
+from inference.volume import Volume
+from inference.weights import Weights, load_weights
+from workers.training_data import LesionEntry, prepare_backgrounds, read_scan, scan_names
+
+UNSEEN_THORAX = 100
+"""Seed of the first simulated thorax that no training uses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationPlan:
+    """What to measure.
+
+    Attributes
+    ----------
+    data, cache : Path
+        Training data; prepared backgrounds.
+    models : sequence of Path
+        Folders with weights; each tells by its manifest what it was trained without.
+    lesions : mapping
+        Known lesions by scan.
+    volumes : int
+        Simulated volumes per background.
+    false_positives : float
+        Per simulated tuning volume: sets the one threshold.
+    threshold : float, optional
+        A threshold fixed earlier, instead.
+    """
+
+    data: Path
+    cache: Path
+    models: Sequence[Path]
+    lesions: Mapping[str, Sequence[LesionEntry]]
+    volumes: int = 4
+    seed: int = 0
+    false_positives: float = 1.0
+    threshold: float | None = None
+    flips: bool = True
+    classical: bool = True
+
+
+def evaluate_detectors(plan: EvaluationPlan, told: Callable[[str], None]) -> dict[str, Any]:
+    """Measure the models of a plan; the result is what ``--json`` writes.
+
+    Raises
+    ------
+    inference.errors.WeightsRefused
+        If a folder's weights do not match its manifest.
+    """
+    models = [load_weights("detector", folder) for folder in plan.models]
+    tuning: list[ScoredScan] = []
+    if plan.threshold is None:
+        for model in models:
+            told(f"tuning volumes of {model.version}")
+            tuning += _simulated(plan, model, "tune", _trained_on(plan, model, told), told)
+        threshold = threshold_at(tuning, plan.false_positives)
+    else:
+        threshold = plan.threshold
+    testing: dict[str, list[ScoredScan]] = {"real background": [], "simulated thorax": []}
+    for model in models:
+        for background in _left_out(plan, model, told):
+            kind = "real background" if background.real else "simulated thorax"
+            testing[kind] += _simulated(plan, model, "test", [background], told)
+    real = _real(plan, models, threshold, told)
+    return {
+        "protocol": {
+            "threshold": threshold,
+            "threshold_from": f"{plan.false_positives:g} false positives per simulated volume of "
+            f"tuning patients ({len(tuning)} volumes)"
+            if plan.threshold is None
+            else "given",
+            "flips": plan.flips,
+            "seed": plan.seed,
+            "volumes_per_background": plan.volumes,
+            "models": [
+                {"version": m.version, "sha256": m.sha256, "facts": m.facts} for m in models
+            ],
+        },
+        "real": real,
+        "tuning": summarise(tuning, threshold) if tuning else None,
+        "simulated": {
+            kind: summarise(scans, threshold) for kind, scans in testing.items() if scans
+        },
+    }
+
+
+def trained_detector(weights: Weights, *, flips: bool = True) -> CentreHeatmapDetector:
+    """A detector from checked weights, on the CPU."""
+    backend, config = _network(weights)
+    return CentreHeatmapDetector(
+        backend,
+        config,
+        version=weights.version,
+        weights={weights.name: weights.sha256},
+        flips=flips,
+    )
+
+
+def _network(weights: Weights) -> tuple[TorchBackend, CentreDetectorConfig]:
+    config = CentreDetectorConfig.from_dict(weights.config)
+    network = CentreDetector(config)
+    network.load_state_dict(weights.tensors)
+    return TorchBackend(network), config
+
+
+def _trained_on(
+    plan: EvaluationPlan, model: Weights, told: Callable[[str], None]
+) -> list[Background]:
+    names = [name for name in scan_names(plan.data) if name in model.facts["backgrounds"]]
+    return _backgrounds(plan, model, names, 2, told)
+
+
+def _left_out(
+    plan: EvaluationPlan, model: Weights, told: Callable[[str], None]
+) -> list[Background]:
+    """Real scans that the model was trained without, and one unseen simulated thorax."""
+    names = _first_left_out(plan, model)
+    found = _backgrounds(plan, model, names, 0, told)
+    return found + _backgrounds(plan, model, [], 1, told, first_seed=UNSEEN_THORAX)
+
+
+def _backgrounds(
+    plan: EvaluationPlan,
+    model: Weights,
+    names: Sequence[str],
+    simulated: int,
+    told: Callable[[str], None],
+    first_seed: int = 0,
+) -> list[Background]:
+    return prepare_backgrounds(
+        plan.data,
+        names,
+        plan.lesions,
+        spacing_mm=CentreDetectorConfig.from_dict(model.config).spacing_mm,
+        simulated=range(first_seed, first_seed + simulated),
+        cache=plan.cache,
+        told=told,
+    )
+
+
+def _first_left_out(plan: EvaluationPlan, model: Weights) -> list[str]:
+    """Scans that this model is the first of the plan to leave out."""
+    earlier: set[str] = set()
+    for folder in plan.models:
+        other = load_weights("detector", folder)
+        if other.sha256 == model.sha256:
+            break
+        earlier.update(other.facts["left_out"])
+    wanted = set(model.facts["left_out"]) - earlier
+    return [name for name in scan_names(plan.data) if name in wanted]
+
+
+def _simulated(
+    plan: EvaluationPlan,
+    model: Weights,
+    part: Part,
+    backgrounds: Sequence[Background],
+    told: Callable[[str], None],
+) -> list[ScoredScan]:
+    backend, config = _network(model)
+    shapes = load_shapes(plan.data / "lidc", parts=(part,))
+    maker = PatchMaker(
+        shapes=shapes, backgrounds=backgrounds, spacing_mm=config.spacing_mm, seed=plan.seed
+    )
+    count = max(1, plan.volumes // 2) if part == "tune" else plan.volumes
+    scored = []
+    for background in backgrounds:
+        told(f"{part}: {count} volumes in {background.name}")
+        for number in range(count):
+            seed = plan.seed * 1000 + number + (500 if part == "tune" else 0)
+            volume = simulate_volume(maker, background, seed=seed)
+            scored.append(
+                score_volume(
+                    volume,
+                    backend,
+                    config,
+                    name=f"{background.name} {number}",
+                    flips=plan.flips,
+                )
+            )
+    return scored
+
+
+def _real(
+    plan: EvaluationPlan,
+    models: Sequence[Weights],
+    threshold: float,
+    told: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    rows = []
+    for model in models:
+        for name in _first_left_out(plan, model):
+            told(f"real: {name} by {model.version}")
+            rows.append(_judge(plan, name, trained_detector(model, flips=plan.flips), threshold))
+            if plan.classical:
+                told(f"real: {name} by the classical method")
+                rows.append(_judge(plan, name, BlobDetector(), BlobDetector.report_from))
+    return rows
+
+
+def _judge(plan: EvaluationPlan, name: str, detector: Detector, threshold: float) -> dict[str, Any]:
+    entries = plan.lesions.get(name, ())
+    scan = read_scan(plan.data, name, entries)
+    if detector.needs_ranking:
+        candidates = _ranked(scan.volume, detector)
+    else:
+        candidates = detector.find_candidates(scan.volume, segment_lungs(scan.volume))
+    result = judge_real(
+        name,
+        candidates,
+        [
+            Truth(centre_mm=entry.centre_lps_mm, diameter_mm=entry.diameter_mm)
+            for entry in entries
+            if entry.evaluate
+        ],
+        threshold=threshold,
+        ignored=[(entry.centre_lps_mm, entry.radius_mm) for entry in entries if not entry.evaluate],
+    )
+    return {
+        "method": detector.name,
+        "model": detector.version,
+        "threshold": threshold,
+        **_as_json(result),
+    }
+
+
+def _ranked(volume: Volume, detector: Detector) -> tuple[Candidate, ...]:
+    """Candidates as the pipeline ranks them; those it would not list for their size left out."""
+    findings = analyse(volume, detector=detector)
+    listed = {nodule.centre_lps_mm for nodule in findings.nodules}
+    return tuple(
+        item
+        for item in findings.candidates
+        if item.probability < detector.report_from or item.centre_lps_mm in listed
+    )
+
+
+def _as_json(result: RealResult) -> dict[str, Any]:
+    return {
+        "scan": result.scan,
+        "lesions": [asdict(item) for item in result.lesions],
+        "false_positives": [asdict(item) for item in result.false_positives],
+    }
