@@ -249,6 +249,18 @@ def test_a_pacs_that_stays_silent_stops_no_series_that_is_whole(
     assert "has not said twice alike" in job.warnings[-1]
 
 
+def test_a_silent_pacs_is_no_excuse_for_a_hole(
+    make: Callable[..., Application], tmp_path: Path
+) -> None:
+    app = make(pacs_query=QUERY)
+    datasets = plain_series("silent, with a hole", slices=18)
+    receive(app, tmp_path, *datasets[:7], *datasets[9:])
+
+    job = assemble(app, datasets[0], waited(app, uid_of(datasets[0])))
+
+    assert (job.state, job.reason_code) == (JobState.NOT_ELIGIBLE, "missing_slices")
+
+
 def test_a_series_of_which_the_pacs_holds_more_is_refused_under_that_name(
     make: Callable[..., Application], tmp_path: Path
 ) -> None:
