@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from tests.integration.service import wait_for
 from tests.servers.small_disk import SmallDisk
-from tests.servers.two_hosts import Host, TwoHosts
+from tests.servers.two_hosts import NODE_ADDRESS, WORKER_ADDRESS, Host, TwoHosts
 from tests.servers.wire import TcpProxy, tcp_probes
 
 
@@ -156,6 +157,32 @@ def test_two_hosts_reach_each_other_unless_cut(hosts: TwoHosts) -> None:
     hosts.close()
     listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
     assert not set(hosts.names.values()) & set(listed.stdout.split())
+
+
+def test_a_thread_inside_a_host_has_its_sockets_there(hosts: TwoHosts) -> None:
+    with hosts.inside("node"):
+        listener = socket.create_server((NODE_ADDRESS, 0))
+    with listener:
+        address = listener.getsockname()
+        with pytest.raises(OSError, match="assign requested address"):
+            socket.create_server((NODE_ADDRESS, 0))  # this thread is back where it was
+        with hosts.inside("worker"):
+            calling = socket.create_connection(address, timeout=5)
+        with calling:
+            assert calling.getsockname()[0] == WORKER_ADDRESS
+
+
+def test_a_host_without_power_runs_nothing(hosts: TwoHosts) -> None:
+    sleeping = [hosts.run("worker", ["sleep", "600"]) for _ in range(3)]
+    running = hosts.run("node", ["sleep", "600"])
+    wait_for(lambda: len(hosts.processes("worker")) == 3, limit_s=10, message="they run")
+
+    assert hosts.power_off("worker") == 3
+
+    assert [process.wait(timeout=10) for process in sleeping] == [-signal.SIGKILL] * 3
+    assert running.poll() is None
+    running.kill()
+    running.wait()
 
 
 def test_a_small_disk_gets_full_and_read_only(tmp_path: Path) -> None:

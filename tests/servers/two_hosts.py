@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import itertools
 import os
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self
@@ -21,6 +24,7 @@ WORKER_ADDRESS = "10.203.0.2"
 NETWORK = "10.203.0.0/24"
 ADDRESSES: dict[Host, str] = {"node": NODE_ADDRESS, "worker": WORKER_ADDRESS}
 NOBODY = "02:00:00:00:de:ad"  # a network card that does not exist
+CLONE_NEWNET = 0x40000000  # setns(2)
 _numbers = itertools.count()
 
 
@@ -60,6 +64,41 @@ class TwoHosts:
         """Start a command on a host; further arguments go to Popen."""
         others.setdefault("stderr", subprocess.STDOUT if stdout is not None else None)
         return subprocess.Popen([*self.prefix(host), *command], env=env, stdout=stdout, **others)
+
+    @contextlib.contextmanager
+    def inside(self, host: Host) -> Iterator[None]:
+        """Let this thread, and threads that it starts, open their sockets on that host.
+
+        A socket stays where it was opened, and so does a thread that was started inside.
+        """
+        with Path("/proc/thread-self/ns/net").open() as home:
+            with Path("/run/netns", self.names[host]).open() as there:
+                _enter(there.fileno())
+            try:
+                yield
+            finally:
+                _enter(home.fileno())
+
+    def processes(self, host: Host) -> list[int]:
+        """Process ids of everything that runs on a host."""
+        command = ["ip", "netns", "pids", self.names[host]]
+        listed = subprocess.run(command, capture_output=True, text=True, check=True)
+        return [int(word) for word in listed.stdout.split()]
+
+    def power_off(self, host: Host) -> int:
+        """Cut a host off, then kill all in it: nothing leaves it any more, not even a FIN.
+
+        Returns how many processes died. Mending the cable would let its kernel say that its
+        connections are closed, which no host without power does.
+        """
+        self.cut(host)
+        killed: set[int] = set()
+        while running := self.processes(host):
+            for number in running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+                    killed.add(number)
+        return len(killed)
 
     def cut(self, host: Host = "worker") -> None:
         """Take that host's end of the cable down.
@@ -139,6 +178,12 @@ class TwoHosts:
         where: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _enter(descriptor: int) -> None:
+    """Bring this thread into a network namespace."""
+    if ctypes.CDLL(None, use_errno=True).setns(descriptor, CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
 
 
 def _remove_left_over(name: str) -> None:
