@@ -287,7 +287,7 @@ class System:
         ours = [*self.processes("main node"), *self.processes("--queues deliver")]
         os.kill(self.service.process.pid, signal.SIGKILL)
         self.service.process.wait()
-        _, alive = psutil.wait_procs(ours, timeout=30)
+        _, alive = psutil.wait_procs(ours, timeout=90)  # they finish what they write
         assert not alive, alive
         self.service.start()
 
