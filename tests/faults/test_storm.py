@@ -120,7 +120,8 @@ def send_all(system: System, series: Sequence[list[Path]], seed: int) -> list[Se
             sending.start().finish()
             time.sleep(pauses.uniform(0.0, 1.0))
 
-    threads = [threading.Thread(target=work, args=[sendings[n::SENDERS]]) for n in range(SENDERS)]
+    shares = [sendings[n::SENDERS] for n in range(SENDERS)]
+    threads = [threading.Thread(target=work, args=[share], daemon=True) for share in shares]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -147,7 +148,9 @@ def test_fifty_series_survive_a_storm(system: System, small_phantom: Path, tmp_p
     started = time.monotonic()
 
     sendings: list[Sending] = []
-    sender = threading.Thread(target=lambda: sendings.extend(send_all(system, series, seed=7)))
+    sender = threading.Thread(
+        target=lambda: sendings.extend(send_all(system, series, seed=7)), daemon=True
+    )
     sender.start()
     storm.rage(STORM_S)
     system.mend()
