@@ -45,6 +45,8 @@ class EvaluationPlan:
         Known lesions by scan.
     volumes : int
         Simulated volumes per background.
+    thoraces : int
+        Simulated thoraces that no training used, as backgrounds beside the left-out series.
     false_positives : float
         Per simulated tuning volume: sets the one threshold.
     threshold : float, optional
@@ -56,6 +58,7 @@ class EvaluationPlan:
     models: Sequence[Path]
     lesions: Mapping[str, Sequence[LesionEntry]]
     volumes: int = 4
+    thoraces: int = 1
     seed: int = 0
     false_positives: float = 1.0
     threshold: float | None = None
@@ -130,17 +133,18 @@ def _network(weights: Weights) -> tuple[TorchBackend, CentreDetectorConfig]:
 def _trained_on(
     plan: EvaluationPlan, model: Weights, told: Callable[[str], None]
 ) -> list[Background]:
-    names = [name for name in scan_names(plan.data) if name in model.facts["backgrounds"]]
-    return _backgrounds(plan, model, names, 2, told)
+    used = model.facts["backgrounds"]
+    names = [name for name in scan_names(plan.data) if name in used]
+    return _backgrounds(plan, model, names, len(used) - len(names), told)
 
 
 def _left_out(
     plan: EvaluationPlan, model: Weights, told: Callable[[str], None]
 ) -> list[Background]:
-    """Real scans that the model was trained without, and one unseen simulated thorax."""
+    """Real scans that the model was trained without, and unseen simulated thoraces."""
     names = _first_left_out(plan, model)
     found = _backgrounds(plan, model, names, 0, told)
-    return found + _backgrounds(plan, model, [], 1, told, first_seed=UNSEEN_THORAX)
+    return found + _backgrounds(plan, model, [], plan.thoraces, told, first_seed=UNSEEN_THORAX)
 
 
 def _backgrounds(

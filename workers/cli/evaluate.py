@@ -41,6 +41,9 @@ def detector(
         Path | None, typer.Option("--json", dir_okay=False, help="write the figures here")
     ] = None,
     volumes: Annotated[int, typer.Option(min=1, help="simulated volumes per background")] = 4,
+    thoraces: Annotated[
+        int, typer.Option(min=0, help="simulated thoraces that no training used")
+    ] = 1,
     seed: Annotated[int, typer.Option(help="of the simulated volumes")] = 0,
     false_positives: Annotated[
         float, typer.Option(min=0.05, help="per simulated tuning volume: sets the threshold")
@@ -72,6 +75,7 @@ def detector(
             models=model,
             lesions=read_lesions(lesions),
             volumes=volumes,
+            thoraces=thoraces,
             seed=seed,
             false_positives=false_positives,
             threshold=threshold,
