@@ -28,6 +28,8 @@ SHORT_S = 3 * LEASE_S
 """Longer than a lease, shorter than any time limit of a connection: the sockets live on."""
 LONG_S = 45.0
 """Longer than every time limit of a connection: every socket between the hosts is dead."""
+REACH_LIMIT_S = 180.0
+"""Six processes start and analyse on one machine, which may be busy with something else."""
 TAKE_OVER_LIMIT_S = 80.0
 """A process that is held at a barrier goes on by itself after 90 s."""
 
@@ -84,7 +86,11 @@ def powered_off(barrier: B, system: TwoHostSystem, paths: list[Path]) -> Sending
 def held(barrier: B, system: TwoHostSystem, paths: list[Path]) -> Sending:
     system.plan.arm(barrier, "hold")
     sending = system.send(paths)
-    system.plan.wait_for_hit(barrier)
+    wait_for(
+        lambda: system.plan.hits(barrier),
+        limit_s=REACH_LIMIT_S,
+        message=f"{barrier} is reached",
+    )
     return sending
 
 
