@@ -219,13 +219,18 @@ def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
         open_store(str(tmp_path / "file" / "store"))
 
 
-def test_a_folder_store_copies_where_the_file_system_knows_no_second_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_second_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system of its own for the store, to which no link leads."""
+
     def across_devices(_source: object, _target: object) -> None:
         raise OSError(errno.EXDEV, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", across_devices)
+
+
+@pytest.mark.usefixtures("no_second_names")
+def test_a_folder_store_copies_where_the_file_system_knows_no_second_names(tmp_path: Path) -> None:
     source = tmp_path / "arrived.dcm"
     source.write_bytes(b"instance")
     store = FolderStore(tmp_path / "store")
@@ -236,6 +241,17 @@ def test_a_folder_store_copies_where_the_file_system_knows_no_second_names(
     assert kept.read_bytes() == b"instance"
     assert kept.stat().st_ino != source.stat().st_ino
     assert list(kept.parent.iterdir()) == [kept]
+
+
+@pytest.mark.usefixtures("no_second_names")
+def test_a_copy_never_replaces_a_file_that_is_there(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "store")
+    for content in (b"first", b"second"):
+        source = tmp_path / "arrived.dcm"
+        source.write_bytes(content)
+        store.put_file("instances/1/2/a.dcm", source)
+
+    assert store.get_bytes("instances/1/2/a.dcm") == b"first"
 
 
 def test_what_a_full_disk_cut_short_is_neither_kept_nor_left_behind(
