@@ -30,6 +30,7 @@ from workers.usecases.index import index_inbox
 from workers.usecases.recover import Hints, due_hints, expire_leases, forget_hints
 from workers.usecases.share_settings import publish_settings
 from workers.usecases.watch_destinations import watch_destinations
+from workers.usecases.watch_workers import watch_workers
 from workers.watch import Watch
 
 log = structlog.get_logger()
@@ -188,6 +189,7 @@ class Node:
         queue_due(self._app, now=now)
         expire_leases(self._app, now=now)
         watch_destinations(self._app, now=now)
+        watch_workers(self._app, now=now)
 
     def _hint(self) -> None:
         now = self._app.now()

@@ -154,6 +154,12 @@ class Settings(BaseSettings):
         le=604800,
         description="a destination that has taken nothing for so long raises an alarm",
     )
+    worker_alarm_s: float = Field(
+        default=600,
+        ge=0,
+        le=604800,
+        description="due work that no worker takes for so long raises an alarm",
+    )
     outage_alarm_s: float = Field(
         default=30,
         ge=0,

@@ -19,6 +19,7 @@ from tests.faults.two_host_system import ANALYSE, DELIVER, TWO_HOSTS, TwoHostSys
 from tests.integration.bad_series import renamed, save
 from tests.integration.service import wait_for
 from tests.servers.two_hosts import TwoHosts
+from workers.state.alarms import NOBODY_WORKS
 from workers.state.schema import JobState
 
 B = Barrier
@@ -75,9 +76,15 @@ def overtaken(barrier: B, breaks: Break, system: TwoHostSystem, paths: list[Path
 
 
 def powered_off(barrier: B, system: TwoHostSystem, paths: list[Path]) -> Sending:
-    """The worker's host loses its power for good; workers beside the node take over."""
+    """The worker's host loses its power for good; somebody is told, and starts others."""
     sending = held(barrier, system, paths)
+    began = time.time()
     assert system.hosts.power_off("worker") == 3  # both roles, and the process that analyses
+    wait_for(
+        lambda: NOBODY_WORKS in system.alarms_since(began),
+        limit_s=60,
+        message="the missing worker is told of",
+    )
     system.start_role("node", ANALYSE)
     system.start_role("node", DELIVER)
     return sending
@@ -116,9 +123,16 @@ class Case:
         return str(self.cell)
 
 
-def case(fault: str, barrier: B | None, run: Callable[..., Sending], **tokens: int) -> Case:
+def case(
+    fault: str,
+    barrier: B | None,
+    run: Callable[..., Sending],
+    *,
+    alarm: str | None = None,
+    **tokens: int,
+) -> Case:
     words = "all" if barrier is None else f"{STAGES[barrier]}: {barrier}".replace("_", " ")
-    return Case(Cell(fault, words, TWO_HOSTS, run, barrier), **tokens)
+    return Case(Cell(fault, words, TWO_HOSTS, run, barrier, alarm), **tokens)
 
 
 CASES = [
@@ -151,9 +165,10 @@ CASES = [
         delivery_token=2,
     ),
     case(
-        "worker's host loses power, another takes over",
+        "worker's host loses power, another is started",
         B.ANALYSE_COMPOSED,
         partial(powered_off, B.ANALYSE_COMPOSED),
+        alarm=NOBODY_WORKS,
         job_token=2,
         result_token=2,
     ),
@@ -185,7 +200,7 @@ def test_a_broken_cable_costs_time_and_nothing_else(
     job = system.service.job(series_uid_of(paths))
     tokens = system.tokens()
     known = f"{verdict}\n{json.dumps(job, indent=1)}\n{tokens}\n{system.logs()}"
-    assert verdict.problems(len(paths), None) == [], known
+    assert verdict.problems(len(paths), case.cell.alarm) == [], known
     (job_token,), (delivery_token,), (result_token,) = (
         tokens[table] for table in ("job", "delivery", "result")
     )
