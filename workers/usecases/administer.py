@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from workers.application import Application
 from workers.errors import IllegalTransition
-from workers.state.jobs import NEEDS_A_PERSON, find_job, move, note
+from workers.state.jobs import NEEDS_A_PERSON, current_job, find_job, move, note
 from workers.state.schema import (
     PAUSES,
     Delivery,
@@ -37,11 +37,13 @@ def retry(app: Application, wanted: str) -> JobState:
     NoSuchJob
         If there is no such job.
     IllegalTransition
-        If the job did not stop.
+        If the job did not stop, or the series has a later revision, which then counts.
     """
     now = app.now()
     with app.database.write() as session:
         job = find_job(session, wanted)
+        if current_job(session, job.series_uid) is not job:
+            raise IllegalTransition(job.id, job.state, "tried again: its series has a later one")
         if has_result(session, job):
             _retry_deliveries(session, job, now)
             return JobState(job.state)

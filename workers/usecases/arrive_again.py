@@ -124,6 +124,7 @@ def _refuse(
     if job is None:
         job = job_for_arrival(session, repeat.header, settings, now=now)
     elif has_result(session, job):
+        _stop_deliveries(session, job, message, now, code=PIXELS_CHANGED)
         job = new_job(
             session, repeat.header, settings,
             revision=job.revision + 1, message=message, now=now,
@@ -177,10 +178,12 @@ def _correct(
         _hold_siblings(session, settings, job, repeat.header, now)
 
 
-def _stop_deliveries(session: Session, job: Job, message: str, now: float) -> None:
-    """What is still on its way under the old words stays here."""
+def _stop_deliveries(
+    session: Session, job: Job, message: str, now: float, *, code: str = "corrected"
+) -> None:
+    """What is still on its way stays here; a job of which something was is superseded."""
     if drop_deliveries(session, job, message) and job.state == JobState.DELIVERING:
-        move(session, job, JobState.SUPERSEDED, message, at=now, reason_code="corrected")
+        move(session, job, JobState.SUPERSEDED, message, at=now, reason_code=code)
 
 
 def _hold_siblings(

@@ -111,6 +111,17 @@ def test_a_superseded_result_is_never_brought_back(app: Application) -> None:
     assert delivery_states(app, job_id) == {DeliveryState.CANCELLED}
 
 
+def test_an_older_revision_is_not_sent_before_the_later_one(app: Application) -> None:
+    job_id = add_job(app, JobState.FAILED)
+    add_result(app, job_id)
+    add_delivery(app, job_id, state=DeliveryState.FAILED)
+    add_job(app, JobState.RECEIVING, revision=2)
+
+    with pytest.raises(IllegalTransition, match="has a later one"):
+        retry(app, str(job_id))
+    assert delivery_states(app, job_id) == {DeliveryState.FAILED}
+
+
 def test_retry_looks_at_files_kept_aside_once_more(app: Application, tmp_path: Path) -> None:
     (ours,) = plain_series("ours", slices=1)
     (stranger,) = plain_series("stranger", slices=1)

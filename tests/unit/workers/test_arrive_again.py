@@ -322,6 +322,17 @@ def test_other_pixels_many_times_over_are_one_held_job(app: Application, tmp_pat
     assert len(aside(app)) == 2
 
 
+def test_other_pixels_stop_a_result_that_has_not_left(app: Application, tmp_path: Path) -> None:
+    (ds,) = plain_series("lie on the way", slices=1)
+    receive(app, tmp_path, ds)
+    first = analysed(app, uid_of(ds), sending=DeliveryState.SENDING)
+
+    receive(app, tmp_path, other_pixels(ds))
+
+    assert delivery_states(app, first) == {DeliveryState.CANCELLED}
+    assert revisions(app, uid_of(ds)) == [(1, JobState.SUPERSEDED), (2, JobState.QUARANTINED)]
+
+
 def test_a_cut_copy_of_a_whole_instance_is_kept_aside(app: Application, tmp_path: Path) -> None:
     (ds,) = plain_series("cut later", slices=1)
     receive(app, tmp_path, ds)

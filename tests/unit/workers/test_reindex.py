@@ -152,7 +152,7 @@ def test_other_pixels_are_held_again_beside_the_result_that_they_came_after(
     reindex(app)
 
     assert revisions(app, uid_of(ds)) == before
-    assert before == [(1, JobState.DELIVERING), (2, JobState.QUARANTINED)]
+    assert before == [(1, JobState.SUPERSEDED), (2, JobState.QUARANTINED)]
     assert ("job_stopped", str(job_of(app, uid_of(ds)).id)) in alarms(app)
 
 
