@@ -80,13 +80,14 @@ def test_a_fault_costs_time_and_nothing_else(
     write_line(verdict)
 
 
-def write_line(verdict: Verdict, begun: set[str] = set()) -> None:  # noqa: B006 - one per run
-    """Add a line to the file of its kind of servers; the first of a run begins it anew."""
+def write_line(verdict: Verdict) -> None:
+    """Keep a cell's line, in place of the one of an earlier run."""
     LINES.mkdir(parents=True, exist_ok=True)
-    mode = "a" if verdict.servers in begun else "w"
-    begun.add(verdict.servers)
-    with (LINES / f"{verdict.servers.replace(' ', '_')}.jsonl").open(mode) as file:
-        file.write(json.dumps(verdict.to_json()) + "\n")
+    path = LINES / f"{verdict.servers.replace(' ', '_')}.jsonl"
+    known = path.read_text().splitlines() if path.exists() else []
+    lines = {(row["fault"], row["stage"]): row for row in map(json.loads, known)}
+    lines[verdict.fault, verdict.stage] = verdict.to_json()
+    path.write_text("".join(json.dumps(row) + "\n" for row in lines.values()))
 
 
 def series_uid_of(paths: list[Path]) -> str:
