@@ -30,8 +30,10 @@ from workers.state.schema import ENDS, JobState
 SERIES = 50
 SENDERS = 4
 STORM_S = 180.0
-PAUSE_S = (2.0, 5.0)
+PAUSE_S = (1.0, 3.0)
 """Between two kills; the broker and the database stay away for up to as long."""
+START_S = 10.0
+"""A worker that was killed before is there again by then."""
 END_LIMIT_S = 1500.0
 SENDING_LIMIT_S = 900.0
 ENVIRONMENT = {
@@ -82,8 +84,12 @@ class Storm:
                     self.killed[name] += 1
 
     def _kill_analysis(self) -> int:
-        """The process that analyses, not the one that gives it its tasks."""
-        victims = self.system.processes("--queues analyse")[1:]
+        """The process that analyses, not the one that gives it its tasks and starts it."""
+        deadline = time.monotonic() + START_S
+        while not (victims := self.system.processes("--queues analyse")[1:]):
+            if time.monotonic() > deadline:
+                return 0
+            time.sleep(0.2)
         for victim in victims:
             with contextlib.suppress(psutil.Error):
                 victim.kill()
