@@ -33,12 +33,14 @@ NETWORK_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "s3": {
         "config_kwargs": {
             "connect_timeout": 5,
-            "read_timeout": 15,
+            "read_timeout": 10,
             "retries": {"max_attempts": 2, "mode": "standard"},
         }
     }
 }
 """What keeps a dead store from holding a process for minutes, by protocol."""
+RETRIES = "retries"
+"""s3fs tries everything five times by this attribute, beside what its client tries: too often."""
 PROBE = "probe"
 NO_HARD_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK})
 
@@ -198,6 +200,8 @@ class FsspecStore:
             self._files, self._root = fsspec.core.url_to_fs(
                 self._url, use_listings_cache=False, **NETWORK_OPTIONS.get(protocol, {})
             )
+            if hasattr(self._files, RETRIES):
+                setattr(self._files, RETRIES, 1)
 
     def put_file(self, key: str, source: Path) -> None:
         """Upload a file."""
