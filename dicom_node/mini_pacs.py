@@ -38,6 +38,8 @@ from dicom_node.mini_pacs_find import find_answers
 NO_SUCH_OBJECT_INSTANCE = 0x0112
 PENDING = 0xFF00
 DATA_SET_DOES_NOT_MATCH_SOP_CLASS = 0xA900
+FIRST_WARNING, LAST_WARNING = 0xB000, 0xBFFF
+"""Statuses with which an object is stored all the same (PS3.4 table B.2-1)."""
 NOBODY = "NOBODY"
 """The only calling AE title that is let in while associations are refused."""
 
@@ -79,7 +81,8 @@ class MiniPacs:
     commitment_reply : CommitmentReply
         Looked at when a request comes.
     store_statuses : list of int
-        Answers for the next C-STOREs instead of Success; nothing is kept then.
+        Answers for the next C-STOREs instead of Success; nothing is kept then, unless the
+        answer is a warning.
     store_delay_s : float
         How long every C-STORE waits for its answer, after it was kept and recorded.
     refuse_associations : bool
@@ -171,11 +174,12 @@ class MiniPacs:
         return status
 
     def _keep(self, event: Any) -> int:
+        status = 0x0000
         with self._lock:
             if self.store_statuses:
                 status = self.store_statuses.pop(0)
-                if status != 0x0000:
-                    return status
+        if status != 0x0000 and not FIRST_WARNING <= status <= LAST_WARNING:
+            return status
         uid = str(event.request.AffectedSOPInstanceUID)
         path = self.folder / f"{uid}.dcm"
         path.write_bytes(event.encoded_dataset())
@@ -190,7 +194,7 @@ class MiniPacs:
                     at=time.time(),
                 )
             )
-        return 0x0000
+        return status
 
     def _handle_find(self, event: Any) -> Iterator[tuple[int, Dataset | None]]:
         self._stopping.wait(self.find_delay_s)

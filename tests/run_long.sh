@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 python=.venv/bin/python
 log=docs/evidence/$(date -u +%F)-test-long.txt
 mkdir -p docs/evidence build
+[ "$#" = 0 ] && rm -rf build/faults
 {
   echo "$(date -u +'%F %T') UTC, commit $(git rev-parse --short HEAD)$(git diff --quiet HEAD || echo ' with changes')"
   echo "$(nproc) cores, $(awk '/MemTotal/ {printf "%.0f", $2 / 1048576}' /proc/meminfo) GiB, $($python --version)"

@@ -7,17 +7,52 @@ administrator or time would. What must be true afterwards is the same for all of
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dicom_node.barriers import Barrier
 from dicom_node.mini_pacs import CommitmentReply
+from tests.faults.strikes import (
+    OUTAGE_S,
+    SLOW_S,
+    aborts,
+    answered_late,
+    broken_from,
+    clock_jump,
+    clock_put_right,
+    doubled_messages,
+    fill_disk,
+    free_disk,
+    freeze_store,
+    locked,
+    nothing,
+    probes,
+    read_only,
+    refused_for_good,
+    restored_after_result,
+    restored_database,
+    set_to,
+    start_broker,
+    start_database,
+    start_pacs,
+    statuses,
+    statuses_were_answered,
+    stop_broker,
+    stop_database,
+    stop_pacs,
+    strike,
+    thaw_store,
+    throughout,
+    tried_again,
+    warnings_were_noted,
+    while_held,
+    whole_worker,
+    writable,
+)
 from tests.faults.system import EMBEDDED, SERVERS, SMALL_DISK, Sending, System
-from tests.integration.service import wait_for
-from tests.servers.wire import tcp_probes
 from workers.state.alarms import (
     BROKER_UNREACHABLE,
     DATABASE_UNREACHABLE,
@@ -31,8 +66,9 @@ from workers.state.alarms import (
 B = Barrier
 Run = Callable[[System, list[Path]], Sending]
 BOTH = (EMBEDDED, SERVERS)
-OUTAGE_S = 6.0
-"""Longer than `outage_alarm_s` and `delivery_alarm_s` of the tested service."""
+FROZEN_S = 70.0
+"""A store that does not answer is given up after 20 s, and looked at again for as long."""
+LOCKED_S = 40.0
 
 
 @dataclass(frozen=True)
@@ -46,230 +82,12 @@ class Cell:
     barrier: B | None = None
     alarm: str | None = None
     """Code that has to be raised: a person is needed."""
+    proof: Callable[[System, dict[str, Any]], bool] | None = None
+    """Tells from the PACS and from the job as shown whether the fault did something."""
     smoke: bool = False
 
     def __str__(self) -> str:
         return f"{self.kind}-{self.fault}-{self.stage}".replace(" ", "_")
-
-
-# How a fault strikes ---------------------------------------------------------------------
-
-
-def strike(barrier: B, action: str, error: str, system: System, paths: list[Path]) -> Sending:
-    """Let the process that reaches the barrier die, or fail, there."""
-    after = 3 if barrier in {B.SPOOL_FSYNC, B.SPOOL_DURABLE} else 0
-    system.plan.arm(barrier, action, after=after, error=error)
-    sending = system.send(paths)
-    system.plan.wait_for_hit(barrier)
-    return sending
-
-
-def while_held(
-    barrier: B, do: Callable[[System], object], system: System, paths: list[Path]
-) -> Sending:
-    """Break something else while a process waits at the barrier, then let it go on."""
-    system.plan.arm(barrier, "hold")
-    sending = system.send(paths)
-    system.plan.wait_for_hit(barrier)
-    do(system)
-    system.plan.let_go(barrier)
-    return sending
-
-
-def broken_from(
-    barrier: B,
-    breaks: Callable[[System], object],
-    mends: Callable[[System], object],
-    system: System,
-    paths: list[Path],
-    *,
-    for_s: float = OUTAGE_S,
-) -> Sending:
-    """Break something while a process waits, let it run into that, and mend it later."""
-    system.plan.arm(barrier, "hold")
-    sending = system.send(paths)
-    system.plan.wait_for_hit(barrier)
-    breaks(system)
-    try:
-        system.plan.let_go(barrier)
-        time.sleep(for_s)
-    finally:
-        mends(system)
-    return sending
-
-
-def throughout(
-    breaks: Callable[[System], object],
-    mends: Callable[[System], object],
-    system: System,
-    paths: list[Path],
-    *,
-    for_s: float = OUTAGE_S,
-) -> Sending:
-    """Break something before anything is sent, and mend it later."""
-    breaks(system)
-    try:
-        sending = system.send(paths)
-        time.sleep(for_s)
-    finally:
-        mends(system)
-    return sending
-
-
-def locked(barrier: B, system: System, paths: list[Path]) -> Sending:
-    system.plan.arm(barrier, "hold")
-    sending = system.send(paths)
-    system.plan.wait_for_hit(barrier)
-    with system.locked_database():
-        system.plan.let_go(barrier)
-        time.sleep(OUTAGE_S)
-    return sending
-
-
-# The faults ------------------------------------------------------------------------------
-
-
-def _set(name: str, value: object) -> Callable[[System], None]:
-    return lambda system: setattr(system.recorder, name, value)
-
-
-def _statuses(*values: int) -> Callable[[System], None]:
-    return lambda system: system.recorder.store_statuses.extend(values)
-
-
-def _nothing(_system: System) -> None:
-    pass
-
-
-def _fill_disk(system: System) -> None:
-    assert system.disk is not None
-    system.disk.fill()
-
-
-def _free_disk(system: System) -> None:
-    assert system.disk is not None
-    system.disk.free()
-
-
-def _read_only(system: System) -> None:
-    assert system.disk is not None
-    system.disk.read_only()
-
-
-def _writable(system: System) -> None:
-    assert system.disk is not None
-    system.disk.writable()
-
-
-def _stop_database(system: System) -> None:
-    assert system.database is not None
-    system.database.kill()
-
-
-def _start_database(system: System) -> None:
-    assert system.database is not None
-    system.database.start()
-
-
-def _freeze_store(system: System) -> None:
-    assert system.store is not None
-    system.store.freeze()
-
-
-def _thaw_store(system: System) -> None:
-    assert system.store is not None
-    system.store.thaw()
-
-
-def _stop_broker(system: System) -> None:
-    assert system.broker is not None
-    system.broker.kill()
-
-
-def _start_broker(system: System) -> None:
-    assert system.broker is not None
-    system.broker.start()
-
-
-def _stop_pacs(system: System) -> None:
-    system.recorder.stop()
-
-
-def _start_pacs(system: System) -> None:
-    system.recorder.start()
-
-
-def _whole_worker(system: System) -> None:
-    assert system.kill("worker", "analyse") >= 2
-
-
-def refused_for_good(system: System, paths: list[Path]) -> Sending:
-    """The PACS will not have the result; somebody mends the PACS and restarts dead letters."""
-    system.recorder.store_statuses.extend([0xC000])
-    sending = system.send(paths)
-    wait_for(lambda: system.cli_json("jobs", "dead"), limit_s=90, message="a dead letter is shown")
-    done = system.service.cli("jobs", "retry", "--destination", "recorder")
-    assert done.returncode == 0, done.stderr
-    return sending
-
-
-def doubled_messages(system: System, paths: list[Path]) -> Sending:
-    system.plan.double_messages()
-    sending = system.send(paths)
-    wait_for(
-        lambda: {"analyse", "deliver"} <= set(system.plan.doubled()),
-        limit_s=90,
-        message="messages of both queues were doubled",
-    )
-    return sending
-
-
-def clock_jump(barrier: B, seconds: float, system: System, paths: list[Path]) -> Sending:
-    """The clock jumps while a process waits, and jumps back when the series is through."""
-    return while_held(barrier, lambda s: s.plan.shift_clock(seconds), system, paths)
-
-
-def clock_put_right(system: System, paths: list[Path]) -> Sending:
-    """An hour ahead while the series comes in, put right before it is complete."""
-    system.plan.shift_clock(3600)
-    return while_held(B.INDEX_COMMITTED, lambda s: s.plan.shift_clock(0), system, paths)
-
-
-def probes(system: System, paths: list[Path]) -> Sending:
-    sending = system.send(paths)
-    tcp_probes("127.0.0.1", system.service.port, 1000)
-    return sending
-
-
-def aborts(system: System, paths: list[Path]) -> Sending:
-    """Ten senders that abort in the middle, then the whole series."""
-    for count in range(10):
-        system.service.send(paths[:6], abort_after=1 + count % 5)
-    return system.send(paths)
-
-
-def restored_database(system: System, paths: list[Path]) -> Sending:
-    """The database of before the series came is put back; the files tell the rest."""
-    return _restored(system, paths, B.ANALYSE_TAKEN)
-
-
-def restored_after_result(system: System, paths: list[Path]) -> Sending:
-    return _restored(system, paths, B.COMMITMENT_REGISTERED)
-
-
-def _restored(system: System, paths: list[Path], barrier: B) -> Sending:
-    system.service.stop()
-    restore = system.back_up_database()
-    system.service.start()
-    system.plan.arm(barrier, "hold")
-    sending = system.send(paths)
-    system.plan.wait_for_hit(barrier)
-    system.service.kill()
-    restore()
-    done = system.service.cli("reindex")
-    assert done.returncode == 0, done.stderr
-    system.service.start()
-    return sending
 
 
 # The matrix ------------------------------------------------------------------------------
@@ -302,7 +120,7 @@ def kills() -> Iterator[Cell]:
             smoke = kind == EMBEDDED and barrier in SMOKE_KILLS
             yield Cell(fault, _at(barrier), kind, run, barrier, smoke=smoke)
     for barrier in (B.ANALYSE_TAKEN, B.ANALYSE_COMPOSED, B.ANALYSE_BEFORE_COMMIT):
-        run = partial(while_held, barrier, _whole_worker)
+        run = partial(while_held, barrier, whole_worker)
         yield Cell("kill -9 of worker and analysis", _at(barrier), EMBEDDED, run, barrier)
     for barrier in (B.SPOOL_DURABLE, B.ANALYSE_COMPOSED, B.DELIVER_BETWEEN_OBJECTS):
         for kind in BOTH:
@@ -329,7 +147,7 @@ def brokers() -> Iterator[Cell]:
         run = partial(while_held, barrier, lambda s: s.slow_broker(OUTAGE_S))
         yield Cell("broker slow", _at(barrier), SERVERS, run, barrier)
     for barrier in (B.HINT_BEFORE_SEND, B.ANALYSE_COMMITTED):
-        run = partial(broken_from, barrier, _stop_broker, _start_broker)
+        run = partial(broken_from, barrier, stop_broker, start_broker)
         yield Cell("broker gone", _at(barrier), SERVERS, run, barrier, BROKER_UNREACHABLE)
     for kind in BOTH:
         yield Cell("every message twice", "analyse, deliver", kind, doubled_messages)
@@ -344,12 +162,16 @@ def databases() -> Iterator[Cell]:
         yield Cell("database killed and started again", _at(barrier), SERVERS, run, barrier,
                    smoke=smoke)  # fmt: skip
     for barrier in (B.SPOOL_DURABLE, B.ANALYSE_COMPOSED, B.DELIVER_ACKNOWLEDGED):
-        run = partial(broken_from, barrier, _stop_database, _start_database)
+        run = partial(broken_from, barrier, stop_database, start_database)
         yield Cell("database gone", _at(barrier), SERVERS, run, barrier, DATABASE_UNREACHABLE)
     for barrier in (B.INDEX_COMMITTED, B.ANALYSE_BEFORE_COMMIT, B.DELIVER_BEFORE_COMMIT):
         for kind in BOTH:
             run = partial(locked, barrier)
             yield Cell("database locked", _at(barrier), kind, run, barrier)
+    for kind in BOTH:  # longer than anybody waits for a lock
+        run = partial(locked, B.DELIVER_ACKNOWLEDGED, for_s=LOCKED_S)
+        yield Cell(f"database locked for {LOCKED_S:g} s", _at(B.DELIVER_ACKNOWLEDGED), kind, run,
+                   B.DELIVER_ACKNOWLEDGED)  # fmt: skip
     for kind in BOTH:
         yield Cell("database restored from a backup, reindex", _at(B.ANALYSE_TAKEN), kind,
                    restored_database, B.ANALYSE_TAKEN)  # fmt: skip
@@ -358,25 +180,27 @@ def databases() -> Iterator[Cell]:
 
 
 def disks() -> Iterator[Cell]:
-    for barrier in (B.SPOOL_FSYNC, B.SPOOL_DURABLE):
+    for barrier, fault in ((B.SPOOL_FSYNC, "fsync error"),
+                           (B.SPOOL_DURABLE, "I/O error before Success")):  # fmt: skip
         run = partial(strike, barrier, "error", "EIO")
         smoke = barrier is B.SPOOL_FSYNC
-        yield Cell("fsync error", _at(barrier), EMBEDDED, run, barrier, smoke=smoke)
+        yield Cell(fault, _at(barrier), EMBEDDED, run, barrier, smoke=smoke)
     for barrier in (B.SPOOL_DURABLE, B.INDEX_COMMITTED, B.ANALYSE_COMPOSED, B.DELIVER_TAKEN):
-        run = partial(broken_from, barrier, _fill_disk, _free_disk)
+        run = partial(broken_from, barrier, fill_disk, free_disk)
         smoke = barrier is B.SPOOL_DURABLE
         yield Cell("disk full", _at(barrier), SMALL_DISK, run, barrier, SPOOL_REFUSES,
                    smoke=smoke)  # fmt: skip
-        run = partial(broken_from, barrier, _read_only, _writable)
+        run = partial(broken_from, barrier, read_only, writable)
         yield Cell("disk read-only", _at(barrier), SMALL_DISK, run, barrier, SPOOL_REFUSES)
     for barrier in (B.INDEX_COMMITTED, B.ANALYSE_TAKEN, B.ANALYSE_COMPOSED, B.DELIVER_TAKEN):
-        run = partial(broken_from, barrier, _freeze_store, _thaw_store, for_s=40.0)
+        run = partial(broken_from, barrier, freeze_store, thaw_store, for_s=FROZEN_S)
         yield Cell("object store frozen", _at(barrier), SERVERS, run, barrier, STORE_UNREACHABLE)
 
 
 def peers() -> Iterator[Cell]:
-    gone = partial(throughout, _stop_pacs, _start_pacs, for_s=15.0)
-    yield Cell("PACS gone", "deliver", EMBEDDED, gone, alarm=DESTINATION_SILENT, smoke=True)
+    gone = partial(throughout, stop_pacs, start_pacs, for_s=15.0)
+    yield Cell("PACS gone", "deliver", EMBEDDED, gone, alarm=DESTINATION_SILENT,
+               proof=tried_again, smoke=True)  # fmt: skip
     run = partial(broken_from, B.DELIVER_BETWEEN_OBJECTS, lambda s: s.wire.cut(),
                   lambda s: s.wire.mend())  # fmt: skip
     yield Cell("PACS gone", _at(B.DELIVER_BETWEEN_OBJECTS), SERVERS, run,
@@ -389,25 +213,28 @@ def peers() -> Iterator[Cell]:
                   lambda s: s.wire.mend(), for_s=12.0)  # fmt: skip
     yield Cell("half-open TCP", _at(B.COMMITMENT_REGISTERED), EMBEDDED, run,
                B.COMMITMENT_REGISTERED)  # fmt: skip
-    refuses = partial(throughout, _set("refuse_associations", True),
-                      _set("refuse_associations", False), for_s=15.0)  # fmt: skip
-    yield Cell("PACS rejects associations", "deliver", SERVERS, refuses, alarm=DESTINATION_SILENT)
-    busy = partial(throughout, _statuses(0xA700, 0x0000, 0xA700, 0xA700), _nothing, for_s=0)
-    yield Cell("PACS out of resources, half taken", "deliver", EMBEDDED, busy)
+    refuses = partial(throughout, set_to("refuse_associations", True),
+                      set_to("refuse_associations", False), for_s=15.0)  # fmt: skip
+    yield Cell("PACS rejects associations", "deliver", SERVERS, refuses,
+               alarm=DESTINATION_SILENT, proof=tried_again)  # fmt: skip
+    busy = partial(throughout, statuses(0xA700, 0x0000, 0xA700, 0xA700), nothing, for_s=0)
+    yield Cell("PACS out of resources, half taken", "deliver", EMBEDDED, busy,
+               proof=statuses_were_answered)  # fmt: skip
     yield Cell("PACS refuses for good, then restarted by hand", "deliver", EMBEDDED,
                refused_for_good, alarm=JOB_STOPPED)  # fmt: skip
-    slow = partial(throughout, _set("store_delay_s", 4.0), _nothing, for_s=0)
-    yield Cell("PACS slow", "deliver", EMBEDDED, slow)
-    warns = partial(throughout, _statuses(0xB000, 0xB007), _nothing, for_s=0)
-    yield Cell("PACS stores with warnings", "deliver", EMBEDDED, warns)
+    slow = partial(throughout, set_to("store_delay_s", SLOW_S), nothing, for_s=0)
+    yield Cell("PACS slow", "deliver", EMBEDDED, slow, proof=answered_late)
+    warns = partial(throughout, statuses(0xB000, 0xB007), nothing, for_s=0)
+    yield Cell("PACS stores with warnings", "deliver", EMBEDDED, warns, proof=warnings_were_noted)
     for name, reply in (("never answers commitment", CommitmentReply.NEVER),
                         ("fails commitment", CommitmentReply.FAIL)):  # fmt: skip
-        run = partial(throughout, _set("commitment_reply", reply),
-                      _set("commitment_reply", CommitmentReply.NEW_ASSOCIATION),
+        run = partial(throughout, set_to("commitment_reply", reply),
+                      set_to("commitment_reply", CommitmentReply.NEW_ASSOCIATION),
                       for_s=25.0)  # fmt: skip
-        yield Cell(f"PACS {name}", "confirm", EMBEDDED, run, alarm=NOT_CONFIRMED)
-    same = partial(throughout, _set("commitment_reply", CommitmentReply.SAME_ASSOCIATION),
-                   _nothing, for_s=0)  # fmt: skip
+        yield Cell(f"PACS {name}", "confirm", EMBEDDED, run, alarm=NOT_CONFIRMED,
+                   proof=tried_again)  # fmt: skip
+    same = partial(throughout, set_to("commitment_reply", CommitmentReply.SAME_ASSOCIATION),
+                   nothing, for_s=0)  # fmt: skip
     yield Cell("PACS answers commitment on the same association", "confirm", SERVERS, same)
 
 

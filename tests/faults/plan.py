@@ -43,8 +43,9 @@ class FaultPlan:
             (self.folder / name).unlink(missing_ok=True)
 
     def hits(self, barrier: Barrier) -> int:
-        """How often it struck: 0 or 1."""
-        return int((self.folder / f"{barrier}.hit").exists())
+        """How often it struck: 0 or 1; a hold that ended by itself does not count."""
+        ended_early = (self.folder / f"{barrier}.expired").exists()
+        return int((self.folder / f"{barrier}.hit").exists() and not ended_early)
 
     def wait_for_hit(self, barrier: Barrier) -> None:
         wait_for(lambda: self.hits(barrier), limit_s=HIT_LIMIT_S, message=f"{barrier} is reached")
@@ -72,6 +73,10 @@ class FaultPlan:
             if path.suffix == ".json":
                 path.unlink()
         for path in self.folder.iterdir():
-            if path.suffix in {".hit", ".go"} or ".passed" in path.name or path.name == "twice":
+            if (
+                path.suffix in {".hit", ".go", ".expired"}
+                or ".passed" in path.name
+                or path.name == "twice"
+            ):
                 path.unlink(missing_ok=True)
         self.shift_clock(0.0)

@@ -209,6 +209,7 @@ class System:
 
     def empty_broker(self) -> None:
         with self._broker_client() as client:
+            assert client.dbsize() > 0, "there was nothing to lose"
             client.flushall()
 
     def slow_broker(self, seconds: float) -> None:

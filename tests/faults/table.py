@@ -24,11 +24,11 @@ ORDER = ("embedded", "servers", "small disk", "two hosts")
 BEGIN, END = "<!-- {name}: begin -->", "<!-- {name}: end -->"
 CELL_HEAD = (
     "servers", "fault", "stage", "hit", "acknowledged", "lost", "SR", "SEG", "as committed",
-    "resent", "stuck", "end", "alarms", "s",
+    "resent", "stuck", "end", "alarms", "s", "commit",
 )  # fmt: skip
 STORM_HEAD = (
     "servers", "kills", "which", "acknowledged", "lost", "confirmed", "one SR", "one SEG",
-    "as committed", "resent", "s",
+    "as committed", "resent", "s", "commit",
 )  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def read_verdicts() -> list[Verdict]:
     ]
     found.sort(key=lambda verdict: ORDER.index(verdict.servers))
     for verdict in found:
-        wrong = verdict.problems(verdict.acknowledged, None)
+        wrong = verdict.problems()
         if wrong:
             raise SystemExit(f"{verdict.servers}, {verdict.fault}, {verdict.stage}: {wrong}")
     return found
@@ -59,7 +59,7 @@ def cell_row(verdict: Verdict) -> tuple[Any, ...]:
         verdict.servers,
         verdict.fault,
         verdict.stage,
-        "yes" if verdict.hits == 1 else "-",
+        "-" if verdict.hits == -1 else "yes",
         verdict.acknowledged,
         verdict.lost,
         verdict.reports,
@@ -68,8 +68,9 @@ def cell_row(verdict: Verdict) -> tuple[Any, ...]:
         verdict.resends,
         verdict.stuck,
         verdict.state,
-        verdict.alarm,
+        ", ".join(verdict.alarms) or "-",
         f"{verdict.duration_s:.0f}",
+        verdict.commit,
     )
 
 
@@ -77,7 +78,7 @@ def storm_row(line: dict[str, Any]) -> tuple[Any, ...]:
     """One line of the storms."""
     kinds = ", ".join(f"{name} {count}" for name, count in sorted(line["killed"].items()))
     names = ("acknowledged", "lost", "confirmed", "studies_with_one_sr", "studies_with_one_seg",
-             "as_committed", "resends", "duration_s")  # fmt: skip
+             "as_committed", "resends", "duration_s", "commit")  # fmt: skip
     return (line["servers"], line["kills"], kinds, *(line[name] for name in names))
 
 

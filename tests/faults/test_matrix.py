@@ -25,7 +25,8 @@ from tests.faults.verdict import (
     newest_state,
     received_digests,
     stuck_jobs,
-    wait_for_alarm,
+    tested_commit,
+    wait_for_alarms,
     wait_for_end,
 )
 from tests.integration.bad_series import renamed, save
@@ -69,7 +70,7 @@ def test_a_fault_costs_time_and_nothing_else(
     paths = save(renamed(sorted(small_phantom.glob("*.dcm")), str(cell)), tmp_path / "series")
     try:
         verdict = run_cell(cell, system, paths)
-        problems = verdict.problems(len(paths), cell.alarm)
+        problems = verdict.problems()
         if problems:
             job = json.dumps(system.service.job(series_uid_of(paths)), indent=1)[-5000:]
             log = system.service.log.read_text()[-6000:]
@@ -94,6 +95,14 @@ def series_uid_of(paths: list[Path]) -> str:
     return str(dcmread(paths[0], stop_before_pixels=True).SeriesInstanceUID)
 
 
+def count_hits(cell: Cell, system: System, series_uid: str) -> int:
+    """Whether the fault struck where it should and, where that can be seen, did something."""
+    struck = cell.barrier is None or system.plan.hits(cell.barrier) == 1
+    if cell.proof is None:
+        return -1 if cell.barrier is None else int(struck)
+    return int(struck and cell.proof(system, system.service.job(series_uid)))
+
+
 def run_cell(cell: Cell, system: System, paths: list[Path]) -> Verdict:
     """Break it, mend it, and count."""
     header = dcmread(paths[0], stop_before_pixels=True)
@@ -102,10 +111,10 @@ def run_cell(cell: Cell, system: System, paths: list[Path]) -> Verdict:
     try:
         sending = cell.run(system, paths)
         sending.finish()
-        hits = -1 if cell.barrier is None else system.plan.hits(cell.barrier)
         wait_for_end(system, series_uid)
         duration_s = time.monotonic() - started
-        alarm = wait_for_alarm(system, cell.alarm, since)
+        hits = count_hits(cell, system, series_uid)
+        alarms = wait_for_alarms(system, cell.alarm, since)
         reports, segmentations, resends = count_results(system, study_uid)
         return Verdict(
             servers=cell.kind,
@@ -121,8 +130,11 @@ def run_cell(cell: Cell, system: System, paths: list[Path]) -> Verdict:
             resends=resends,
             stuck=stuck_jobs(system, series_uid),
             state=newest_state(system, series_uid),
-            alarm=alarm,
+            alarms=alarms,
             duration_s=round(duration_s, 1),
+            wanted_instances=len(paths),
+            wanted_alarm=cell.alarm,
+            commit=tested_commit(),
         )
     finally:
         system.mend()

@@ -143,6 +143,27 @@ def test_a_name_corrected_before_the_delivery_leaves_under_the_new_one_only(
     assert len(of_results) == 2
 
 
+def test_a_name_corrected_during_the_delivery_leaves_with_nothing_more(
+    system: System, series: list[Dataset], tmp_path: Path
+) -> None:
+    """What the PACS has already answered for cannot be held back; it is retracted."""
+    study_uid, series_uid = str(series[0].StudyInstanceUID), str(series[0].SeriesInstanceUID)
+    system.plan.arm(Barrier.DELIVER_BETWEEN_OBJECTS, "hold")
+    system.service.send(save(series, tmp_path / "old"))
+    system.plan.wait_for_hit(Barrier.DELIVER_BETWEEN_OBJECTS)
+    first = system.service.job(series_uid)
+
+    system.service.send(save(named(series, NEW_NAME), tmp_path / "new"))
+    indexed_again(system, series_uid, 2)
+    system.plan.let_go(Barrier.DELIVER_BETWEEN_OBJECTS)
+    confirmed(system, series_uid, 2)
+
+    of_results = [*came(system, study_uid, SR), *came(system, study_uid, SEG)]
+    assert sorted(str(ds.PatientName) for ds in of_results) == [NEW_NAME, NEW_NAME, OLD_NAME]
+    (note,) = came(system, study_uid, KEY_OBJECT_SELECTION)
+    assert rejected(note) == {item["sop_instance_uid"] for item in first["objects"]}
+
+
 def test_a_name_corrected_after_the_delivery_is_delivered_anew_and_the_old_one_retracted(
     system: System, series: list[Dataset], tmp_path: Path
 ) -> None:

@@ -21,12 +21,13 @@ from pydicom import dcmread
 
 from dicom_node.barriers import Barrier
 from tests.faults.system import EMBEDDED, SERVERS, Sending, System
-from tests.faults.verdict import SEG, SR, committed_digests, count_lost
+from tests.faults.verdict import SEG, SR, committed_digests, count_lost, tested_commit
 from tests.integration.bad_series import renamed, save
 from tests.integration.service import wait_for
 from tests.servers.process import ServerProcess
 from workers.state.schema import ENDS, JobState
 
+STORMS = (EMBEDDED, SERVERS)
 SERIES = 50
 SENDERS = 4
 STORM_S = 180.0
@@ -44,7 +45,7 @@ ENVIRONMENT = {
 }
 
 
-@pytest.fixture(params=[EMBEDDED, SERVERS])
+@pytest.fixture(params=STORMS)
 def system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[System]:
     made = System(request.param, tmp_path, environment=ENVIRONMENT)
     made.start()
@@ -174,8 +175,8 @@ def test_fifty_series_survive_a_storm(system: System, small_phantom: Path, tmp_p
         **count_what_came(system, [str(header.StudyInstanceUID) for header in headers], uids),
         "sent_after_s": round(sent_after_s),
         "duration_s": round(took_s),
+        "commit": tested_commit(),
     }
-    keep(line)
     assert min(storm.killed[name] for name in storm.targets) >= 3, line
     assert line["acknowledged"] == sum(len(paths) for paths in series), line
     assert line["lost"] == 0, line
@@ -184,6 +185,7 @@ def test_fifty_series_survive_a_storm(system: System, small_phantom: Path, tmp_p
     assert line["studies_with_one_seg"] == SERIES, line
     assert line["as_committed"] == SERIES, line
     assert int(str(line["resends"])) > 0, line  # else the storm proves nothing about bytes
+    keep(line)
 
 
 def count_what_came(

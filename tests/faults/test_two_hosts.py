@@ -32,7 +32,7 @@ LONG_S = 45.0
 REACH_LIMIT_S = 180.0
 """Six processes start and analyse on one machine, which may be busy with something else."""
 TAKE_OVER_LIMIT_S = 80.0
-"""A process that is held at a barrier goes on by itself after 90 s."""
+"""Well before a process that is held at a barrier goes on by itself."""
 
 
 def undisturbed(system: TwoHostSystem, paths: list[Path]) -> Sending:
@@ -195,12 +195,11 @@ def test_a_broken_cable_costs_time_and_nothing_else(
     datasets = renamed(sorted(small_phantom.glob("*.dcm")), str(case))
     paths = save(datasets, tmp_path / "series")
     verdict = run_cell(case.cell, system, paths)
-    write_line(verdict)
 
     job = system.service.job(series_uid_of(paths))
     tokens = system.tokens()
     known = f"{verdict}\n{json.dumps(job, indent=1)}\n{tokens}\n{system.logs()}"
-    assert verdict.problems(len(paths), case.cell.alarm) == [], known
+    assert verdict.problems() == [], known
     (job_token,), (delivery_token,), (result_token,) = (
         tokens[table] for table in ("job", "delivery", "result")
     )
@@ -208,6 +207,7 @@ def test_a_broken_cable_costs_time_and_nothing_else(
     assert delivery_token >= case.delivery_token, known
     assert job_token == result_token >= case.result_token, known
     assert_nothing_shared_but_urls(system)
+    write_line(verdict)
 
 
 def assert_nothing_shared_but_urls(system: TwoHostSystem) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ from sqlalchemy import select
 
 from dicom_node.mini_pacs import Record
 from dicom_node.read.header import digests
+from tests.conftest import REPOSITORY
 from tests.faults.system import System
 from workers.state.database import Database
 from workers.state.schema import ENDS, Instance, Job, JobState
@@ -35,7 +37,8 @@ class Verdict:
     fault: str
     stage: str
     hits: int
-    """How often the named barrier was reached with the fault armed; -1 where none is named."""
+    """1 when the barrier was reached with the fault armed, or the fault's effect was seen; 0 when
+    not; -1 where neither can be seen."""
     acknowledged: int
     lost: int
     """Acknowledged instances that are not in the index or whose bytes cannot be read."""
@@ -49,29 +52,35 @@ class Verdict:
     stuck: int
     """Jobs of the series that are in no end state."""
     state: str
-    alarm: str
+    alarms: list[str]
+    """Codes of all that were raised meanwhile."""
     duration_s: float
+    wanted_instances: int
+    wanted_alarm: str | None
+    commit: str
+    """Of the code that was tested."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
-    def problems(self, wanted_instances: int, wanted_alarm: str | None) -> list[str]:
+    def problems(self) -> list[str]:
         """Everything that is not as it must be."""
         wrong = []
         for name, found, wanted in (
-            ("acknowledged", self.acknowledged, wanted_instances),
+            ("acknowledged", self.acknowledged, self.wanted_instances),
             ("lost", self.lost, 0),
             ("reports", self.reports, 1),
             ("segmentations", self.segmentations, 1),
             ("as committed", self.as_committed, True),
             ("stuck", self.stuck, 0),
             ("state", self.state, JobState.CONFIRMED),
-            ("alarm", self.alarm, wanted_alarm or self.alarm),
         ):
             if found != wanted:
                 wrong.append(f"{name}: {found}, must be {wanted}")
+        if self.wanted_alarm is not None and self.wanted_alarm not in self.alarms:
+            wrong.append(f"alarms: {self.alarms}, {self.wanted_alarm} must be among them")
         if self.hits == 0:
-            wrong.append("the barrier was not hit")
+            wrong.append("the fault had no effect, or was over too early")
         return wrong
 
 
@@ -165,13 +174,19 @@ def _jobs(system: System, series_uid: str) -> list[Job]:
         database.close()
 
 
-def wait_for_alarm(system: System, code: str | None, since: float) -> str:
-    """The code when it was raised, else what was raised instead (or ``-``)."""
+def wait_for_alarms(system: System, code: str | None, since: float) -> list[str]:
+    """Codes of all alarms that were raised, as soon as the wanted one is among them."""
     deadline = time.monotonic() + (ALARM_LIMIT_S if code else 0.0)
     while True:
         raised = system.alarms_since(since)
-        if code in raised:
-            return str(code)
-        if time.monotonic() >= deadline:
-            return ", ".join(sorted(raised)) or "-"
+        if code in raised or time.monotonic() >= deadline:
+            return sorted(raised)
         time.sleep(0.5)
+
+
+def tested_commit() -> str:
+    """The commit, with a plus sign when there are changes beside it."""
+    git = ["git", "-C", str(REPOSITORY)]
+    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, check=False)
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD"], check=False).returncode
+    return head.stdout.decode().strip() + ("+" if changed else "")

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-HOLD_LIMIT_S = 90.0
+HOLD_LIMIT_S = 240.0
 LOOK_S = 0.02
 
 
@@ -38,7 +38,10 @@ def strike(folder: Path, name: str) -> None:
         raise OSError(number, os.strerror(number))
     elif action == "hold":
         deadline = time.monotonic() + HOLD_LIMIT_S
-        while not (folder / f"{name}.go").exists() and time.monotonic() < deadline:
+        while not (folder / f"{name}.go").exists():
+            if time.monotonic() >= deadline:
+                (folder / f"{name}.expired").touch()
+                return
             time.sleep(LOOK_S)
 
 
