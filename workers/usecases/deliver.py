@@ -145,7 +145,9 @@ def _pack(app: Application, lease: Lease, scratch: Path) -> _Parcel:
             if row.kind != REJECTION or destination.retraction == "rejection_note"
         ]
         rows.sort(key=lambda row: (row.kind == REJECTION, row.kind))
-        _check_identity(app, session, job, rows)
+        received = _received_identities(session, job)
+    # The store may be slow: nothing of it is read inside a transaction.
+    _check_identity(app, job, rows, received)
     paths = app.store.local_files([row.path for row in rows], scratch)
     return _Parcel(
         lease=lease,
@@ -155,8 +157,22 @@ def _pack(app: Application, lease: Lease, scratch: Path) -> _Parcel:
     )
 
 
+def _received_identities(session: Session, job: Job) -> list[Identity]:
+    """Patient and study of every received instance, and the newest of the study."""
+    received = [
+        Identity.from_json(header["identity"])
+        for header in session.scalars(
+            select(Instance.header).where(Instance.series_uid == job.series_uid)
+        )
+    ]
+    newest = study_identity(session, job.study_uid)
+    if newest is not None:
+        received.append(newest)
+    return received
+
+
 def _check_identity(
-    app: Application, session: Session, job: Job, rows: Sequence[ResultObject]
+    app: Application, job: Job, rows: Sequence[ResultObject], received: Sequence[Identity]
 ) -> None:
     """Compare each object's patient and study with those of every received instance.
 
@@ -167,15 +183,6 @@ def _check_identity(
     ObjectChanged
         If an object's bytes are not those that were committed.
     """
-    received = [
-        Identity.from_json(header["identity"])
-        for header in session.scalars(
-            select(Instance.header).where(Instance.series_uid == job.series_uid)
-        )
-    ]
-    newest = study_identity(session, job.study_uid)
-    if newest is not None:
-        received.append(newest)
     for row in rows:
         data = get_content(app.store, row.path, row.sha256)
         ds = dcmread(io.BytesIO(data), stop_before_pixels=True)
@@ -274,11 +281,18 @@ def _delivered(app: Application, lease: Lease, *, awaits_proof: bool) -> str:
 
 
 def _failed(app: Application, lease: Lease, error: BaseException) -> str:
+    """Write a failed attempt down.
+
+    `transient` of the error alone decides about the next one; errors of the operating system
+    and of the database, which say nothing of the result, are transient.
+    """
     now = app.now()
+    database_away = isinstance(error, DATABASE_AWAY)
+    why = f"the database was away ({type(error).__name__})" if database_away else str(error)
+    transient = bool(getattr(error, "transient", database_away or isinstance(error, OSError)))
     with app.database.write() as session:
         delivery = held_delivery(session, lease)
-        transient = bool(getattr(error, "transient", isinstance(error, OSError)))
-        postpone(app, delivery, str(error), now, transient=transient)
+        postpone(app, delivery, why, now, transient=transient)
         job = session.get_one(Job, delivery.job_id)
         note(session, job, f"{delivery.destination}: {delivery.reason}", at=now)
         roll_up(session, job, now)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from sqlalchemy.exc import OperationalError
 
+from dicom_node.barriers import Barrier, install
 from dicom_node.compose.ct import CtIdentity, slice_dataset
 from dicom_node.deliver.peer import Peer
 from dicom_node.mini_pacs import CommitmentReply, MiniPacs
@@ -28,7 +31,7 @@ from workers.state.schema import (
     Result,
     ResultObject,
 )
-from workers.state.store import put_content
+from workers.state.store import get_content, put_content
 from workers.usecases.administer import retry
 from workers.usecases.confirm import expire_commitments, record_commitment
 from workers.usecases.deliver import deliver_one
@@ -42,6 +45,26 @@ def pacs(tmp_path: Path) -> Iterator[MiniPacs]:
     running.start()
     yield running
     running.stop()
+
+
+@pytest.fixture
+def at() -> Iterator[Callable[[Barrier, Callable[[], None]], None]]:
+    """Lets something happen once, when a delivery reaches a barrier."""
+
+    def arm(wanted: Barrier, strike: Callable[[], None]) -> None:
+        def hook(reached: Barrier) -> None:
+            if reached is wanted:
+                install(None)
+                strike()
+
+        install(hook)
+
+    yield arm
+    install(None)
+
+
+def lose_connection() -> None:
+    raise OperationalError("SELECT 1", {}, Exception("server closed the connection"))
 
 
 def ct(name: str = "Name^One") -> Dataset:
@@ -312,6 +335,62 @@ def test_bytes_that_changed_on_disk_are_not_sent(
 
     assert pacs.received() == []
     assert states(app, delivery_id) == (DeliveryState.FAILED, JobState.FAILED)
+
+
+@pytest.mark.parametrize(
+    "barrier", [Barrier.DELIVER_TAKEN, Barrier.DELIVER_ACKNOWLEDGED, Barrier.COMMITMENT_REGISTERED]
+)
+def test_a_database_that_is_away_for_a_moment_postpones_a_delivery_and_ends_none(
+    make: Callable[..., tuple[Application, int]],
+    at: Callable[[Barrier, Callable[[], None]], None],
+    barrier: Barrier,
+) -> None:
+    app, delivery_id = make()
+    at(barrier, lose_connection)
+
+    first = deliver_one(app, delivery_id)
+    with app.database.read() as session:
+        row = session.get_one(Delivery, delivery_id)
+    make_due(app, delivery_id)
+    deliver_one(app, delivery_id)
+
+    assert (first, row.transient) == (DeliveryState.QUEUED, True)
+    assert "the database was away" in (row.reason or "")
+    assert states(app, delivery_id) == (DeliveryState.CONFIRMED, JobState.CONFIRMED)
+
+
+def test_an_outcome_that_the_database_cannot_take_is_left_to_the_lease(
+    make: Callable[..., tuple[Application, int]],
+    at: Callable[[Barrier, Callable[[], None]], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app, delivery_id = make()
+
+    def stay_away() -> None:
+        monkeypatch.setattr(app.database, "write", lose_connection)
+        lose_connection()
+
+    at(Barrier.DELIVER_ACKNOWLEDGED, stay_away)
+
+    assert deliver_one(app, delivery_id) == "not_written"
+    assert states(app, delivery_id) == (DeliveryState.SENDING, JobState.DELIVERING)
+
+
+def test_no_transaction_is_open_while_the_store_is_read(
+    make: Callable[..., tuple[Application, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, delivery_id = make()
+    connections: list[int] = []
+
+    def read(*arguments: Any) -> bytes:
+        connections.append(app.database.engine.pool.checkedout())  # type: ignore[attr-defined]
+        return get_content(*arguments)
+
+    monkeypatch.setattr("workers.usecases.deliver.get_content", read)
+
+    deliver_one(app, delivery_id)
+
+    assert connections == [0]
 
 
 def test_a_peer_is_named_in_words() -> None:
