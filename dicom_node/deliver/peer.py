@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydicom.uid import UID
-from pynetdicom import AE, build_context
+from pynetdicom import AE, build_context, evt
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification
 
@@ -22,7 +22,10 @@ EventHandlers = list[Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """Where a DICOM application entity listens, and how long we wait for it."""
+    """Where a DICOM application entity listens, and how long we wait for it.
+
+    `response_timeout_s` bounds both an answer and a piece of data that the peer does not take.
+    """
 
     ae_title: str
     host: str
@@ -85,7 +88,7 @@ def associated(
         contexts=list(contexts),
         ae_title=peer.ae_title,
         max_pdu=MAXIMUM_PDU_BYTES,
-        evt_handlers=handlers,
+        evt_handlers=[*(handlers or ()), (evt.EVT_CONN_OPEN, _bound_sends, [peer])],
         ext_neg=extended,
     )
     if not assoc.is_established:
@@ -98,6 +101,15 @@ def associated(
     finally:
         if assoc.is_established:
             assoc.release()
+
+
+def _bound_sends(event: Any, peer: Peer) -> None:
+    """Give up a send that the peer does not take in time.
+
+    pynetdicom's requestor lets its socket wait for ever once it is connected: with a full send
+    buffer neither the association nor its abort would end.
+    """
+    event.assoc.dul.socket.socket.settimeout(peer.response_timeout_s)
 
 
 def _why_not(assoc: Any) -> str:
