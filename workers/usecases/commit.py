@@ -1,28 +1,35 @@
-"""A result becomes the job's, once: final bytes, deliveries, and the end of what it replaces."""
+"""A result becomes the job's, once: final bytes, deliveries, and the end of what it replaces.
+
+A revision whose record in the object store names other bytes has a result already, which the
+database has lost. That one becomes the job's again: the UIDs are the same, and a PACS must never
+see two versions of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.barriers import Barrier, reach
 from dicom_node.compose.content import ComposedObject
-from dicom_node.read.header import InstanceHeader
 from workers.application import Application
 from workers.case import CaseResult
-from workers.state.jobs import NEEDS_A_PERSON, Lease, held_job, move, note
-from workers.state.schema import (
-    WITH_RESULT,
-    Delivery,
-    Instance,
-    Job,
-    JobState,
-    Result,
-    ResultObject,
-)
+from workers.errors import StoreUnavailable
+from workers.settings import Settings
+from workers.state.jobs import NEEDS_A_PERSON, Lease, back_off_s, held_job, move, note
+from workers.state.schema import WITH_RESULT, Delivery, Job, JobState, Result, ResultObject
+from workers.usecases.assemble import series_headers
+from workers.usecases.record import add_recorded, follow_late, object_digests, read_record
 from workers.usecases.revise import identity_digest, supersede
+
+log = structlog.get_logger()
+
+RECORDED_OTHERWISE = "recorded_otherwise"
+"""This revision has a result under other patient or study data, which the database has lost."""
 
 
 def commit_result(
@@ -32,37 +39,105 @@ def commit_result(
     findings: tuple[str, str],
     kept: Sequence[tuple[ComposedObject, str, str]],
 ) -> None:
-    """If the lease still holds, make what was kept in the store the job's result."""
+    """If the lease still holds, make what was kept in the store the job's result.
+
+    A recorded result of other bytes is taken up in its place. When it stands under other
+    patient or study data, the job fails. When the store cannot say, the job waits.
+    """
+    try:
+        recorded = _recorded_otherwise(app, lease, kept)
+    except StoreUnavailable as error:
+        _postpone(app, lease, error)
+        return
     reach(Barrier.ANALYSE_BEFORE_COMMIT)
     now = app.now()
     with app.database.write() as session:
         job = held_job(session, lease)
-        rows = session.scalars(select(Instance).where(Instance.series_uid == job.series_uid)).all()
-        headers = [InstanceHeader.from_json(row.header) for row in rows]
-        session.add(
-            Result(
-                job_id=job.id,
-                fencing_token=lease.token,
-                committed_at=now,
-                findings_path=findings[0],
-                findings_sha256=findings[1],
-                identity_sha256=identity_digest(headers),
-                nodule_count=len(result.findings.nodules),
+        headers = series_headers(session, job.series_uid)
+        identity = identity_digest(headers)
+        if recorded is not None and recorded["result"]["identity_sha256"] != identity:
+            _fail_recorded(session, job, now)
+            return
+        if recorded is None:
+            session.add(
+                Result(
+                    job_id=job.id,
+                    fencing_token=lease.token,
+                    committed_at=now,
+                    findings_path=findings[0],
+                    findings_sha256=findings[1],
+                    identity_sha256=identity,
+                    nodule_count=len(result.findings.nodules),
+                )
             )
-        )
-        session.add_all(_object_row(job, *item) for item in kept)
-        job.warnings = list(result.findings.quality.warnings)
-        message = f"{len(result.findings.nodules)} nodules, {len(kept)} objects"
+            session.add_all(_object_row(job, *item) for item in kept)
+            job.warnings = list(result.findings.quality.warnings)
+            message = f"{len(result.findings.nodules)} nodules, {len(kept)} objects"
+        else:
+            add_recorded(session, job, recorded)
+            message = (
+                "this revision has a result already: taken up from its record in the object "
+                "store, the new one is dropped"
+            )
+            log.warning("recorded_result_taken_up", job_id=job.id)
         move(session, job, JobState.ANALYSED, message, at=now)
         _supersede_earlier(session, job, now)
-        if app.settings.destinations:
-            move(session, job, JobState.DELIVERING, "deliveries queued", at=now)
-            session.add_all(
-                Delivery(job_id=job.id, destination=item.name, created_at=now)
-                for item in app.settings.destinations
-            )
-        else:
-            note(session, job, "no destination is configured: the result stays here", at=now)
+        _queue_deliveries(session, app.settings, job, now)
+        if recorded is not None:
+            follow_late(session, job, headers, now)
+
+
+def _recorded_otherwise(
+    app: Application, lease: Lease, kept: Sequence[tuple[ComposedObject, str, str]]
+) -> Mapping[str, Any] | None:
+    """The record of this revision, if it names other bytes than were kept now."""
+    with app.database.read() as session:
+        job = session.get_one(Job, lease.id)
+        series_uid, revision = job.series_uid, job.revision
+    record = read_record(app, series_uid, revision)
+    mine = {item.sop_instance_uid: sha256 for item, _, sha256 in kept}
+    return None if record is None or object_digests(record) == mine else record
+
+
+def _fail_recorded(session: Session, job: Job, now: float) -> None:
+    message = (
+        f"revision {job.revision} has a result in the object store already, under other patient "
+        "or study data: stop the node and run 'pulmonode reindex'"
+    )
+    move(
+        session,
+        job,
+        JobState.FAILED,
+        message,
+        at=now,
+        reason_code=RECORDED_OTHERWISE,
+        transient=False,
+    )
+
+
+def _postpone(app: Application, lease: Lease, error: StoreUnavailable) -> None:
+    """Queue the job again; an outage of the store does not count as an attempt."""
+    now = app.now()
+    settings = app.settings
+    with app.database.write() as session:
+        job = held_job(session, lease)
+        delay = back_off_s(job.attempts, base_s=settings.retry_base_s, cap_s=settings.retry_cap_s)
+        message = f"not committed, next attempt in {delay:.0f} s: {error}"
+        move(session, job, JobState.QUEUED, message, at=now, reason_code="retry", transient=True)
+        job.attempts -= 1
+        job.next_attempt_at = now + delay
+        job.hinted_at = 0.0
+
+
+def _queue_deliveries(session: Session, settings: Settings, job: Job, now: float) -> None:
+    if not settings.destinations:
+        note(session, job, "no destination is configured: the result stays here", at=now)
+        return
+    move(session, job, JobState.DELIVERING, "deliveries queued", at=now)
+    session.add_all(
+        Delivery(job_id=job.id, destination=item.name, created_at=now)
+        for item in settings.destinations
+    )
 
 
 def _object_row(job: Job, item: ComposedObject, path: str, sha256: str) -> ResultObject:

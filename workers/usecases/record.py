@@ -3,25 +3,31 @@
 After an analysis is committed, a record of its rows is kept under
 ``records/<series>/<revision>.json``. A result that stands in the store and not in the database
 (restored from an older backup, or lost) is taken up again as it was: the same bytes are
-delivered, never a second version of them.
+delivered, never a second version of them. For the same reason a record is never replaced by
+one of other bytes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.read.header import InstanceHeader
 from workers.application import Application
+from workers.errors import ObjectMissing
 from workers.settings import Settings
-from workers.state.jobs import NEEDS_A_PERSON, move, note
+from workers.state.alarms import JOB_STOPPED, clear_alarm
+from workers.state.jobs import NEEDS_A_PERSON, current_job, move, note
 from workers.state.schema import WITH_RESULT, Delivery, Job, JobState, Result, ResultObject
 from workers.usecases.assemble import series_headers
 from workers.usecases.revise import identity_digest, supersede
+
+log = structlog.get_logger()
 
 RECORDS = "records"
 OBJECT_KEYS = ("sop_uid", "kind", "profile", "sop_class_uid", "series_uid", "path", "sha256",
@@ -31,21 +37,59 @@ RESULT_KEYS = ("fencing_token", "committed_at", "findings_path", "findings_sha25
 
 
 def record_due(app: Application) -> int:
-    """Keep the records of results that have none yet; returns how many."""
+    """Keep the records of results that have none yet; returns how many.
+
+    Raises
+    ------
+    StoreUnavailable
+        If the store is away; call it again then.
+    """
     with app.database.read() as session:
         jobs = session.scalars(
             select(Job).join(Result, Result.job_id == Job.id).where(Result.recorded.is_(False))
         ).all()
-        records = [(job.id, _key(job), _to_record(session, job)) for job in jobs]
-    for job_id, key, record in records:
-        app.store.put_bytes(key, (json.dumps(record, indent=1) + "\n").encode())
+        records = [(job.id, _to_record(session, job)) for job in jobs]
+    kept = 0
+    for job_id, record in records:
+        series_uid, revision = record["series_uid"], record["revision"]
+        found = read_record(app, series_uid, revision)
+        differs = found is not None and object_digests(found) != object_digests(record)
+        if not differs:
+            data = (json.dumps(record, indent=1) + "\n").encode()
+            app.store.put_bytes(_key(series_uid, revision), data)
+            kept += 1
         with app.database.write() as session:
             session.get_one(Result, job_id).recorded = True
-    return len(records)
+            if differs:
+                message = "not recorded: the object store has a record of other bytes, which stays"
+                note(session, session.get_one(Job, job_id), message, at=app.now())
+                log.error("record_differs", job_id=job_id)
+    return kept
 
 
-def _key(job: Job) -> str:
-    return f"{RECORDS}/{job.series_uid}/{job.revision}.json"
+def _key(series_uid: str, revision: int) -> str:
+    return f"{RECORDS}/{series_uid}/{revision}.json"
+
+
+def read_record(app: Application, series_uid: str, revision: int) -> dict[str, Any] | None:
+    """The record of one revision of a series, or `None`.
+
+    Raises
+    ------
+    StoreUnavailable
+        If the store cannot say.
+    """
+    try:
+        data = app.store.get_bytes(_key(series_uid, revision))
+    except ObjectMissing:
+        return None
+    record: dict[str, Any] = json.loads(data)
+    return record
+
+
+def object_digests(record: Mapping[str, Any]) -> dict[str, str]:
+    """SOP Instance UID -> SHA-256 of each object that a record names."""
+    return {item["sop_uid"]: item["sha256"] for item in record["objects"]}
 
 
 def _to_record(session: Session, job: Job) -> dict[str, Any]:
@@ -94,15 +138,13 @@ def take_up(
     if not known or (found is not None and session.get(Result, found.id) is not None):
         return False
     job = found or _copy_job(session, known[max(known)], revision)
-    session.add(Result(job_id=job.id, recorded=True, **record["result"]))
-    session.add_all(ResultObject(job_id=job.id, **item) for item in record["objects"])
-    job.instance_count = record["instance_count"]
-    job.warnings = record["warnings"]
+    add_recorded(session, job, record)
     job.lease_owner = job.lease_expires_at = None
     job.fencing_token += 1  # whoever works on it meanwhile has lost it
     # Not an arrow of a job's life: its row is brought to where it was before it was lost.
     job.state, job.state_since = JobState.ANALYSED, now
     job.reason_code = job.reason = None
+    clear_alarm(session, JOB_STOPPED, str(job.id), at=now)
     note(session, job, "result taken up from its record in the object store", at=now)
     if not newest or any(number > revision for number in known):
         message = "a later revision exists"
@@ -123,9 +165,23 @@ def take_up(
             Delivery(job_id=job.id, destination=item.name, created_at=now)
             for item in settings.destinations
         )
-    if len(headers) > job.instance_count:
-        _follow(session, job, f"late instances after revision {revision}", headers, now)
+    follow_late(session, job, headers, now)
     return True
+
+
+def add_recorded(session: Session, job: Job, record: Mapping[str, Any]) -> None:
+    """Give a job the rows of a recorded result."""
+    session.add(Result(job_id=job.id, recorded=True, **record["result"]))
+    session.add_all(ResultObject(job_id=job.id, **item) for item in record["objects"])
+    job.instance_count = record["instance_count"]
+    job.warnings = record["warnings"]
+
+
+def follow_late(session: Session, job: Job, headers: Sequence[InstanceHeader], now: float) -> None:
+    """Begin the next revision when more instances came than the recorded result covers."""
+    newest = current_job(session, job.series_uid)
+    if newest is not None and newest.id == job.id and len(headers) > job.instance_count:
+        _follow(session, job, f"late instances after revision {job.revision}", headers, now)
 
 
 def _follow(

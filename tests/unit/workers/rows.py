@@ -247,14 +247,14 @@ def empty_result(revision: int = 1) -> CaseResult:
     return CaseResult(findings=findings, findings_json={}, content=content, objects=())
 
 
-def commit(app: Application, series_uid: str) -> int:
+def commit(app: Application, series_uid: str, text: str = "report") -> int:
     """Let the series' newest job be analysed, with an empty result; its number."""
     job_id = set_state(app, series_uid, JobState.COMPLETE, JobState.QUEUED)
     with app.database.write() as session:
         lease = take_job(session, job_id, "tester", now=app.now(), lease_s=60)
     findings = put_content(app.store, b"{}", ".json")
     result = empty_result(get_job(app, job_id).revision)
-    data = f"report of job {job_id}".encode()
+    data = f"{text} of job {job_id}".encode()
     report = ComposedObject(
         kind="sr", sop_class_uid=SR_CLASS, sop_instance_uid=f"1.2.9.{job_id}",
         series_instance_uid="1.2.8", data=data,
