@@ -95,6 +95,7 @@ def store_all(
     peer: Peer,
     objects: Sequence[Outgoing],
     on_stored: Callable[[StoreReceipt], None] = lambda _receipt: None,
+    before_each: Callable[[], None] = lambda: None,
 ) -> Iterator[StoreReceipt]:
     """Send objects one after the other over an open association.
 
@@ -108,6 +109,8 @@ def store_all(
         Sent in this order, byte for byte where the peer took the file's transfer syntax.
     on_stored : callable
         Called after each answer, for progress.
+    before_each : callable
+        Called right before each C-STORE; what it raises keeps the object here.
 
     Raises
     ------
@@ -125,6 +128,7 @@ def store_all(
     }
     for item in objects:
         payload = _payload(item, peer, accepted)
+        before_each()
         try:
             response = assoc.send_c_store(payload)
         except (RuntimeError, OSError) as error:

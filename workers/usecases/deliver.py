@@ -198,7 +198,13 @@ def _check_identity(
 
 
 def _send(app: Application, parcel: _Parcel) -> bool:
-    """Store every object and ask for commitment; tells whether proof is still awaited."""
+    """Store every object and ask for commitment; tells whether proof is still awaited.
+
+    Raises
+    ------
+    LeaseLost
+        If the delivery was stopped meanwhile: no further object leaves then.
+    """
     settings = parcel.destination
     peer = Peer(
         ae_title=settings.ae_title,
@@ -213,7 +219,8 @@ def _send(app: Application, parcel: _Parcel) -> bool:
     listener = CommitmentListener(partial(record_commitment, app))
     with associated(peer, app.settings.ae_title, contexts, listener.handlers) as assoc:
         receipts = []
-        for receipt in store_all(assoc, peer, parcel.objects):
+        still_held = partial(_check_lease, app, parcel.lease)
+        for receipt in store_all(assoc, peer, parcel.objects, before_each=still_held):
             receipts.append(receipt)
             if len(receipts) < len(parcel.objects):
                 reach(Barrier.DELIVER_BETWEEN_OBJECTS)
@@ -235,6 +242,12 @@ def _send(app: Application, parcel: _Parcel) -> bool:
         request_commitment(assoc, peer, transaction_uid, receipts)
         listener.wait(SAME_ASSOCIATION_WAIT_S)
     return True
+
+
+def _check_lease(app: Application, lease: Lease) -> None:
+    """Raise `LeaseLost` when a correction, an administrator or another worker came between."""
+    with app.database.read() as session:
+        held_delivery(session, lease)
 
 
 def _register(app: Application, lease: Lease) -> str:

@@ -32,7 +32,7 @@ from workers.state.schema import (
     ResultObject,
 )
 from workers.state.store import get_content, put_content
-from workers.usecases.administer import retry
+from workers.usecases.administer import cancel, retry
 from workers.usecases.confirm import expire_commitments, record_commitment
 from workers.usecases.deliver import deliver_one
 
@@ -48,10 +48,10 @@ def pacs(tmp_path: Path) -> Iterator[MiniPacs]:
 
 
 @pytest.fixture
-def at() -> Iterator[Callable[[Barrier, Callable[[], None]], None]]:
+def at() -> Iterator[Callable[[Barrier, Callable[[], object]], None]]:
     """Lets something happen once, when a delivery reaches a barrier."""
 
-    def arm(wanted: Barrier, strike: Callable[[], None]) -> None:
+    def arm(wanted: Barrier, strike: Callable[[], object]) -> None:
         def hook(reached: Barrier) -> None:
             if reached is wanted:
                 install(None)
@@ -67,10 +67,33 @@ def lose_connection() -> None:
     raise OperationalError("SELECT 1", {}, Exception("server closed the connection"))
 
 
-def ct(name: str = "Name^One") -> Dataset:
+def ct(name: str = "Name^One", index: int = 0) -> Dataset:
     affine = np.diag([1.0, 1.0, 1.0, 1.0])[[2, 1, 0, 3]]
     identity = CtIdentity(key="delivery", patient_name=name)
-    return slice_dataset(np.zeros((8, 8), dtype=np.int16), 0, 1, affine, identity)
+    return slice_dataset(np.zeros((8, 8), dtype=np.int16), index, 1, affine, identity)
+
+
+def add_second_object(app: Application, folder: Path) -> None:
+    """Let the result have one more object, which is sent after the first."""
+    file = folder / "second.dcm"
+    ds = ct(index=1)
+    ds.save_as(file, enforce_file_format=True)
+    path, sha256 = put_content(app.store, file.read_bytes(), ".dcm")
+    with app.database.write() as session:
+        first = session.query(ResultObject).one()
+        session.add(
+            ResultObject(
+                sop_uid=str(ds.SOPInstanceUID),
+                job_id=first.job_id,
+                kind="sr_z",
+                profile="default",
+                sop_class_uid=first.sop_class_uid,
+                series_uid=first.series_uid,
+                path=path,
+                sha256=sha256,
+                size_bytes=1,
+            )
+        )
 
 
 @pytest.fixture
@@ -342,7 +365,7 @@ def test_bytes_that_changed_on_disk_are_not_sent(
 )
 def test_a_database_that_is_away_for_a_moment_postpones_a_delivery_and_ends_none(
     make: Callable[..., tuple[Application, int]],
-    at: Callable[[Barrier, Callable[[], None]], None],
+    at: Callable[[Barrier, Callable[[], object]], None],
     barrier: Barrier,
 ) -> None:
     app, delivery_id = make()
@@ -361,7 +384,7 @@ def test_a_database_that_is_away_for_a_moment_postpones_a_delivery_and_ends_none
 
 def test_an_outcome_that_the_database_cannot_take_is_left_to_the_lease(
     make: Callable[..., tuple[Application, int]],
-    at: Callable[[Barrier, Callable[[], None]], None],
+    at: Callable[[Barrier, Callable[[], object]], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     app, delivery_id = make()
@@ -391,6 +414,31 @@ def test_no_transaction_is_open_while_the_store_is_read(
     deliver_one(app, delivery_id)
 
     assert connections == [0]
+
+
+@pytest.mark.parametrize(
+    ("barrier", "arrived"),
+    [(Barrier.DELIVER_TAKEN, 0), (Barrier.DELIVER_BETWEEN_OBJECTS, 1)],
+)
+def test_what_is_stopped_during_a_delivery_leaves_no_further_object(
+    make: Callable[..., tuple[Application, int]],
+    pacs: MiniPacs,
+    at: Callable[[Barrier, Callable[[], object]], None],
+    tmp_path: Path,
+    barrier: Barrier,
+    arrived: int,
+) -> None:
+    app, delivery_id = make()
+    add_second_object(app, tmp_path)
+    with app.database.read() as session:
+        job_id = session.get_one(Delivery, delivery_id).job_id
+    at(barrier, lambda: cancel(app, str(job_id)))
+
+    outcome = deliver_one(app, delivery_id)
+
+    assert outcome == "lease_lost"
+    assert len(pacs.received()) == arrived
+    assert states(app, delivery_id) == (DeliveryState.CANCELLED, JobState.CANCELLED)
 
 
 def test_a_peer_is_named_in_words() -> None:
