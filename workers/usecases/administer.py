@@ -18,7 +18,7 @@ from workers.state.schema import (
     Priority,
     Switch,
 )
-from workers.usecases.quarantine import PIXELS_CHANGED
+from workers.usecases.quarantine import PIXELS_CHANGED, is_outdated
 from workers.usecases.revise import drop_deliveries, has_result
 
 RESTARTABLE = NEEDS_A_PERSON | {JobState.CANCELLED, JobState.NOT_ELIGIBLE}
@@ -30,7 +30,8 @@ def retry(app: Application, wanted: str) -> JobState:
 
     Failed deliveries are queued again when there is a result. Otherwise the series is judged
     anew from what is there, and files that were kept aside for it are looked at once more;
-    other pixels under a known UID stay aside, so that the first ones count.
+    other pixels under a known UID stay aside, so that the first ones count, and so does a copy
+    older than the one that is known.
 
     Raises
     ------
@@ -56,6 +57,7 @@ def retry(app: Application, wanted: str) -> JobState:
                 KeptAside.job_id == job.id, KeptAside.reason_code != PIXELS_CHANGED
             )
         ).all()
+        aside = [kept for kept in aside if not is_outdated(session, kept.name)]
         for kept in aside:
             session.delete(kept)
         state = JobState(job.state)

@@ -3,7 +3,7 @@
 Header and pixels are compared apart. Equal ones are ignored. With the same pixels the newer
 header counts: where it changes what is said of patient or study, nothing under the old words
 leaves the house any more, and a revision under the new ones is made. Other pixels under the
-same UID are never accepted.
+same UID are never accepted. A copy that arrived before the known one never replaces it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from workers.state.schema import BEFORE_ANALYSIS, WITH_RESULT, Instance, Job, Jo
 from workers.usecases.quarantine import (
     CONFLICTING_PATIENT,
     CORRECTION_NOT_AGREED,
+    OLDER_COPY,
     PIXELS_CHANGED,
+    arrived_ns,
     hold_job,
     keep_aside,
 )
@@ -57,19 +59,23 @@ def arrive_again(
     if known.path == repeat.key:  # the same file, seen again after a crash
         return "keep"
     same_pixels = known.pixels_sha256 == repeat.pixels_sha256
-    older = repeat.replayed and repeat.received_at <= known.received_at
-    if older and (same_pixels or repeat.header.truncated):
+    equal = same_pixels and known.header_sha256 == repeat.header_sha256
+    older = arrived_ns(repeat.name) <= arrived_ns(known.path)
+    if older and repeat.replayed and (same_pixels or repeat.header.truncated):
         return "release"  # a copy that the known one replaced
     known.times_received += 1
-    if known.header.get("truncated") and not repeat.header.truncated:
+    if equal:
+        return "release"
+    if older and (same_pixels or repeat.header.truncated):
+        _leave_aside(session, settings, known, repeat, now)
+        return "quarantine"
+    if known.header.get("truncated") and not (repeat.header.truncated or older):
         _replace(known, repeat)
         _repair(session, settings, known, repeat, now)
         return "keep"
     if not same_pixels:
         _refuse(session, settings, known, repeat, now)
         return "quarantine"
-    if known.header_sha256 == repeat.header_sha256:
-        return "release"
     changed = changed_attributes(InstanceHeader.from_json(known.header), repeat.header)
     _replace(known, repeat)
     if changed:
@@ -112,6 +118,18 @@ def _repair(
         note(session, job, message, at=now)
 
 
+def _leave_aside(
+    session: Session, settings: Settings, known: Instance, repeat: Repeat, now: float
+) -> None:
+    """A copy that arrived before the known one: what it says was put right since."""
+    job = current_job(session, known.series_uid)
+    if job is None:
+        job = job_for_arrival(session, repeat.header, settings, now=now)
+    message = f"an older copy of {known.sop_uid} came after a newer one: it is kept aside"
+    note(session, job, message, at=now)
+    keep_aside(session, job, repeat.name, OLDER_COPY, now=now)
+
+
 def _refuse(
     session: Session, settings: Settings, known: Instance, repeat: Repeat, now: float
 ) -> None:
@@ -120,11 +138,12 @@ def _refuse(
         f"{known.sop_uid} came again with other pixels under the same UID: the new file is kept "
         "aside, nothing more is sent until somebody decides"
     )
+    for revision in session.scalars(select(Job).where(Job.series_uid == known.series_uid)).all():
+        _stop_deliveries(session, revision, message, now, code=PIXELS_CHANGED)
     job = current_job(session, known.series_uid)
     if job is None:
         job = job_for_arrival(session, repeat.header, settings, now=now)
     elif has_result(session, job):
-        _stop_deliveries(session, job, message, now, code=PIXELS_CHANGED)
         job = new_job(
             session, repeat.header, settings,
             revision=job.revision + 1, message=message, now=now,

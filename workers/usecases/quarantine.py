@@ -22,6 +22,7 @@ log = structlog.get_logger()
 CONFLICTING_PATIENT = "conflicting_patient"
 PIXELS_CHANGED = "pixels_changed"
 CORRECTION_NOT_AGREED = "correction_not_agreed"
+OLDER_COPY = "older_copy"
 
 
 def hold_job(session: Session, job: Job, code: str, message: str, *, now: float) -> None:
@@ -36,6 +37,17 @@ def hold_job(session: Session, job: Job, code: str, message: str, *, now: float)
 def keep_aside(session: Session, job: Job, name: str, code: str, *, now: float) -> None:
     """Write down that a file is in quarantine, and for which job."""
     session.merge(KeptAside(name=name, job_id=job.id, reason_code=code, at=now))
+
+
+def arrived_ns(name: str) -> int:
+    """Nanoseconds since the epoch at which a file arrived, by its inbox name or its key."""
+    return int(name.rsplit("/", 1)[-1].split("-", 1)[0])
+
+
+def is_outdated(session: Session, name: str) -> bool:
+    """Whether the index knows a later copy of the instance that is kept aside under this name."""
+    known = session.get(Instance, sop_uid_of(name))
+    return known is not None and arrived_ns(name) <= arrived_ns(known.path)
 
 
 def study_identity(session: Session, study_uid: str) -> Identity | None:
