@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from dicom_node.barriers import Barrier, reach
 from dicom_node.receive.commitment import CommitmentReport
 from workers.application import Application
 from workers.state.jobs import note
 from workers.state.schema import Commitment, Delivery, DeliveryState, Job
+from workers.usecases.retract import objects_for
 from workers.usecases.settle import roll_up, send_again_unproved, settle_commitment
 
 log = structlog.get_logger()
@@ -19,7 +21,8 @@ def record_commitment(app: Application, report: CommitmentReport) -> bool:
     """Write a commitment result down and apply it if its delivery waits for it.
 
     A report may come before the sender has noted that the objects were acknowledged; it is
-    kept then, and applied by the delivery itself.
+    kept then, and applied by the delivery itself. What the delivery sent and the report does
+    not name is not proved: it counts as refused.
 
     Returns
     -------
@@ -36,14 +39,15 @@ def record_commitment(app: Application, report: CommitmentReport) -> bool:
             return True
         commitment.replied_at = now
         commitment.committed_count = len(report.committed)
-        commitment.failed = [f"{uid}: {why}" for uid, why in report.failed]
         delivery = session.get_one(Delivery, commitment.delivery_id)
         job = session.get_one(Job, delivery.job_id)
+        refused = (*report.failed, *_not_mentioned(app, session, delivery, report))
+        commitment.failed = [f"{uid}: {why}" for uid, why in refused]
         note(
             session,
             job,
             f"{delivery.destination}: storage commitment for {len(report.committed)} objects, "
-            f"refused for {len(report.failed)}",
+            f"refused for {len(refused)}",
             at=now,
         )
         # A proof that comes while a repeat is planned is still a proof; a refusal is not news.
@@ -56,10 +60,23 @@ def record_commitment(app: Application, report: CommitmentReport) -> bool:
             job_id=job.id,
             delivery_id=delivery.id,
             committed=len(report.committed),
-            refused=len(report.failed),
+            refused=len(refused),
         )
         reach(Barrier.COMMITMENT_BEFORE_COMMIT)
         return True
+
+
+def _not_mentioned(
+    app: Application, session: Session, delivery: Delivery, report: CommitmentReport
+) -> list[tuple[str, str]]:
+    """Objects of a delivery that a report says nothing of, with that as the reason."""
+    mentioned = {*report.committed, *(uid for uid, _ in report.failed)}
+    destination = app.settings.destination(delivery.destination)
+    return [
+        (row.sop_uid, "not mentioned")
+        for row in objects_for(session, delivery.job_id, destination)
+        if row.sop_uid not in mentioned
+    ]
 
 
 def expire_commitments(app: Application, *, now: float) -> int:

@@ -50,7 +50,7 @@ from workers.state.store import get_content
 from workers.usecases.confirm import record_commitment
 from workers.usecases.keep_lease import keep_lease
 from workers.usecases.quarantine import study_identity
-from workers.usecases.retract import REJECTION
+from workers.usecases.retract import objects_for
 from workers.usecases.settle import postpone, release, roll_up, settle_commitment
 from workers.usecases.share_destinations import free_associations
 
@@ -139,12 +139,7 @@ def _pack(app: Application, lease: Lease, scratch: Path) -> _Parcel:
         if destination is None:
             raise NoSuchDestination(delivery.destination)
         job = session.get_one(Job, delivery.job_id)
-        rows = [
-            row
-            for row in session.scalars(select(ResultObject).where(ResultObject.job_id == job.id))
-            if row.kind != REJECTION or destination.retraction == "rejection_note"
-        ]
-        rows.sort(key=lambda row: (row.kind == REJECTION, row.kind))
+        rows = objects_for(session, job.id, destination)
         received = _received_identities(session, job)
     # The store may be slow: nothing of it is read inside a transaction.
     _check_identity(app, job, rows, received)

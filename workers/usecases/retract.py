@@ -22,7 +22,7 @@ from dicom_node.compose.rejection_note import (
 from dicom_node.read.ct_series import CtSeries
 from dicom_node.read.header import Identity
 from workers.case import CaseResult
-from workers.settings import Settings
+from workers.settings import DestinationSettings, Settings
 from workers.state.schema import Delivery, Job, ResultObject
 
 REJECTION = "rejection"
@@ -64,6 +64,18 @@ def find_retraction(session: Session, settings: Settings, job: Job) -> Retractio
             for row in rows
         ),
         reason=RejectionReason.WRONG_PATIENT if corrected else RejectionReason.SUPERSEDED,
+    )
+
+
+def objects_for(
+    session: Session, job_id: int, destination: DestinationSettings | None
+) -> list[ResultObject]:
+    """What of a result a destination gets: a rejection note last, and only where it is wanted."""
+    wants_note = destination is not None and destination.retraction == "rejection_note"
+    rows = session.scalars(select(ResultObject).where(ResultObject.job_id == job_id))
+    return sorted(
+        (row for row in rows if wants_note or row.kind != REJECTION),
+        key=lambda row: (row.kind == REJECTION, row.kind),
     )
 
 

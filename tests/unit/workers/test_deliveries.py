@@ -330,8 +330,12 @@ def test_a_report_on_a_new_association_confirms_and_its_repeat_changes_nothing(
     app, delivery_id = make()
     pacs.commitment_reply = CommitmentReply.NEVER
     deliver_one(app, delivery_id)
+    (record,) = pacs.received()
     report = CommitmentReport(
-        transaction_uid=transaction_of(app), committed=("1",), failed=(), peer_ae_title="X"
+        transaction_uid=transaction_of(app),
+        committed=(record.sop_instance_uid,),
+        failed=(),
+        peer_ae_title="X",
     )
 
     assert record_commitment(app, report)

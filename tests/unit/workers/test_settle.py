@@ -9,6 +9,7 @@ from tests.unit.workers.rows import (
     NOW,
     add_delivery,
     add_job,
+    add_result,
     alarms,
     change,
     get_delivery,
@@ -17,8 +18,9 @@ from tests.unit.workers.rows import (
 )
 from workers.application import Application
 from workers.state.alarms import NOT_CONFIRMED
-from workers.state.schema import Commitment, Delivery, DeliveryState, Job, JobState
+from workers.state.schema import Commitment, Delivery, DeliveryState, Job, JobState, ResultObject
 from workers.usecases.confirm import expire_commitments, record_commitment
+from workers.usecases.retract import REJECTION
 from workers.usecases.settle import postpone, roll_up
 
 UID = "2.25.77"
@@ -40,6 +42,14 @@ def add_commitment(app: Application, delivery_id: int, uid: str = UID) -> None:
         session.add(
             Commitment(transaction_uid=uid, delivery_id=delivery_id, requested_at=NOW, failed=[])
         )
+
+
+def add_object_beside(app: Application, other: str, **values: object) -> None:
+    """One more object in the result of another one."""
+    with app.database.write() as session:
+        row = session.get_one(ResultObject, other)
+        columns = {column.name: getattr(row, column.name) for column in row.__table__.columns}
+        session.add(ResultObject(**{**columns, **values}))
 
 
 def waiting(app: Application, state: DeliveryState, *, attempts: int = 1) -> int:
@@ -142,6 +152,36 @@ def test_a_proof_confirms_what_was_delivered(app: Application) -> None:
 
     assert states(app, delivery_id) == (S.CONFIRMED, JobState.CONFIRMED)
     assert get_delivery(app, delivery_id).awaits_commitment_until is None
+
+
+@pytest.mark.parametrize("state", [S.DELIVERED, S.QUEUED])
+@pytest.mark.parametrize("committed", [(), ("1.2.9.1",), ("1.2.9.1", "1.2.3")])
+def test_what_a_report_does_not_mention_is_not_proved(
+    app: Application, state: DeliveryState, committed: tuple[str, ...]
+) -> None:
+    delivery_id = waiting(app, state)
+    job_id = get_delivery(app, delivery_id).job_id
+    add_result(app, job_id, sop_uid="1.2.9.1")
+    add_object_beside(app, "1.2.9.1", sop_uid="1.2.9.2", kind="seg")
+
+    record_commitment(
+        app,
+        CommitmentReport(transaction_uid=UID, committed=committed, failed=(), peer_ae_title="MAIN"),
+    )
+
+    assert states(app, delivery_id) == (S.QUEUED, JobState.DELIVERING)
+    with app.database.read() as session:
+        assert "1.2.9.2: not mentioned" in session.get_one(Commitment, UID).failed
+
+
+def test_a_note_that_a_destination_does_not_get_needs_no_proof(app: Application) -> None:
+    delivery_id = waiting(app, S.DELIVERED)
+    add_result(app, get_delivery(app, delivery_id).job_id)
+    add_object_beside(app, "1.2.9", sop_uid="1.2.10", kind=REJECTION)
+
+    record_commitment(app, report())
+
+    assert states(app, delivery_id) == (S.CONFIRMED, JobState.CONFIRMED)
 
 
 def test_a_proof_that_comes_while_a_repeat_is_planned_saves_the_repeat(app: Application) -> None:
