@@ -17,6 +17,7 @@ from workers.node import Node
 from workers.settings import Settings
 from workers.state.database import DATABASE_AWAY, Database
 from workers.supervisor import Child, end_with_supervisor, hold_folder, stop_children
+from workers.usecases.reindex import knows_no_job, warn_of_loss
 from workers.usecases.share_settings import with_site_settings
 
 log = structlog.get_logger()
@@ -42,10 +43,14 @@ def run_node(settings: Settings) -> None:
     end_with_supervisor()
     hinter = Hinter(broker_url(settings))
     # The database may be away: instances are received and durable without it.
-    node = Node(open_application(settings, check=False), hinter)
+    app = open_application(settings, check=False)
+    node = Node(app, hinter)
     stop = _stop_on_signal()
+    empty = knows_no_job(app)  # before the node indexes anything
     node.start()
     try:
+        if empty:
+            warn_of_loss(app)  # the node receives meanwhile
         while not stop.wait(LOOK_S):
             if not node.is_alive():
                 raise RuntimeError("a loop of the node died: see the log above")

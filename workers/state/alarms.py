@@ -24,11 +24,15 @@ NOT_CONFIRMED = "not_confirmed"
 """A destination will not prove, or denies, that it keeps a result; the subject is the job."""
 NOBODY_WORKS = "nobody_works"
 """Due work waits and no worker takes it; the subject is the queue."""
+DATABASE_EMPTY = "database_empty"
+"""The database knows no job, the object store holds instances: it was lost."""
 DATABASE_UNREACHABLE = "database_unreachable"
 BROKER_UNREACHABLE = "broker_unreachable"
 STORE_UNREACHABLE = "store_unreachable"
 SPOOL_REFUSES = "spool_refuses"
 """The spool's disk is under its reserve, or cannot be written."""
+NODE_LOOP_FAILS = "node_loop_fails"
+"""A part of the node's work fails again and again; the subject is the loop that does it."""
 
 
 def raise_alarm(session: Session, code: str, subject: str, message: str, *, at: float) -> None:

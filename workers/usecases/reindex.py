@@ -13,11 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
 from sqlalchemy import select
 
 from workers.application import Application
-from workers.state.database import DATABASE_AWAY
-from workers.state.schema import Instance, KeptAside
+from workers.errors import StoreUnavailable
+from workers.state.alarms import DATABASE_EMPTY, clear_alarm, raise_alarm
+from workers.state.database import DATABASE_AWAY, SchemaMismatch
+from workers.state.schema import Instance, Job, KeptAside
 from workers.usecases.index import (
     BATCH_SIZE,
     POISON,
@@ -29,6 +32,11 @@ from workers.usecases.index import (
     read_arrival,
 )
 from workers.usecases.record import read_records, take_up
+
+log = structlog.get_logger()
+
+DATABASE = "database"
+"""Subject of the alarm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +73,48 @@ def reindex(app: Application) -> Reindexed:
     for path in files:  # after the results that were there when they came
         _look_again(app, path)
     index_inbox(app)
+    with app.database.write() as session:
+        clear_alarm(session, DATABASE_EMPTY, DATABASE, at=app.now())
     return Reindexed(instances=len(keys), kept_aside=len(files), results=results)
+
+
+def knows_no_job(app: Application) -> bool:
+    """Whether the database is there and no job is in it."""
+    try:
+        app.database.check_version()
+        with app.database.read() as session:
+            return session.scalars(select(Job.id).limit(1)).first() is None
+    except (*DATABASE_AWAY, SchemaMismatch):
+        return False
+
+
+def warn_of_loss(app: Application) -> bool:
+    """Raise an alarm when the object store holds instances; for a database that knew no job.
+
+    Nothing is taken up here: an administrator may have a backup that knows more.
+
+    Returns
+    -------
+    bool
+        Whether it was raised; never when store or database cannot be asked.
+    """
+    try:
+        keys = app.store.keys("instances")
+        with app.database.read() as session:  # after it: what the node kept meanwhile is known
+            held = len(set(keys) - set(session.scalars(select(Instance.path))))
+        if not held:
+            return False
+        message = (
+            f"the database knows no job, the object store holds {held} instances: stop the node "
+            "and run 'pulmonode reindex'"
+        )
+        log.error(DATABASE_EMPTY, reason=message, instances=held)
+        with app.database.write() as session:
+            raise_alarm(session, DATABASE_EMPTY, DATABASE, message, at=app.now())
+    except (*DATABASE_AWAY, StoreUnavailable) as error:
+        log.warning("loss_not_looked_for", error=type(error).__name__)
+        return False
+    return True
 
 
 def _replay(app: Application, keys: Sequence[str]) -> None:

@@ -23,16 +23,18 @@ from tests.unit.workers.rows import (
     revisions,
 )
 from workers.application import Application
+from workers.errors import StoreUnavailable
 from workers.state.schema import (
     Event,
     Instance,
     Job,
     JobState,
 )
+from workers.state.store import FolderStore
 from workers.usecases import index
 from workers.usecases.index import index_inbox
 from workers.usecases.record import record_due
-from workers.usecases.reindex import Reindexed, reindex
+from workers.usecases.reindex import Reindexed, knows_no_job, reindex, warn_of_loss
 
 NOTHING = Reindexed(instances=0, kept_aside=0, results=0)
 
@@ -223,3 +225,50 @@ def test_a_file_that_was_kept_aside_and_conflicts_no_more_comes_into_the_store(
         assert row.stored
         assert app.store.exists(row.path)
     assert app.spool.quarantined() == []
+
+
+def test_an_empty_database_beside_a_store_with_instances_raises_an_alarm_until_reindexed(
+    app: Application, tmp_path: Path
+) -> None:
+    (ds,) = plain_series("alarming", slices=1)
+    receive(app, tmp_path, ds)
+    known = knows_no_job(app)
+    lose_database(app)
+
+    assert (known, knows_no_job(app)) == (False, True)
+    assert warn_of_loss(app)
+    assert alarms(app) == [("database_empty", "database")]
+    reindex(app)
+    assert alarms(app) == []
+
+
+def test_a_new_database_beside_an_empty_store_is_no_loss(app: Application) -> None:
+    assert knows_no_job(app)
+    assert not warn_of_loss(app)
+    assert alarms(app) == []
+
+
+def test_what_was_received_since_the_start_is_no_loss(app: Application, tmp_path: Path) -> None:
+    (ds,) = plain_series("first of a site", slices=1)
+    receive(app, tmp_path, ds)
+
+    assert not warn_of_loss(app)
+
+
+def test_a_store_that_is_away_says_nothing_of_a_loss(
+    app: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_store: FolderStore, prefix: str) -> list[str]:
+        raise StoreUnavailable(prefix, "no answer")
+
+    monkeypatch.setattr(FolderStore, "keys", away)
+
+    assert not warn_of_loss(app)
+
+
+def test_a_database_that_cannot_be_asked_is_not_taken_for_an_empty_one(app: Application) -> None:
+    app.database.close()
+    for path in app.settings.data_dir.glob("state.sqlite*"):
+        path.unlink()
+
+    assert not knows_no_job(app)

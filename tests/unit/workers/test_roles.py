@@ -1,0 +1,59 @@
+"""What the node's process does before and while its loops run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.bad_series import plain_series
+from tests.unit.workers.rows import alarms, lose_database, receive, with_settings
+from workers import roles
+from workers.application import Application
+
+
+class QuietNode:
+    """Stands in the node's place: it starts, lives and stops."""
+
+    def __init__(self, _app: Application, _give_hints: Callable[..., None]) -> None:
+        self.starts = 0
+
+    def start(self) -> None:
+        self.starts += 1
+
+    def stop(self) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def stopped_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The role ends as soon as it has started, as after SIGTERM."""
+    stop = threading.Event()
+    stop.set()
+    monkeypatch.setattr(roles, "Node", QuietNode)
+    monkeypatch.setattr(roles, "_stop_on_signal", lambda: stop)
+    monkeypatch.setattr(roles, "end_with_supervisor", lambda: None)
+
+
+def run_node(app: Application) -> None:
+    roles.run_node(with_settings(app.settings, broker_url="redis://127.0.0.1:1"))
+
+
+def test_a_node_that_starts_beside_a_lost_database_raises_an_alarm(
+    app: Application, tmp_path: Path
+) -> None:
+    (ds,) = plain_series("node starts", slices=1)
+    receive(app, tmp_path, ds)
+    lose_database(app)
+
+    run_node(app)
+
+    assert alarms(app) == [("database_empty", "database")]
+
+
+def test_a_node_that_starts_for_the_first_time_raises_none(app: Application) -> None:
+    run_node(app)
+
+    assert alarms(app) == []
