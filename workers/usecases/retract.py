@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from dicom_node.compose.content import ComposedObject
@@ -23,7 +23,7 @@ from dicom_node.read.ct_series import CtSeries
 from dicom_node.read.header import Identity
 from workers.case import CaseResult
 from workers.settings import DestinationSettings, Settings
-from workers.state.schema import Delivery, Job, ResultObject
+from workers.state.schema import Delivery, DeliveryState, Job, ResultObject
 
 REJECTION = "rejection"
 """Kind of a rejection note among a result's objects."""
@@ -38,13 +38,25 @@ class Retraction:
 
 
 def find_retraction(session: Session, settings: Settings, job: Job) -> Retraction | None:
-    """Objects of earlier revisions that may have left the house; `None` when nothing is due."""
+    """Objects of earlier revisions that left the house or still may; `None` when nothing is due.
+
+    A delivery that is open now goes on until this revision's result takes its place. The fencing
+    token counts every attempt there was, also those before a retry by hand.
+    """
     if all(item.retraction == "none" for item in settings.destinations):
         return None
     sent = (
         select(Job.id)
         .join(Delivery, Delivery.job_id == Job.id)
-        .where(Job.series_uid == job.series_uid, Job.revision < job.revision, Delivery.attempts > 0)
+        .where(
+            Job.series_uid == job.series_uid,
+            Job.revision < job.revision,
+            or_(
+                Delivery.attempts > 0,
+                Delivery.fencing_token > 0,
+                Delivery.state.in_([DeliveryState.QUEUED, DeliveryState.SENDING]),
+            ),
+        )
     )
     rows = session.scalars(
         select(ResultObject)

@@ -17,7 +17,7 @@ from tests.integration.bad_series import plain_series, save
 from tests.unit.workers.rows import SR_CLASS, add_delivery, add_job, add_result, empty_result
 from workers.application import Application, open_application
 from workers.settings import Settings
-from workers.state.schema import Job, JobState, ResultObject
+from workers.state.schema import DeliveryState, Job, JobState, ResultObject
 from workers.usecases.retract import (
     REJECTION,
     Retraction,
@@ -50,11 +50,18 @@ def wanting(make: Callable[..., Application]) -> Application:
     return make("none", "rejection_note")
 
 
-def sent(app: Application, revision: int = 1, *, attempts: int = 1) -> int:
+def sent(
+    app: Application,
+    revision: int = 1,
+    *,
+    attempts: int = 1,
+    state: DeliveryState = DeliveryState.DELIVERED,
+    **values: object,
+) -> int:
     """An earlier revision whose report was (or was not yet) tried to be delivered."""
     job_id = add_job(app, JobState.SUPERSEDED, revision=revision)
     add_result(app, job_id, sop_uid=f"1.2.9.{revision}", data=str(revision).encode())
-    add_delivery(app, job_id, attempts=attempts)
+    add_delivery(app, job_id, attempts=attempts, state=state, **values)
     return job_id
 
 
@@ -85,11 +92,26 @@ def test_what_was_sent_before_is_taken_back(wanting: Application) -> None:
 
 
 def test_an_attempt_that_failed_may_have_arrived_all_the_same(wanting: Application) -> None:
-    job_id = sent(wanting, attempts=0)
+    job_id = sent(wanting, attempts=0, state=DeliveryState.CANCELLED)
     never_tried = find(wanting, revision=8)
     add_delivery(wanting, job_id, "second", attempts=3, state="failed")
 
     assert never_tried is None
+    assert rejected(find(wanting)) == ["1.2.9.1"]
+
+
+@pytest.mark.parametrize("state", [DeliveryState.QUEUED, DeliveryState.SENDING])
+def test_what_may_still_be_sent_during_the_analysis_is_taken_back(
+    wanting: Application, state: DeliveryState
+) -> None:
+    sent(wanting, attempts=0, state=state)
+
+    assert rejected(find(wanting)) == ["1.2.9.1"]
+
+
+def test_an_attempt_before_a_retry_by_hand_counts_as_well(wanting: Application) -> None:
+    sent(wanting, attempts=0, state=DeliveryState.CANCELLED, fencing_token=2)
+
     assert rejected(find(wanting)) == ["1.2.9.1"]
 
 
