@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -21,11 +22,16 @@ from dicom_node.receive.spool import StoredInstance
 from workers.application import Application
 from workers.errors import BrokerUnavailable, StoreUnavailable
 from workers.settings import Settings
-from workers.state.alarms import BROKER_UNREACHABLE, DATABASE_UNREACHABLE, STORE_UNREACHABLE
+from workers.state.alarms import (
+    BROKER_UNREACHABLE,
+    DATABASE_UNREACHABLE,
+    NODE_LOOP_FAILS,
+    STORE_UNREACHABLE,
+)
 from workers.state.database import DATABASE_AWAY, SchemaMismatch
 from workers.usecases.ask import ask_due
 from workers.usecases.assemble import assemble_due, queue_due
-from workers.usecases.confirm import record_commitment
+from workers.usecases.confirm import expire_commitments, record_commitment
 from workers.usecases.index import index_inbox
 from workers.usecases.recover import Hints, due_hints, expire_leases, forget_hints
 from workers.usecases.share_settings import publish_settings
@@ -108,8 +114,8 @@ class Node:
             ("ask", lambda: ask_due(self._app)),
             ("hint", self._hint),
         ):
-            self._run(name, self._loop, loop)
-        self._run("watch", self._watch_loop)
+            self._run(name, self._loop, partial(self._when_ready, loop))
+        self._run("watch", self._loop, self._look, WATCH_EVERY_TICKS)
         log.info("node_started", port=self.scp.port)
 
     def _run(self, name: str, target: Callable[..., None], *arguments: object) -> None:
@@ -136,12 +142,11 @@ class Node:
     def _commitment(self, report: CommitmentReport) -> None:
         record_commitment(self._app, report)
 
-    def _loop(self, work: Callable[[], object]) -> None:
+    def _loop(self, work: Callable[[], object], every_ticks: int = 1) -> None:
         """Do something again and again; what fails is logged, watched and tried again."""
-        while not self._stop.wait(self._app.settings.tick_s):
+        while not self._stop.wait(self._app.settings.tick_s * every_ticks):
             try:
-                if self._ready():
-                    work()
+                work()
             except DATABASE_AWAY as error:
                 self._watch.failed(DATABASE_UNREACHABLE, error)
                 self._log_delay(error)
@@ -149,19 +154,41 @@ class Node:
                 self._watch.failed(STORE_UNREACHABLE, error)
                 self._log_delay(error)
             except (SpoolError, OSError) as error:
+                self._watch.failed(NODE_LOOP_FAILS, error)
                 self._log_delay(error)
+            # Whatever nobody foresaw in one loop's work must not end the loop, and with it the
+            # port at which instances are received: it is told, as an alarm when it lasts.
+            except Exception as error:
+                self._watch.failed(NODE_LOOP_FAILS, error)
+                if self._may_log():
+                    log.exception("node_loop_fails", subject=threading.current_thread().name)
+
+    def _when_ready(self, work: Callable[[], object]) -> None:
+        if self._ready():
+            work()
+            self._passed()
+
+    def _passed(self) -> None:
+        """Say that this loop's work was done: what failed in it before is over."""
+        for code in (DATABASE_UNREACHABLE, STORE_UNREACHABLE, NODE_LOOP_FAILS):
+            self._watch.worked(code)
+
+    def _may_log(self) -> bool:
+        """Whether this loop's last complaint is some time ago."""
+        loop = threading.current_thread().name
+        if time.monotonic() < self._quiet_until.get(loop, 0.0):
+            return False
+        self._quiet_until[loop] = time.monotonic() + LOG_DELAY_AGAIN_S
+        return True
 
     def _log_delay(self, error: BaseException) -> None:
         """Say, now and then, that work stays where it is: nothing is lost, only late."""
-        loop = threading.current_thread().name
-        if time.monotonic() < self._quiet_until.get(loop, 0.0):
-            return
-        self._quiet_until[loop] = time.monotonic() + LOG_DELAY_AGAIN_S
-        log.error(
-            f"{loop}_delayed",
-            error=type(error).__name__,
-            reason=str(error).splitlines()[0][:200],
-        )
+        if self._may_log():
+            log.error(
+                f"{threading.current_thread().name}_delayed",
+                error=type(error).__name__,
+                reason=str(error).partition("\n")[0][:200],
+            )
 
     def _ready(self) -> bool:
         """Whether the database has this release's schema; asked until it has."""
@@ -179,6 +206,7 @@ class Node:
         self._wake.clear()
         index_inbox(self._app)
         while self._wake.wait(timeout=self._app.settings.tick_s) and not self._stop.is_set():
+            self._passed()
             self._wake.clear()
             index_inbox(self._app)
 
@@ -188,6 +216,7 @@ class Node:
         assemble_due(self._app, self._rules, now=now)
         queue_due(self._app, now=now)
         expire_leases(self._app, now=now)
+        expire_commitments(self._app, now=now)
         watch_destinations(self._app, now=now)
         watch_workers(self._app, now=now)
 
@@ -209,6 +238,6 @@ class Node:
         if maintain:
             self._maintain_at = now
 
-    def _watch_loop(self) -> None:
-        while not self._stop.wait(self._app.settings.tick_s * WATCH_EVERY_TICKS):
-            self._watch.look()
+    def _look(self) -> None:
+        self._watch.look()
+        self._watch.worked(NODE_LOOP_FAILS)

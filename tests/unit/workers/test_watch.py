@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from tests.unit.workers.rows import alarms, with_settings
 from workers import watch as module
 from workers.application import Application, open_application
+from workers.errors import StoreUnavailable
 from workers.settings import Settings
 from workers.state.alarms import (
     BROKER_UNREACHABLE,
     DATABASE_UNREACHABLE,
+    NODE_LOOP_FAILS,
     SPOOL_REFUSES,
     STORE_UNREACHABLE,
     raise_alarm,
@@ -25,6 +30,8 @@ from workers.state.schema import Alarm
 from workers.watch import Watch
 
 BROKER = (BROKER_UNREACHABLE, "broker")
+NO_PUT = StoreUnavailable("instances/1/2/3.dcm", "PermissionError")
+LOCKED = OperationalError("UPDATE job", {}, Exception("database is locked"))
 ERROR = ConnectionError("no route to host\nand more that nobody needs")
 
 
@@ -205,3 +212,106 @@ def test_what_the_database_cannot_take_stands_in_the_log_once_and_in_the_table_l
     assert told == [DATABASE_UNREACHABLE]
     assert back == [(DATABASE_UNREACHABLE, "database")]
     assert alarms(app) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "subject"),
+    [
+        (STORE_UNREACHABLE, NO_PUT, "store"),
+        (DATABASE_UNREACHABLE, LOCKED, "database"),
+        (NODE_LOOP_FAILS, ERROR, "index"),
+    ],
+)
+def test_what_one_loop_cannot_do_is_an_alarm_though_the_probe_can(
+    app: Application,
+    watch: Watch,
+    time: Clock,
+    code: str,
+    error: Exception,
+    subject: str,
+) -> None:
+    for second in range(300):
+        watch.failed(code, error, source="index")
+        watch.worked(code, source="tick")
+        if second % 5 == 0:
+            watch.look()
+        time.now_s += 1
+    lasting = alarms(app)
+
+    watch.worked(code, source="index")
+    watch.look()
+
+    assert lasting == [(code, subject)]
+    assert alarms(app) == []
+
+
+def test_an_alarm_ends_when_the_last_that_failed_works(
+    app: Application, watch: Watch, time: Clock
+) -> None:
+    watch.failed(STORE_UNREACHABLE, NO_PUT, source="index")
+    time.now_s += app.settings.outage_alarm_s
+    watch.look()
+    watch.failed(STORE_UNREACHABLE, NO_PUT, source="tick")
+    watch.worked(STORE_UNREACHABLE, source="index")
+    watch.look()
+    one_left = alarms(app)
+
+    watch.worked(STORE_UNREACHABLE, source="tick")
+    watch.look()
+
+    assert one_left == [(STORE_UNREACHABLE, "store")]
+    assert alarms(app) == []
+    with app.database.read() as session:
+        assert len(session.scalars(select(Alarm)).all()) == 1
+
+
+def test_who_says_no_name_is_known_by_its_thread(
+    app: Application, watch: Watch, time: Clock
+) -> None:
+    for name in ("index", "tick"):
+        thread = threading.Thread(
+            target=watch.failed, args=(NODE_LOOP_FAILS, ValueError("Doe^John")), name=name
+        )
+        thread.start()
+        thread.join()
+    time.now_s += app.settings.outage_alarm_s
+    watch.look()
+
+    assert sorted(alarms(app)) == [(NODE_LOOP_FAILS, "index"), (NODE_LOOP_FAILS, "tick")]
+    with app.database.read() as session:
+        words = set(session.scalars(select(Alarm.message)))
+    assert words == {"ValueError: see the node's log"}
+
+
+def test_a_failing_loop_of_an_earlier_run_is_closed_by_the_next(
+    app: Application, watch: Watch
+) -> None:
+    with app.database.write() as session:
+        raise_alarm(session, NODE_LOOP_FAILS, "index", "ValueError", at=1.0)
+
+    watch.look()
+
+    assert alarms(app) == []
+
+
+def test_a_database_that_can_be_read_and_not_written_is_an_outage(
+    app: Application, watch: Watch, time: Clock
+) -> None:
+    watch.look()
+    with app.database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout=0")
+    writer = sqlite3.connect(app.settings.data_dir / "state.sqlite", isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    with capture_logs() as logs:
+        for _ in range(2):
+            watch.look()
+            time.now_s += app.settings.outage_alarm_s
+        watch.look()
+    writer.execute("ROLLBACK")
+    writer.close()
+    watch.look()
+
+    assert [line["alarm"] for line in logs if line["event"] == "alarm_raised"] == [
+        DATABASE_UNREACHABLE
+    ]
+    assert alarms(app) == [(DATABASE_UNREACHABLE, "database")]
