@@ -80,14 +80,18 @@ def _not_mentioned(
 
 
 def expire_commitments(app: Application, *, now: float) -> int:
-    """Send again what was never confirmed in time; returns how many deliveries."""
+    """Send again what was never confirmed in time; returns how many deliveries.
+
+    Nothing is locked when nothing is overdue: the node asks at every tick.
+    """
+    wanted = select(Delivery).where(
+        Delivery.state == DeliveryState.DELIVERED, Delivery.awaits_commitment_until <= now
+    )
+    with app.database.read() as session:
+        if session.scalars(wanted.limit(1)).first() is None:
+            return 0
     with app.database.write() as session:
-        overdue = session.scalars(
-            select(Delivery).where(
-                Delivery.state == DeliveryState.DELIVERED,
-                Delivery.awaits_commitment_until <= now,
-            )
-        ).all()
+        overdue = session.scalars(wanted).all()
         for delivery in overdue:
             why = f"no storage commitment result within {app.settings.commitment_wait_s:g} s"
             send_again_unproved(app, session, delivery, why, now)

@@ -17,6 +17,7 @@ from tests.unit.workers.rows import (
     history,
 )
 from workers.application import Application
+from workers.node import Node
 from workers.state.alarms import NOT_CONFIRMED
 from workers.state.schema import Commitment, Delivery, DeliveryState, Job, JobState, ResultObject
 from workers.usecases.confirm import expire_commitments, record_commitment
@@ -249,6 +250,20 @@ def test_a_first_missing_proof_raises_no_alarm_and_the_second_does(app: Applicat
 
     assert before == []
     assert alarms(app) == [(NOT_CONFIRMED, str(get_delivery(app, first).job_id))]
+
+
+def test_the_node_sees_a_missing_proof_when_no_worker_runs(app: Application) -> None:
+    overdue = waiting(app, S.DELIVERED, attempts=2)
+    awaited = add_delivery(
+        app, get_delivery(app, overdue).job_id, "second", state=S.DELIVERED, attempts=1,
+        awaits_commitment_until=app.now() + 60,
+    )  # fmt: skip
+
+    Node(app, lambda _hints: None).tick()
+
+    assert states(app, overdue) == (S.QUEUED, JobState.DELIVERING)
+    assert get_delivery(app, awaited).state == S.DELIVERED
+    assert (NOT_CONFIRMED, str(get_delivery(app, overdue).job_id)) in alarms(app)
 
 
 def test_a_missing_proof_stands_in_the_history_with_the_time_that_was_given(
