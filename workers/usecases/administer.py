@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from workers.application import Application
 from workers.errors import IllegalTransition
+from workers.settings import DestinationSettings
 from workers.state.jobs import NEEDS_A_PERSON, current_job, find_job, move, note
 from workers.state.schema import (
     PAUSES,
@@ -20,6 +23,7 @@ from workers.state.schema import (
 )
 from workers.usecases.quarantine import PIXELS_CHANGED, is_outdated
 from workers.usecases.revise import drop_deliveries, has_result
+from workers.usecases.share_settings import with_site_settings
 
 RESTARTABLE = NEEDS_A_PERSON | {JobState.CANCELLED, JobState.NOT_ELIGIBLE}
 """What can be judged again from the beginning when it has no result."""
@@ -28,8 +32,9 @@ RESTARTABLE = NEEDS_A_PERSON | {JobState.CANCELLED, JobState.NOT_ELIGIBLE}
 def retry(app: Application, wanted: str) -> JobState:
     """Start a failed, quarantined or cancelled job again where it stopped.
 
-    Failed deliveries are queued again when there is a result. Otherwise the series is judged
-    anew from what is there, and files that were kept aside for it are looked at once more;
+    Failed deliveries are queued again when there is a result; one that was made when no
+    destination was configured goes to those that are configured now. Otherwise the series is
+    judged anew from what is there, and files that were kept aside for it are looked at once more;
     other pixels under a known UID stay aside, so that the first ones count, and so does a copy
     older than the one that is known.
 
@@ -41,12 +46,13 @@ def retry(app: Application, wanted: str) -> JobState:
         If the job did not stop, or the series has a later revision, which then counts.
     """
     now = app.now()
+    destinations = with_site_settings(app).settings.destinations
     with app.database.write() as session:
         job = find_job(session, wanted)
         if current_job(session, job.series_uid) is not job:
             raise IllegalTransition(job.id, job.state, "tried again: its series has a later one")
         if has_result(session, job):
-            _retry_deliveries(session, job, now)
+            _retry_deliveries(session, job, destinations, now)
             return JobState(job.state)
         if JobState(job.state) not in RESTARTABLE:
             raise IllegalTransition(job.id, job.state, "judged again: it did not stop")
@@ -102,13 +108,18 @@ def retry_all(
     return outcomes
 
 
-def _retry_deliveries(session: Session, job: Job, now: float) -> None:
-    stopped = session.scalars(
-        select(Delivery).where(
-            Delivery.job_id == job.id,
-            Delivery.state.in_([DeliveryState.FAILED, DeliveryState.CANCELLED]),
-        )
-    ).all()
+def _retry_deliveries(
+    session: Session, job: Job, destinations: Sequence[DestinationSettings], now: float
+) -> None:
+    deliveries = session.scalars(select(Delivery).where(Delivery.job_id == job.id)).all()
+    if not deliveries:
+        _first_deliveries(session, job, destinations, now)
+        return
+    stopped = [
+        delivery
+        for delivery in deliveries
+        if delivery.state in {DeliveryState.FAILED, DeliveryState.CANCELLED}
+    ]
     if not stopped:
         raise IllegalTransition(job.id, job.state, "delivering again: nothing of it failed")
     move(session, job, JobState.DELIVERING, "retry: deliveries queued again", at=now)
@@ -117,6 +128,18 @@ def _retry_deliveries(session: Session, job: Job, now: float) -> None:
         delivery.attempts = 0
         delivery.next_attempt_at = now
         delivery.hinted_at = 0.0
+
+
+def _first_deliveries(
+    session: Session, job: Job, destinations: Sequence[DestinationSettings], now: float
+) -> None:
+    """Let a result go out that stayed here because no destination was configured."""
+    if not destinations:
+        raise IllegalTransition(job.id, job.state, "delivered: no destination is configured")
+    move(session, job, JobState.DELIVERING, "retry: deliveries queued", at=now)
+    session.add_all(
+        Delivery(job_id=job.id, destination=item.name, created_at=now) for item in destinations
+    )
 
 
 def _begin_anew(job: Job, now: float) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from tests.integration.bad_series import plain_series
 from tests.unit.workers.rows import (
@@ -21,10 +23,11 @@ from tests.unit.workers.rows import (
     job_of,
     receive,
     set_state,
+    with_settings,
 )
 from workers.application import Application
 from workers.errors import IllegalTransition, NoSuchJob
-from workers.state.schema import DeliveryState, Instance, Job, JobState, Priority
+from workers.state.schema import Delivery, DeliveryState, Instance, Job, JobState, Priority
 from workers.usecases.administer import (
     cancel,
     force,
@@ -35,6 +38,7 @@ from workers.usecases.administer import (
     set_priority,
 )
 from workers.usecases.recover import due_hints
+from workers.usecases.share_settings import publish_settings
 
 
 def failed_delivery(app: Application, uid: str, destination: str = "main") -> int:
@@ -99,6 +103,43 @@ def test_a_result_of_which_nothing_failed_is_not_sent_again(app: Application) ->
 
     with pytest.raises(IllegalTransition, match="nothing of it failed"):
         retry(app, str(job_id))
+
+
+@pytest.mark.parametrize("state", [JobState.ANALYSED, JobState.CANCELLED])
+def test_a_result_that_had_nowhere_to_go_goes_to_the_destinations_that_there_are_now(
+    app: Application, state: JobState
+) -> None:
+    job_id = add_job(app, state)
+    add_result(app, job_id)
+
+    assert retry(app, str(job_id)) is JobState.DELIVERING
+
+    with app.database.read() as session:
+        rows = session.scalars(select(Delivery).where(Delivery.job_id == job_id)).all()
+    assert {(row.destination, row.state) for row in rows} == {
+        ("main", DeliveryState.QUEUED),
+        ("second", DeliveryState.QUEUED),
+    }
+    assert set(due_hints(app, now=app.now()).delivery_ids) == {row.id for row in rows}
+
+
+def test_the_destinations_of_a_retry_are_the_sites(app: Application) -> None:
+    publish_settings(app)
+    here = replace(app, settings=with_settings(app.settings, destinations=()))
+    job_id = add_job(app, JobState.ANALYSED)
+    add_result(app, job_id)
+
+    assert retry(here, str(job_id)) is JobState.DELIVERING
+
+
+def test_a_result_that_has_nowhere_to_go_stays_as_it_is(app: Application) -> None:
+    here = replace(app, settings=with_settings(app.settings, destinations=()))
+    job_id = add_job(app, JobState.ANALYSED)
+    add_result(app, job_id)
+
+    with pytest.raises(IllegalTransition, match="no destination is configured"):
+        retry(here, str(job_id))
+    assert get_job(app, job_id).state == JobState.ANALYSED
 
 
 def test_a_superseded_result_is_never_brought_back(app: Application) -> None:
