@@ -9,7 +9,7 @@
     ├── IdentityConflict     patient or study of what is sent is not that of what was received
     ├── NoSuchDestination    a delivery's destination is not configured any more
     ├── NoBroker             a role was started alone without being told where the broker is
-    ├── FolderInUse          another `pulmonode up` runs in the same data folder
+    ├── FolderInUse          another process holds the same data folder
     ├── BrokerUnavailable    the broker did not take a message (transient)
     ├── StoreUnavailable     the object store did not answer (transient)
     ├── ObjectMissing        the object store does not hold a key (transient)
@@ -79,11 +79,13 @@ class NoBroker(WorkersError):
 
 
 class FolderInUse(WorkersError):
-    """Another `pulmonode up` runs in the same data folder."""
+    """Another process that must be alone holds the same data folder."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        super().__init__(f"another 'pulmonode up' runs in {folder}: stop it first")
+        super().__init__(
+            f"{folder} is in use by another 'pulmonode up', 'node' or 'reindex': stop it first"
+        )
 
 
 class BrokerUnavailable(WorkersError):

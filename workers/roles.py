@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -16,7 +17,13 @@ from workers.errors import NoBroker
 from workers.node import Node
 from workers.settings import Settings
 from workers.state.database import DATABASE_AWAY, Database
-from workers.supervisor import Child, end_with_supervisor, hold_folder, stop_children
+from workers.supervisor import (
+    SUPERVISOR_PID,
+    Child,
+    end_with_supervisor,
+    hold_folder,
+    stop_children,
+)
 from workers.usecases.reindex import knows_no_job, warn_of_loss
 from workers.usecases.share_settings import with_site_settings
 
@@ -39,8 +46,18 @@ def broker_url(settings: Settings) -> str:
 
 
 def run_node(settings: Settings) -> None:
-    """Run the node until SIGTERM or SIGINT."""
+    """Run the node until SIGTERM or SIGINT.
+
+    Raises
+    ------
+    FolderInUse
+        If another process holds its data folder.
+    NoBroker
+        If no broker is set.
+    """
     end_with_supervisor()
+    if SUPERVISOR_PID not in os.environ:  # else `pulmonode up` holds it
+        hold_folder(settings.data_dir)
     hinter = Hinter(broker_url(settings))
     # The database may be away: instances are received and durable without it.
     app = open_application(settings, check=False)

@@ -8,6 +8,7 @@ import typer
 
 from workers.cli.output import console, fail, local_time, opened_application, print_json
 from workers.state.schema import PAUSES
+from workers.supervisor import hold_folder
 from workers.usecases import administer, describe
 from workers.usecases.reindex import reindex as rebuild
 
@@ -81,6 +82,7 @@ def alarms(as_json: AsJson = False) -> None:
 def reindex() -> None:
     """Bring the database up to the files, after it was lost or restored (stop the node first)."""
     with opened_application() as app:
+        hold_folder(app.settings.data_dir)  # to the end of this process
         found = rebuild(app)
     console.print(
         f"taken up: {found.instances} instances, {found.kept_aside} files kept aside, "

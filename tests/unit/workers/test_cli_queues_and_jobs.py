@@ -17,6 +17,7 @@ from tests.unit.workers.rows import (
     add_job,
     add_result,
     change,
+    count,
     get_job,
     job_of,
     lose_database,
@@ -28,6 +29,7 @@ from workers.cli import output
 from workers.cli.main import app as command
 from workers.state.alarms import DESTINATION_SILENT, raise_alarm
 from workers.state.schema import DeliveryState, Job, JobState, Priority
+from workers.supervisor import hold_folder
 
 Run = Callable[..., Done]
 
@@ -107,6 +109,20 @@ def test_a_lost_index_is_rebuilt_and_what_was_found_is_said(
     assert done.exit_code == 0
     assert "taken up: 3 instances, 0 files kept aside, 0 results" in done.stdout
     assert job_of(app, str(datasets[0].SeriesInstanceUID)).instance_count == 3
+
+
+def test_the_index_is_not_rebuilt_while_the_node_runs(
+    app: Application, run: Run, tmp_path: Path
+) -> None:
+    receive(app, tmp_path, *plain_series("in use", slices=1))
+    lose_database(app)
+    hold_folder(app.settings.data_dir)  # as `pulmonode up` does
+
+    done = run("reindex")
+
+    assert done.exit_code == 1
+    assert "is in use by another 'pulmonode up', 'node' or 'reindex': stop it first" in done.stderr
+    assert count(app, Job) == 0
 
 
 @pytest.mark.parametrize("level", ["urgent", "normal", "off_peak", "URGENT"])

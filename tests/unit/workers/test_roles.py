@@ -12,6 +12,8 @@ from tests.integration.bad_series import plain_series
 from tests.unit.workers.rows import alarms, lose_database, receive, with_settings
 from workers import roles
 from workers.application import Application
+from workers.errors import FolderInUse
+from workers.supervisor import SUPERVISOR_PID, hold_folder
 
 
 class QuietNode:
@@ -35,6 +37,7 @@ def stopped_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roles, "Node", QuietNode)
     monkeypatch.setattr(roles, "_stop_on_signal", lambda: stop)
     monkeypatch.setattr(roles, "end_with_supervisor", lambda: None)
+    monkeypatch.delenv(SUPERVISOR_PID, raising=False)
 
 
 def run_node(app: Application) -> None:
@@ -57,3 +60,26 @@ def test_a_node_that_starts_for_the_first_time_raises_none(app: Application) -> 
     run_node(app)
 
     assert alarms(app) == []
+
+
+def test_a_node_alone_holds_its_data_folder(app: Application) -> None:
+    run_node(app)
+
+    with pytest.raises(FolderInUse, match="'node'"):
+        hold_folder(app.settings.data_dir)
+
+
+def test_a_node_does_not_start_in_a_folder_that_is_in_use(app: Application) -> None:
+    hold_folder(app.settings.data_dir)
+
+    with pytest.raises(FolderInUse):
+        run_node(app)
+
+
+def test_a_supervised_node_runs_under_the_hold_of_its_supervisor(
+    app: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold_folder(app.settings.data_dir)
+    monkeypatch.setenv(SUPERVISOR_PID, "1")
+
+    run_node(app)
