@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -15,6 +16,7 @@ from dicom_node.read.header import InstanceHeader
 from dicom_node.receive.assembly import Assembly, AssemblyDecision, AssemblyPolicy, judge_assembly
 from workers.application import Application
 from workers.settings import Settings
+from workers.state.database import DATABASE_AWAY
 from workers.state.jobs import move
 from workers.state.schema import WITH_RESULT, Instance, Job, JobState
 from workers.usecases.ask import PACS_SILENT, Question, pacs_questions
@@ -26,12 +28,18 @@ from workers.usecases.quarantine import (
     study_identity,
 )
 
+log = structlog.get_logger()
+
+NOT_JUDGED = "not_judged"
 PERSON_DECIDES = frozenset({CONFLICTING_PATIENT, CORRECTION_NOT_AGREED})
 """What is quarantined, rather than refused or analysed all the same, when waiting is over."""
 
 
 def assemble_due(app: Application, rules: RuleSet, *, now: float) -> int:
-    """Judge every series that has been quiet long enough; returns how many jobs moved."""
+    """Judge every series that has been quiet long enough; returns how many jobs moved.
+
+    One that raises what nobody foresaw is quarantined, so that it holds no other back.
+    """
     settings = app.settings
     with app.database.read() as session:
         quiet = session.scalars(
@@ -42,12 +50,30 @@ def assemble_due(app: Application, rules: RuleSet, *, now: float) -> int:
         ).all()
     moved = 0
     for job_id in quiet:  # a transaction each: one bad series holds no other back
-        with app.database.write() as session:
-            job = session.get_one(Job, job_id)
-            if JobState(job.state) is JobState.RECEIVING:
-                moved += _assemble(session, job, settings, rules, now)
-                reach(Barrier.QUEUE_BEFORE_COMMIT)
+        try:
+            with app.database.write() as session:
+                job = session.get_one(Job, job_id)
+                changed = False
+                if JobState(job.state) is JobState.RECEIVING:
+                    changed = _assemble(session, job, settings, rules, now)
+                    reach(Barrier.QUEUE_BEFORE_COMMIT)
+        except (*DATABASE_AWAY, OSError, MemoryError):  # these say nothing of the series
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others must go on
+            changed = _hold_unjudged(app, job_id, error, now)
+        moved += changed
     return moved
+
+
+def _hold_unjudged(app: Application, job_id: int, error: Exception, now: float) -> bool:
+    log.exception("job_not_judged", job_id=job_id)
+    message = f"it could not be judged ({type(error).__name__}): see the node's log"
+    with app.database.write() as session:
+        job = session.get_one(Job, job_id)
+        if JobState(job.state) is not JobState.RECEIVING:
+            return False
+        hold_job(session, job, NOT_JUDGED, message, now=now)
+    return True
 
 
 def series_headers(session: Session, series_uid: str) -> list[InstanceHeader]:
