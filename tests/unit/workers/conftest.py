@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from dicom_node.mini_pacs import CommitmentReply, MiniPacs
+from tests.unit.workers.delivery_cases import result_to_deliver
 from workers.application import Application, open_application
 from workers.settings import DestinationSettings, Settings
 
@@ -32,3 +34,28 @@ def app(settings: Settings) -> Iterator[Application]:
     opened = open_application(settings, migrate=True)
     yield opened
     opened.database.close()
+
+
+@pytest.fixture
+def pacs(tmp_path: Path) -> Iterator[MiniPacs]:
+    running = MiniPacs(folder=tmp_path / "pacs", commitment_reply=CommitmentReply.SAME_ASSOCIATION)
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def make_delivery(
+    tmp_path: Path, pacs: MiniPacs
+) -> Iterator[Callable[..., tuple[Application, int]]]:
+    """Makes an application and the number of its delivery, which waits to be sent."""
+    opened: list[Application] = []
+
+    def build(name: str = "Name^One", **overrides: object) -> tuple[Application, int]:
+        app, delivery_id = result_to_deliver(tmp_path, pacs, name, **overrides)
+        opened.append(app)
+        return app, delivery_id
+
+    yield build
+    for app in opened:
+        app.database.close()
