@@ -49,7 +49,7 @@ class ObjectStore(Protocol):
     """Where objects are kept, for every process on every host."""
 
     def put_file(self, key: str, source: Path) -> None:
-        """Keep a local file under a key, durably; one that is there already stays."""
+        """Keep a local file under a key, durably; one that is there whole already stays."""
 
     def put_bytes(self, key: str, data: bytes) -> None:
         """Keep bytes under a key, durably; what stood there is replaced."""
@@ -204,9 +204,9 @@ class FsspecStore:
                 setattr(self._files, RETRIES, 1)
 
     def put_file(self, key: str, source: Path) -> None:
-        """Upload a file."""
+        """Upload a file, unless all of it is there: not every back end is all or nothing."""
         with _translated(self.describe(key)):
-            if not self._files.exists(self._path(key)):
+            if self._size(key) != source.stat().st_size:
                 self._files.put_file(str(source), self._path(key))
 
     def put_bytes(self, key: str, data: bytes) -> None:
@@ -251,6 +251,14 @@ class FsspecStore:
     def describe(self, key: str) -> str:
         """The object's URL."""
         return f"{self._url}/{key}"
+
+    def _size(self, key: str) -> int | None:
+        """Bytes that an object holds; `None` when there is none."""
+        try:
+            size: int | None = self._files.info(self._path(key))["size"]
+        except FileNotFoundError:
+            return None
+        return size
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"

@@ -79,12 +79,29 @@ def test_a_received_file_is_kept_under_its_key_and_stays_where_it_was(
 
 
 def test_a_file_never_replaces_one_that_is_there(store: ObjectStore, tmp_path: Path) -> None:
-    for content in (b"first", b"second"):
+    for content in (b"first", b"other"):
         source = tmp_path / f"{content.decode()}.dcm"
         source.write_bytes(content)
         store.put_file("instances/1/2/a.dcm", source)
 
     assert store.get_bytes("instances/1/2/a.dcm") == b"first"
+
+
+@pytest.mark.parametrize("kind", ["memory", pytest.param("s3", marks=pytest.mark.peer)])
+def test_an_object_that_an_upload_left_torn_is_made_whole(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = f"memory://{tmp_path.name}"
+    if kind == "s3":
+        url = request.getfixturevalue("s3").url(BUCKET, tmp_path.name)
+    store = open_store(url)
+    source = tmp_path / "arrived.dcm"
+    source.write_bytes(b"instance")
+    store.put_bytes("instances/1/2/a.dcm", b"inst")
+
+    store.put_file("instances/1/2/a.dcm", source)
+
+    assert store.get_bytes("instances/1/2/a.dcm") == b"instance"
 
 
 def test_a_key_that_is_not_there_is_told_from_a_store_that_is_away(store: ObjectStore) -> None:
