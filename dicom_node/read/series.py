@@ -320,6 +320,8 @@ def scan_folder(folder: Path) -> FolderScan:
             series[read_header(path).series_instance_uid].append(path)
         except UnreadableInstance as error:
             ignored.append((path, error.why))
+        except OSError as error:
+            ignored.append((path, f"it cannot be read from disk: {error.strerror}"))
     return FolderScan(series=dict(series), ignored=tuple(ignored))
 
 

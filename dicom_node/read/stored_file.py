@@ -5,6 +5,7 @@ Deliberately absent: decoding, and any judgement of what the attributes say.
 
 from __future__ import annotations
 
+import errno
 import io
 import struct
 import zlib
@@ -65,6 +66,9 @@ MALFORMED = (
     zlib.error,
 )
 """What pydicom and its decoders raise for files that are not what they claim to be."""
+OF_THE_FILE = frozenset({None, errno.EINVAL})
+"""Numbers of an `OSError` that says something of the file: pydicom raises it without one, and a
+length that leads to before the file's beginning gives EINVAL. Any other is the disk's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +92,19 @@ class EncodedDataSet:
 
 
 @contextmanager
+def _malformed_as_unreadable(path: Path) -> Iterator[None]:
+    """Make an `UnreadableInstance` of what a malformed file raises; the disk's errors stay."""
+    try:
+        yield
+    except UnreadableInstance:
+        raise
+    except MALFORMED as error:
+        if isinstance(error, OSError) and error.errno not in OF_THE_FILE:
+            raise  # another attempt may help
+        raise UnreadableInstance(path.name, f"{type(error).__name__}: {error}") from error
+
+
+@contextmanager
 def open_data_set(path: Path) -> Iterator[EncodedDataSet]:
     """Find a file's data set and its Pixel Data; a deflated one is inflated first.
 
@@ -98,35 +115,36 @@ def open_data_set(path: Path) -> Iterator[EncodedDataSet]:
     ------
     UnreadableInstance
         If it is no DICOM file.
+    OSError
+        If it cannot be read from disk.
     """
-    try:
-        with path.open("rb") as file, config.disable_value_validation():
-            if file.read(PREAMBLE_BYTES + len(PREFIX))[PREAMBLE_BYTES:] != PREFIX:
-                raise UnreadableInstance(path.name, "no DICM prefix (PS3.10 section 7.1)")
-            meta = read_dataset(
-                file,
-                is_implicit_VR=False,
-                is_little_endian=True,
-                stop_when=lambda tag, _vr, _length: tag >> 16 != 2,
-            )
-            syntax = str(meta.get("TransferSyntaxUID", ""))
-            stream: BinaryIO = file
-            if syntax in DEFLATED_SYNTAXES:
-                stream = io.BytesIO(zlib.decompress(file.read(), -zlib.MAX_WBITS))
-            start = stream.tell()
-            read_dataset(
-                stream,
-                is_implicit_VR=syntax == ImplicitVRLittleEndian,
-                is_little_endian=syntax != ExplicitVRBigEndian,
-                stop_when=lambda tag, _vr, _length: tag in PIXEL_DATA_TAGS,
-            )
-            pixels_at = stream.tell()
-            size = stream.seek(0, io.SEEK_END)
-            yield EncodedDataSet(stream=stream, start=start, pixels_at=pixels_at, size=size)
-    except UnreadableInstance:
-        raise
-    except MALFORMED as error:
-        raise UnreadableInstance(path.name, f"{type(error).__name__}: {error}") from error
+    with (
+        _malformed_as_unreadable(path),
+        path.open("rb") as file,
+        config.disable_value_validation(),
+    ):
+        if file.read(PREAMBLE_BYTES + len(PREFIX))[PREAMBLE_BYTES:] != PREFIX:
+            raise UnreadableInstance(path.name, "no DICM prefix (PS3.10 section 7.1)")
+        meta = read_dataset(
+            file,
+            is_implicit_VR=False,
+            is_little_endian=True,
+            stop_when=lambda tag, _vr, _length: tag >> 16 != 2,
+        )
+        syntax = str(meta.get("TransferSyntaxUID", ""))
+        stream: BinaryIO = file
+        if syntax in DEFLATED_SYNTAXES:
+            stream = io.BytesIO(zlib.decompress(file.read(), -zlib.MAX_WBITS))
+        start = stream.tell()
+        read_dataset(
+            stream,
+            is_implicit_VR=syntax == ImplicitVRLittleEndian,
+            is_little_endian=syntax != ExplicitVRBigEndian,
+            stop_when=lambda tag, _vr, _length: tag in PIXEL_DATA_TAGS,
+        )
+        pixels_at = stream.tell()
+        size = stream.seek(0, io.SEEK_END)
+        yield EncodedDataSet(stream=stream, start=start, pixels_at=pixels_at, size=size)
 
 
 def read_before_pixels(path: Path) -> FileDataset:
@@ -136,13 +154,12 @@ def read_before_pixels(path: Path) -> FileDataset:
     ------
     UnreadableInstance
         If it is no DICOM file, or ends within its header.
+    OSError
+        If it cannot be read from disk.
     """
-    try:
-        # Bad values are the header's business: they become problems there, not warnings.
-        with config.disable_value_validation():
-            ds = dcmread(path, stop_before_pixels=True)
-    except MALFORMED as error:
-        raise UnreadableInstance(path.name, f"{type(error).__name__}: {error}") from error
+    # Bad values are the header's business: they become problems there, not warnings.
+    with _malformed_as_unreadable(path), config.disable_value_validation():
+        ds = dcmread(path, stop_before_pixels=True)
     if not ds.file_meta.get("TransferSyntaxUID"):
         raise UnreadableInstance(path.name, "no Transfer Syntax UID in its meta information")
     if len(ds) == 0:
@@ -174,13 +191,12 @@ def read_with_pixels(path: Path) -> FileDataset:
         begun = begun or tag in PIXEL_DATA_TAGS
         return begun and tag not in PIXEL_DATA_TAGS
 
-    try:
-        with path.open("rb") as file, config.disable_value_validation():
-            ds = read_partial(file, stop_when=is_beyond)
-    except OSError:
-        raise  # of the disk, not of the file: another attempt may help
-    except MALFORMED as error:
-        raise UnreadableInstance(path.name, f"{type(error).__name__}: {error}") from error
+    with (
+        _malformed_as_unreadable(path),
+        path.open("rb") as file,
+        config.disable_value_validation(),
+    ):
+        ds = read_partial(file, stop_when=is_beyond)
     if not begun:
         syntax = getattr(ds.file_meta.get("TransferSyntaxUID"), "name", "unknown")
         raise UnreadableInstance(path.name, f"no Pixel Data, Transfer Syntax {syntax}")

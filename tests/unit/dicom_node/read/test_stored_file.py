@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -17,9 +18,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicom_node.errors import SeriesRejected
-from dicom_node.read.header import read_header
+from dicom_node.errors import SeriesRejected, UnreadableInstance
+from dicom_node.read import stored_file
+from dicom_node.read.header import digests, read_header
 from dicom_node.read.series import load_ct_series
+from dicom_node.read.stored_file import read_with_pixels
 from tests.unit.dicom_node.read.ct_builder import build_ct, chest_hu, save_all
 
 TAILS: dict[str, bytes] = {
@@ -189,3 +192,49 @@ def test_an_odd_number_of_bytes_is_padded_to_an_even_one(tmp_path: Path) -> None
     hu = load_ct_series(save_all(series, tmp_path)).hu
 
     assert np.array_equal(hu, stored * slope + intercept)
+
+
+READERS = pytest.mark.parametrize("read", [read_header, digests, read_with_pixels])
+
+
+def raising(error: Exception) -> Callable[..., NoReturn]:
+    def fail(*_arguments: object, **_more: object) -> NoReturn:
+        raise error
+
+    return fail
+
+
+@READERS
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.ESTALE])
+def test_what_the_disk_does_not_give_is_not_called_unreadable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], Any], number: int
+) -> None:
+    (path, *_) = save_all(build_ct(), tmp_path)
+    for name in ("dcmread", "read_dataset", "read_partial"):
+        monkeypatch.setattr(stored_file, name, raising(OSError(number, "the disk")))
+
+    with pytest.raises(OSError, match="the disk"):
+        read(path)
+
+
+@READERS
+@pytest.mark.parametrize(
+    "error", [OSError("No tag to read at file position 1F"), OSError(errno.EINVAL, "Invalid")]
+)
+def test_what_pydicom_says_of_a_file_as_if_it_were_the_disk_is_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], Any], error: OSError
+) -> None:
+    (path, *_) = save_all(build_ct(), tmp_path)
+    for name in ("dcmread", "read_dataset", "read_partial"):
+        monkeypatch.setattr(stored_file, name, raising(error))
+
+    with pytest.raises(UnreadableInstance, match="OSError"):
+        read(path)
+
+
+@READERS
+def test_a_file_that_is_not_there_is_not_called_unreadable(
+    tmp_path: Path, read: Callable[[Path], Any]
+) -> None:
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "gone.dcm")
