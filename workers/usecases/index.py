@@ -3,13 +3,14 @@
 The rows are committed first, then the file goes to the object store, then the rows say so,
 and only then it leaves the inbox. A crash anywhere between leaves the file in the inbox, where
 it is known again by its name. A series is not complete before all of it stands in the store.
+A file that cannot be read or kept now stays in the inbox and holds no other up.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -18,13 +19,14 @@ from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.orm import Session
 
 from dicom_node.barriers import Barrier, reach
-from dicom_node.errors import UnreadableInstance
+from dicom_node.errors import DicomNodeError, UnreadableInstance
 from dicom_node.read.eligibility import is_own_header
 from dicom_node.read.header import InstanceHeader, digests, read_header
 from dicom_node.receive.spool import instance_key
 from workers.application import Application
+from workers.errors import StoreUnavailable, WorkersError
 from workers.state.database import DATABASE_AWAY
-from workers.state.jobs import move, note
+from workers.state.jobs import ARROWS, move, note
 from workers.state.schema import BEFORE_ANALYSIS, Instance, Job, JobState
 from workers.usecases.arrive_again import Repeat, arrive_again
 from workers.usecases.quarantine import (
@@ -39,7 +41,14 @@ from workers.usecases.revise import job_for_arrival
 log = structlog.get_logger()
 
 BATCH_SIZE = 64
-POISON = (DBAPIError, StatementError, ValueError, TypeError, LookupError, AttributeError)
+STORE_FAILURES = 3
+"""So many files in a row that are not kept, and the store is asked whether it is there at all."""
+OUTAGE = (*DATABASE_AWAY, StoreUnavailable)
+"""What is no file's fault, though some of it is `POISON` by its class: look there first."""
+POISON = (
+    DBAPIError, StatementError, ValueError, TypeError, LookupError, AttributeError,
+    WorkersError, DicomNodeError,
+)  # fmt: skip
 """What a file that nobody foresaw can raise while it is indexed."""
 
 
@@ -82,8 +91,24 @@ class Arrival:
         )
 
 
+@dataclass(slots=True, kw_only=True)
+class _Setbacks:
+    """What stays in the inbox during one look at it, and why."""
+
+    newest: StoreUnavailable | OSError | None = None
+    store_away: bool = False
+    in_a_row: int = 0
+    unread: list[Path] = field(default_factory=list)
+
+
 def read_arrival(path: Path, name: str) -> Arrival:
-    """Read a file's header and digests."""
+    """Read a file's header and digests.
+
+    Raises
+    ------
+    OSError
+        If the disk fails; that says nothing of the file.
+    """
     try:
         header = read_header(path)
         header_sha256, pixels_sha256 = digests(path)
@@ -107,27 +132,36 @@ def index_inbox(app: Application) -> int:
     sqlalchemy.exc.OperationalError
         If the database is away; the files stay in the inbox.
     StoreUnavailable
-        If the object store is away; the files stay in the inbox, their rows are committed.
+        If the object store did not take some files, or is away; these stay in the inbox, their
+        rows are committed. The others were dealt with.
+    OSError
+        If some files could not be read from disk; they stay in the inbox. So were the others.
     """
     paths = app.spool.inbox()
+    setbacks = _Setbacks()
     for start in range(0, len(paths), BATCH_SIZE):
         batch = paths[start : start + BATCH_SIZE]
         try:
-            index_files(app, batch)
-        except DATABASE_AWAY:
+            _index_files(app, batch, setbacks)
+        except OUTAGE:
             raise
         except POISON:
             log.exception("batch_not_indexed", instances=len(batch))
             for path in batch:
-                _index_alone(app, path)
+                if path not in setbacks.unread:
+                    _index_alone(app, path, setbacks)
+        if setbacks.store_away:
+            break
+    if setbacks.newest is not None:
+        raise setbacks.newest
     return len(paths)
 
 
-def _index_alone(app: Application, path: Path) -> None:
+def _index_alone(app: Application, path: Path, setbacks: _Setbacks) -> None:
     """Index one file of a batch that failed; the one to blame is kept aside, in view."""
     try:
-        index_files(app, [path])
-    except DATABASE_AWAY:
+        _index_files(app, [path], setbacks)
+    except OUTAGE:
         raise
     except POISON as error:
         hold_poison(app, path, error)
@@ -143,23 +177,56 @@ def hold_poison(app: Application, path: Path, error: BaseException) -> None:
         hold_unreadable(session, path.name, problem, now=now)
 
 
-def index_files(app: Application, paths: Sequence[Path]) -> None:
+def _index_files(app: Application, paths: Sequence[Path], setbacks: _Setbacks) -> None:
     """Index some inbox files in one transaction, then take them where they belong."""
-    arrivals = [read_arrival(path, path.name) for path in paths]
+    arrivals = _read(paths, setbacks)
     fates = index_arrivals(app, arrivals)
     reach(Barrier.INDEX_COMMITTED)
-    kept = []
+    kept, done = [], []
     for arrival, fate in zip(arrivals, fates, strict=True):
-        if fate is Fate.KEEP:
-            app.store.put_file(arrival.key, arrival.path)
-            kept.append(arrival)
-        elif fate is Fate.QUARANTINE:
+        if fate is Fate.QUARANTINE:
             app.spool.quarantine(arrival.path)
+        elif fate is Fate.RELEASE:
+            done.append(arrival)
+        elif _keep(app, arrival, setbacks):
+            kept.append(arrival)
     reach(Barrier.STORE_KEPT)
     mark_stored(app, (arrival.key for arrival in kept))
-    for arrival, fate in zip(arrivals, fates, strict=True):
-        if fate is not Fate.QUARANTINE:
-            app.spool.release(arrival.path)
+    for arrival in (*kept, *done):
+        app.spool.release(arrival.path)
+
+
+def _read(paths: Sequence[Path], setbacks: _Setbacks) -> list[Arrival]:
+    """Read what the disk gives."""
+    arrivals = []
+    for path in paths:
+        try:
+            arrivals.append(read_arrival(path, path.name))
+        except OSError as error:
+            setbacks.unread.append(path)
+            setbacks.newest = error
+    return arrivals
+
+
+def _keep(app: Application, arrival: Arrival, setbacks: _Setbacks) -> bool:
+    """Bring a file into the object store; tell whether it stands there now."""
+    if setbacks.store_away:
+        return False
+    try:
+        app.store.put_file(arrival.key, arrival.path)
+    except StoreUnavailable as error:
+        setbacks.newest = error
+        setbacks.in_a_row += 1
+    else:
+        setbacks.in_a_row = 0
+        return True
+    if setbacks.in_a_row >= STORE_FAILURES:
+        setbacks.in_a_row = 0
+        try:
+            app.store.probe()  # are these files to blame, or is there no store?
+        except StoreUnavailable:
+            setbacks.store_away = True
+    return False
 
 
 def index_arrivals(
@@ -214,7 +281,7 @@ def _index_one(
         return Fate(arrive_again(session, app.settings, known, repeat, now=now))
     close_unreadable(session, header, now=now)
     job = job_for_arrival(session, header, app.settings, now=now)
-    conflict = patient_conflict(session, header)
+    conflict = "" if is_own_header(header) else patient_conflict(session, header)
     if conflict:
         hold_study(session, job, conflict, now=now)
         keep_aside(session, job, arrival.name, "conflicting_patient", now=now)
@@ -240,17 +307,15 @@ def _add_to_job(session: Session, job: Job, header: InstanceHeader, now: float) 
     job.instance_count += 1
     job.last_instance_at = now
     job.pacs_answers_alike = 0
-    if is_own_header(header):
-        move(
-            session,
-            job,
-            JobState.NOT_ELIGIBLE,
-            "our own result came back: kept, never analysed (loop guard)",
-            at=now,
-            reason_code="own_object",
-        )
-        return
     state = JobState(job.state)
+    if is_own_header(header):
+        message = "our own result came back: kept, never analysed (loop guard)"
+        end = JobState.NOT_ELIGIBLE
+        if state is end or end in ARROWS[state]:
+            move(session, job, end, message, at=now, reason_code="own_object")
+        else:  # ended by other means, and ended it stays
+            note(session, job, message, at=now)
+        return
     if state in BEFORE_ANALYSIS - {JobState.RECEIVING}:
         move(session, job, JobState.RECEIVING, "late instance: the series waits again", at=now)
     elif state in {JobState.NOT_ELIGIBLE, JobState.FAILED}:

@@ -6,6 +6,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.read.eligibility import is_own_header
 from dicom_node.read.header import Identity, InstanceHeader
 from dicom_node.receive.spool import sop_uid_of
 from workers.state.jobs import current_job, move, note
@@ -23,6 +24,8 @@ CONFLICTING_PATIENT = "conflicting_patient"
 PIXELS_CHANGED = "pixels_changed"
 CORRECTION_NOT_AGREED = "correction_not_agreed"
 OLDER_COPY = "older_copy"
+FEW = 8
+"""Rows read at once where mostly the first one is wanted."""
 
 
 def hold_job(session: Session, job: Job, code: str, message: str, *, now: float) -> None:
@@ -51,14 +54,21 @@ def is_outdated(session: Session, name: str) -> bool:
 
 
 def study_identity(session: Session, study_uid: str) -> Identity | None:
-    """Whose study it is by the instance that arrived last; `None` for an unknown study."""
-    newest = session.scalars(
-        select(Instance)
+    """Whose study it is by the instance that arrived last; `None` for an unknown study.
+
+    Our own results that came back say what was known when they were made, and do not count.
+    """
+    newest_first = (
+        select(Instance.header)
         .where(Instance.study_uid == study_uid)
         .order_by(Instance.received_at.desc(), Instance.path.desc())
-        .limit(1)
-    ).first()
-    return None if newest is None else Identity.from_json(newest.header["identity"])
+        .execution_options(yield_per=FEW)
+    )
+    with session.scalars(newest_first) as headers:
+        for header in headers:
+            if not is_own_header(InstanceHeader.from_json(header)):
+                return Identity.from_json(header["identity"])
+    return None
 
 
 def patient_conflict(session: Session, header: InstanceHeader) -> str:
