@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -21,9 +22,11 @@ from dicom_node.compose.rejection_note import (
 )
 from dicom_node.read.ct_series import CtSeries
 from dicom_node.read.header import Identity
-from workers.case import CaseResult
 from workers.settings import DestinationSettings, Settings
 from workers.state.schema import Delivery, DeliveryState, Job, ResultObject
+
+if TYPE_CHECKING:  # the node, which asks what was sent, starts without image processing
+    from workers.case import CaseResult
 
 REJECTION = "rejection"
 """Kind of a rejection note among a result's objects."""
