@@ -12,7 +12,6 @@ from pydicom.dataset import Dataset
 from dicom_node.read.header import Identity, InstanceHeader
 from tests.integration.bad_series import plain_series
 from tests.unit.workers.rows import (
-    accept,
     alarms,
     analysed,
     aside,
@@ -27,9 +26,7 @@ from tests.unit.workers.rows import (
 )
 from workers.application import Application
 from workers.state.schema import DeliveryState, Instance, Job, JobState
-from workers.usecases.administer import retry
 from workers.usecases.arrive_again import changed_attributes
-from workers.usecases.index import index_inbox
 
 HEADER = InstanceHeader(
     sop_instance_uid="1.1", sop_class_uid="1.2", series_instance_uid="1.3",
@@ -58,21 +55,6 @@ def one_study(*keys: str) -> list[Dataset]:
         ds.StudyInstanceUID = datasets[0].StudyInstanceUID
         ds.PatientName, ds.PatientID = datasets[0].PatientName, datasets[0].PatientID
     return datasets
-
-
-def stranger_then_corrected(app: Application, folder: Path) -> tuple[Dataset, str]:
-    """A series that came for the wrong patient and again for the right one.
-
-    Returns it as it is right, and the name of the wrong file, which is kept aside.
-    """
-    first, second = one_study("first", "second")
-    wrong = copy.deepcopy(second)
-    wrong.PatientName, wrong.PatientID = "Wrong^Name", "wrong"
-    receive(app, folder, first)
-    receive(app, folder, wrong)
-    receive(app, folder, second)
-    (held,) = app.spool.quarantined()
-    return second, held.name
 
 
 def uid_of(ds: Dataset) -> str:
@@ -300,80 +282,6 @@ def test_a_series_that_was_corrected_already_is_not_held_for_its_sibling(
     receive(app, tmp_path, corrected(second))
 
     assert job_of(app, uid_of(first)).state == JobState.COMPLETE
-
-
-def test_a_retry_does_not_bring_the_wrong_patient_back_over_the_corrected_one(
-    app: Application, tmp_path: Path
-) -> None:
-    ds, name = stranger_then_corrected(app, tmp_path)
-
-    retry(app, uid_of(ds))
-    index_inbox(app)
-
-    job = job_of(app, uid_of(ds))
-    assert instance(app, ds).header["identity"]["patient_name"] == str(ds.PatientName)
-    assert (job.state, job.revision, job.correction) == (JobState.RECEIVING, 1, None)
-    assert aside(app) == [(name, "conflicting_patient")]
-    assert [path.name for path in app.spool.quarantined()] == [name]
-
-
-def test_a_copy_older_than_the_known_one_is_kept_aside_in_view_and_corrects_nothing(
-    app: Application, tmp_path: Path
-) -> None:
-    ds, name = stranger_then_corrected(app, tmp_path)
-    retry(app, uid_of(ds))
-    app.spool.take_back(name)
-
-    index_inbox(app)
-
-    job = job_of(app, uid_of(ds))
-    assert instance(app, ds).header["identity"]["patient_name"] == str(ds.PatientName)
-    assert (job.state, job.revision, job.correction) == (JobState.RECEIVING, 1, None)
-    assert aside(app) == [(name, "older_copy")]
-    assert [path.name for path in app.spool.quarantined()] == [name]
-    assert history(app, job.id)[-1].startswith(f"an older copy of {ds.SOPInstanceUID}")
-
-
-def test_a_whole_copy_older_than_the_cut_one_that_is_known_repairs_nothing(
-    app: Application, tmp_path: Path
-) -> None:
-    (ds,) = plain_series("older, whole", slices=1)
-    accept(app, tmp_path, corrected(ds))
-    (older,) = app.spool.inbox()
-    app.spool.quarantine(older)
-    receive(app, tmp_path, ds, cut=100)
-    app.spool.take_back(older.name)
-
-    index_inbox(app)
-
-    assert instance(app, ds).header["truncated"]
-    assert aside(app) == [(older.name, "pixels_changed")]
-
-
-def test_an_older_copy_that_says_the_same_goes(app: Application, tmp_path: Path) -> None:
-    (ds,) = plain_series("older, equal", slices=1)
-    accept(app, tmp_path, ds)
-    (older,) = app.spool.inbox()
-    app.spool.quarantine(older)
-    receive(app, tmp_path, ds)
-    app.spool.take_back(older.name)
-
-    index_inbox(app)
-
-    assert instance(app, ds).times_received == 2
-    assert (app.spool.inbox(), app.spool.quarantined()) == ([], [])
-
-
-def test_copies_of_one_moment_are_told_apart_by_the_nanoseconds_of_their_names(
-    app: Application, tmp_path: Path
-) -> None:
-    (ds,) = plain_series("the clock was set back", slices=1)
-    app.spool._last_stamp = 2**62
-    receive(app, tmp_path, ds)
-
-    receive(app, tmp_path, corrected(ds))
-
-    assert job_of(app, uid_of(ds)).correction == "patient_name"
 
 
 def test_other_pixels_stop_a_waiting_series_and_are_kept_aside(

@@ -21,7 +21,7 @@ from pydicom.uid import (
 from dicom_node.errors import SeriesRejected, UnreadableInstance
 from dicom_node.read import stored_file
 from dicom_node.read.header import digests, read_header
-from dicom_node.read.series import load_ct_series
+from dicom_node.read.series import load_ct_series, scan_folder
 from dicom_node.read.stored_file import read_with_pixels
 from tests.unit.dicom_node.read.ct_builder import build_ct, chest_hu, save_all
 
@@ -238,3 +238,14 @@ def test_a_file_that_is_not_there_is_not_called_unreadable(
 ) -> None:
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "gone.dcm")
+
+
+def test_a_file_that_the_disk_does_not_give_is_passed_over_in_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path, *_) = save_all(build_ct()[:1], tmp_path)
+    monkeypatch.setattr(stored_file, "dcmread", raising(OSError(errno.EIO, "the disk")))
+
+    scan = scan_folder(tmp_path)
+
+    assert scan.ignored == ((path, "it cannot be read from disk: the disk"),)
