@@ -32,7 +32,7 @@ from workers.state.database import DATABASE_AWAY, SchemaMismatch
 from workers.usecases.ask import ask_due
 from workers.usecases.assemble import assemble_due, queue_due
 from workers.usecases.confirm import expire_commitments, record_commitment
-from workers.usecases.index import index_inbox
+from workers.usecases.index import index_inbox, newest_arrival_ns
 from workers.usecases.recover import Hints, due_hints, expire_leases, forget_hints
 from workers.usecases.share_settings import publish_settings
 from workers.usecases.watch_destinations import watch_destinations
@@ -199,6 +199,7 @@ class Node:
                 log.error("schema_mismatch", reason=str(error))
                 return False
             publish_settings(self._app)
+            self._app.spool.begin_after(newest_arrival_ns(self._app))
             self._schema_known = True
         return True
 

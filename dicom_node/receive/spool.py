@@ -77,6 +77,9 @@ class Spool:
         for folder in (self.partial, self.inbox_dir, self.quarantine_dir):
             folder.mkdir(parents=True, exist_ok=True)
         _sync_directory(root)
+        for path in (*self.inbox()[-1:], *self.quarantined()[-1:]):
+            stamp = path.name.split("-", 1)[0]
+            self.begin_after(int(stamp) if stamp.isdigit() else 0)
 
     def discard_partial(self) -> int:
         """Remove what was never acknowledged; returns how many files. Call once at start."""
@@ -164,6 +167,11 @@ class Spool:
         with self._lock:
             self._last_stamp = max(time.time_ns(), self._last_stamp + 1)
             return self._last_stamp
+
+    def begin_after(self, stamp_ns: int) -> None:
+        """Let every later name sort after this time, though the clock was set back meanwhile."""
+        with self._lock:
+            self._last_stamp = max(self._last_stamp, stamp_ns)
 
     def inbox(self) -> list[Path]:
         """Acknowledged, not yet indexed files, oldest first."""

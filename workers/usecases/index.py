@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.orm import Session
 
@@ -41,6 +41,8 @@ from workers.usecases.revise import job_for_arrival
 log = structlog.get_logger()
 
 BATCH_SIZE = 64
+ROUNDING_NS = 1_000
+"""More than what a float of seconds since the epoch leaves out (about 240 ns)."""
 STORE_FAILURES = 3
 """So many files in a row that are not kept, and the store is asked whether it is there at all."""
 OUTAGE = (*DATABASE_AWAY, StoreUnavailable)
@@ -322,6 +324,17 @@ def _add_to_job(session: Session, job: Job, header: InstanceHeader, now: float) 
         move(session, job, JobState.RECEIVING, "late instance: the series is judged again", at=now)
     elif state in {JobState.QUARANTINED, JobState.CANCELLED}:
         note(session, job, f"an instance arrived while {state}", at=now)
+
+
+def newest_arrival_ns(app: Application) -> int:
+    """When the newest known instance arrived, rounded up; 0 when there is none.
+
+    A correction that arrives after the clock was set back must still be newer than what it
+    corrects, even when the node was started again in between.
+    """
+    with app.database.read() as session:
+        newest = session.scalar(select(func.max(Instance.received_at)))
+    return 0 if newest is None else int(newest * 1e9) + ROUNDING_NS
 
 
 def unstored(session: Session, series_uid: str) -> int:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.unit.workers.rows import alarms, with_settings
+from tests.integration.bad_series import plain_series
+from tests.unit.workers.rows import alarms, change, receive, with_settings
 from workers import node as module
 from workers.application import Application, open_application
 from workers.errors import IllegalTransition, StoreUnavailable
 from workers.node import Node
 from workers.settings import Settings
+from workers.state.schema import Instance
 
 PATIENCE_S = 20.0
 
@@ -88,3 +91,20 @@ def test_a_probe_that_fails_as_nobody_foresaw_ends_no_loop(
         assert node.is_alive()
     finally:
         node.stop()
+
+
+def test_a_node_goes_on_after_the_newest_known_arrival(app: Application, tmp_path: Path) -> None:
+    (ds,) = plain_series("from a clock that ran ahead", slices=1)
+    receive(app, tmp_path, ds)
+    change(app, Instance, str(ds.SOPInstanceUID), received_at=9e9)
+    node = Node(app, lambda _hints: None)
+    node.start()
+    try:
+        assert until(lambda: newest_stamp(app) > 9e18)
+    finally:
+        node.stop()
+
+
+def newest_stamp(app: Application) -> int:
+    name = app.spool.accept("1.2.3", b"x").path.name
+    return int(name.split("-")[0])

@@ -146,3 +146,23 @@ def test_a_probe_leaves_nothing_and_says_when_the_disk_refuses(tmp_path: Path) -
     shutil.rmtree(spool.partial)
     with pytest.raises(SpoolError):
         spool.probe()
+
+
+def test_what_arrives_after_a_restart_sorts_last_though_the_clock_was_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Spool(tmp_path).accept("1.2.3", b"x")
+    monkeypatch.setattr("time.time_ns", lambda: 1_000)
+
+    after = Spool(tmp_path).accept("1.2.4", b"x")
+
+    assert after.path.name > before.path.name
+
+
+def test_names_begin_after_what_is_known_elsewhere(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.begin_after(9_000_000_000_000_000_000)
+
+    stored = spool.accept("1.2.3", b"x")
+
+    assert int(stored.path.name.split("-")[0]) > 9_000_000_000_000_000_000
