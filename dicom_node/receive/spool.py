@@ -32,6 +32,7 @@ from dicom_node.errors import SpoolError, SpoolFull, UnreadableInstance
 
 UID_PATTERN = re.compile(r"[0-9]+(\.[0-9]+)*")
 UID_MAX_LENGTH = 64
+NAME_PATTERN = re.compile(r"[0-9]{20}-[0-9]+\.[0-9]+-[0-9.]{1,64}\.dcm")
 
 Buffer = bytes | bytearray | memoryview
 
@@ -215,6 +216,11 @@ def instance_key(study_uid: str, series_uid: str, inbox_name: str) -> str:
         if not is_valid_uid(uid):
             raise UnreadableInstance("an instance", f"{uid[:80]!r} is not a UID")
     return f"instances/{study_uid}/{series_uid}/{inbox_name}"
+
+
+def is_inbox_name(name: str) -> bool:
+    """Tell whether a file name is one that `Spool.accept` gives."""
+    return NAME_PATTERN.fullmatch(name) is not None
 
 
 def sop_uid_of(inbox_name: str) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy import select
 
+from dicom_node.receive.spool import is_inbox_name
 from workers.application import Application
 from workers.errors import StoreUnavailable
 from workers.state.alarms import DATABASE_EMPTY, clear_alarm, raise_alarm
@@ -59,7 +60,12 @@ def reindex(app: Application) -> Reindexed:
     with app.database.read() as session:
         known = set(session.scalars(select(Instance.path)))
         aside = set(session.scalars(select(KeptAside.name)))
-    keys = [key for key in app.store.keys("instances") if key not in known]
+    keys = []
+    for key in app.store.keys("instances"):
+        if not is_inbox_name(key.rsplit("/", 1)[-1]):
+            log.warning("foreign_object")  # left where it is: nothing of ours
+        elif key not in known:
+            keys.append(key)
     for start in range(0, len(keys), BATCH_SIZE):
         _replay(app, keys[start : start + BATCH_SIZE])
     records = read_records(app)

@@ -206,6 +206,19 @@ def test_a_file_that_nobody_foresaw_does_not_stop_the_rebuild(
     assert len(app.spool.quarantined()) == 1
 
 
+def test_a_file_in_the_store_that_is_not_ours_is_left_alone(
+    app: Application, tmp_path: Path
+) -> None:
+    (ds,) = plain_series("beside it", slices=1)
+    receive(app, tmp_path, ds)
+    app.store.put_bytes("instances/1.2/1.2.3/thumbs.db", b"x")
+    lose_database(app)
+
+    assert reindex(app).instances == 1
+
+    assert app.store.exists("instances/1.2/1.2.3/thumbs.db")
+
+
 def test_a_file_that_was_kept_aside_and_conflicts_no_more_comes_into_the_store(
     app: Application, tmp_path: Path
 ) -> None:
