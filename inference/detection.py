@@ -43,6 +43,11 @@ class Detector(Protocol):
         ...
 
     @property
+    def kind(self) -> str:
+        """One word for the algorithm's name: ``classical``, ``trained``."""
+        ...
+
+    @property
     def needs_ranking(self) -> bool:
         """Whether its scores must be made anew from each candidate's delineation."""
         ...
@@ -50,6 +55,11 @@ class Detector(Protocol):
     @property
     def report_from(self) -> float:
         """Probability from which a nodule is listed."""
+        ...
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What it cannot do, for every report."""
         ...
 
     def find_candidates(self, volume: Volume, lungs: LungMask) -> tuple[Candidate, ...]:
@@ -84,8 +94,19 @@ class BlobDetector:
     name = "blob detector (classical)"
     version = "1"
     weights: Mapping[str, str] = {}
+    kind = "classical"
     needs_ranking = True
     report_from = 0.5
+    limits: tuple[str, ...] = (
+        (
+            "classical detector, not trained and not validated: nodules are missed, ground-glass "
+            "ones most of all, and vessels are taken for nodules"
+        ),
+        (
+            "masses over about 40 mm, and lesions that merge with the mediastinum or the chest "
+            "wall, are missed"
+        ),
+    )
 
     def find_candidates(self, volume: Volume, lungs: LungMask) -> tuple[Candidate, ...]:
         """Find blobs over all scales, best first.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 
-from inference.detection import BlobDetector, Detector
+from inference.detection import Detector
+from inference.detectors import make_detector
 from inference.findings import (
     Candidate,
     CaseFindings,
@@ -30,19 +32,12 @@ from inference.segmentation import Segmented, Segmenter, ThresholdSegmenter
 from inference.thresholds import REPORT_AT_LEAST_MM, REPORT_AT_MOST_MM, THICK_SLICE_MM
 from inference.volume import Volume
 
-ALGORITHM_NAME = "pulmonode-classical"
+ALGORITHM_NAME = "pulmonode"
+"""Followed by the kind of detector, which decides the most."""
 ALGORITHM_VERSION = "0.1.0"
 REPORT_AT_MOST = 10
-CLASSICAL_LIMITS = (
-    (
-        "classical detector, not trained and not validated: nodules are missed, ground-glass "
-        "ones most of all, and vessels are taken for nodules"
-    ),
+LIMITS = (
     "nodules under 6 mm mean diameter are not reported",
-    (
-        "masses over about 40 mm, and lesions that merge with the mediastinum or the chest wall, "
-        "are missed"
-    ),
     "the detection score ranks; it is not a calibrated probability",
     "no malignancy grade is given by this version",
     "lobe, spiculation and growth are not judged by this version",
@@ -66,7 +61,7 @@ def analyse(
     context : ClinicalContext, optional
         What is known of the patient.
     detector, segmenter : optional
-        Other methods than the packaged ones.
+        Other methods than the default ones.
     progress : callable, optional
         Told the name of each stage as it begins.
 
@@ -81,7 +76,7 @@ def analyse(
         If there are no lungs in the volume.
     """
     context = context or ClinicalContext()
-    detector = detector or BlobDetector()
+    detector = detector or make_detector()
     segmenter = segmenter or ThresholdSegmenter()
     timings_s: dict[str, float] = {}
 
@@ -96,11 +91,9 @@ def analyse(
     with stage("lungs"):
         lungs = segment_lungs(volume)
     with stage("candidates"):
-        blobs = detector.find_candidates(volume, lungs)
+        found = detector.find_candidates(volume, lungs)
     with stage("nodules"):
-        candidates, segmented = _delineate(
-            volume, lungs, blobs, segmenter, needs_ranking=detector.needs_ranking
-        )
+        candidates, segmented = _delineate(volume, lungs, found, segmenter, detector)
     with stage("measurements"):
         measured = [(candidate, item, *_measure(volume, item.voi)) for candidate, item in segmented]
         reportable = [
@@ -110,67 +103,65 @@ def analyse(
             and REPORT_AT_LEAST_MM <= row[3].mean_diameter_mm <= REPORT_AT_MOST_MM
         ]
         shown = reportable[:REPORT_AT_MOST]
+        outlined = {
+            row[0].centre_lps_mm for row in measured if row[3].mean_diameter_mm <= REPORT_AT_MOST_MM
+        }
+        unlisted = [
+            item
+            for item in candidates
+            if item.probability >= detector.report_from
+            and item.diameter_mm >= REPORT_AT_LEAST_MM
+            and item.centre_lps_mm not in outlined
+        ]
         nodules = tuple(
             _to_nodule(volume, lungs, rank, len(shown), *row, context)
             for rank, row in enumerate(shown, start=1)
         )
     return CaseFindings(
-        algorithm_name=ALGORITHM_NAME,
+        algorithm_name=f"{ALGORITHM_NAME}-{detector.kind}",
         algorithm_version=ALGORITHM_VERSION,
         weights=dict(detector.weights),
         timings_s=timings_s,
         peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0,
-        quality=_quality(volume, lungs, len(reportable)),
+        quality=_quality(volume, lungs, len(reportable), unlisted),
         lungs=LungSummary(left_ml=lungs.left_ml, right_ml=lungs.right_ml, total_ml=lungs.total_ml),
         candidates=candidates,
         nodules=nodules,
         exam_lung_rads=assess_exam(
             [nodule.lung_rads for nodule in nodules], context, coverage=lungs.coverage
         ),
-        limits=CLASSICAL_LIMITS,
+        limits=(*detector.limits, *LIMITS),
     )
 
 
 def _delineate(
     volume: Volume,
     lungs: LungMask,
-    blobs: tuple[Candidate, ...],
+    found: tuple[Candidate, ...],
     segmenter: Segmenter,
-    *,
-    needs_ranking: bool,
+    detector: Detector,
 ) -> tuple[tuple[Candidate, ...], list[tuple[Candidate, Segmented]]]:
-    """Segment every blob, rank anew by what was found if so wanted, and keep one per place.
+    """Segment the candidates that may be listed, and keep one per place.
+
+    Where the detector's scores need it, every candidate is segmented and ranked anew by what
+    was found.
 
     Returns
     -------
     candidates : tuple of Candidate
-        All of them with their new probability, best first.
+        All of them with their final probability, best first.
     segmented : list of (Candidate, Segmented)
         Those with voxels that no better one has taken, best first.
     """
     rows: list[tuple[Candidate, Segmented | None]] = []
-    for blob in blobs:
-        item = segmenter.segment(volume, lungs, blob)
-        if item is None:
-            rows.append((_as_candidate(blob, 0.0) if needs_ranking else blob, None))
-            continue
-        mm3 = float(item.voi.mask.sum()) * volume.voxel_volume_mm3
-        diameter_mm = float((6 * mm3 / np.pi) ** (1 / 3))
-        probability = blob.probability
-        if needs_ranking:
-            probability = nodule_probability(
-                blob,
-                item,
-                equivalent_diameter_mm=diameter_mm,
-                slice_spacing_mm=float(volume.spacing_mm[0]),
-            )
-        centre = _centre(volume, item.voi)
-        rows.append(
-            (
-                Candidate(centre_lps_mm=centre, probability=probability, diameter_mm=diameter_mm),
-                item,
-            )
-        )
+    for candidate in found:
+        if detector.needs_ranking:
+            item = segmenter.segment(volume, lungs, candidate)
+            rows.append((_ranked_by_shape(volume, candidate, item), item))
+        elif candidate.probability >= detector.report_from:
+            rows.append((candidate, segmenter.segment(volume, lungs, candidate)))
+        else:
+            rows.append((candidate, None))
     rows.sort(key=lambda row: (-row[0].probability, row[0].centre_lps_mm))
     kept: list[tuple[Candidate, Segmented]] = []
     candidates: list[Candidate] = []
@@ -183,9 +174,20 @@ def _delineate(
     return tuple(candidates), kept
 
 
-def _as_candidate(blob: Candidate, probability: float) -> Candidate:
+def _ranked_by_shape(volume: Volume, candidate: Candidate, item: Segmented | None) -> Candidate:
+    """The candidate with place, size and probability of its delineation; 0 without one."""
+    if item is None:
+        return replace(candidate, probability=0.0)
+    mm3 = float(item.voi.mask.sum()) * volume.voxel_volume_mm3
+    diameter_mm = float((6 * mm3 / np.pi) ** (1 / 3))
+    probability = nodule_probability(
+        candidate,
+        item,
+        equivalent_diameter_mm=diameter_mm,
+        slice_spacing_mm=float(volume.spacing_mm[0]),
+    )
     return Candidate(
-        centre_lps_mm=blob.centre_lps_mm, probability=probability, diameter_mm=blob.diameter_mm
+        centre_lps_mm=_centre(volume, item.voi), probability=probability, diameter_mm=diameter_mm
     )
 
 
@@ -249,7 +251,9 @@ def _to_nodule(
     )
 
 
-def _quality(volume: Volume, lungs: LungMask, reportable: int) -> Quality:
+def _quality(
+    volume: Volume, lungs: LungMask, reportable: int, unlisted: Sequence[Candidate]
+) -> Quality:
     warnings = []
     spacing_mm = float(volume.spacing_mm[0])
     if spacing_mm > THICK_SLICE_MM:
@@ -264,6 +268,12 @@ def _quality(volume: Volume, lungs: LungMask, reportable: int) -> Quality:
         )
     if lungs.right_ml is None:
         warnings.append("right and left lung could not be told apart")
+    warnings += [
+        "something like a nodule at LPS "
+        + ", ".join(f"{value:.0f}" for value in item.centre_lps_mm)
+        + f" mm (about {item.diameter_mm:.0f} mm) could not be outlined and is not listed"
+        for item in unlisted[:REPORT_AT_MOST]
+    ]
     if reportable > REPORT_AT_MOST:
         warnings.append(
             f"{reportable} findings above the threshold, only the {REPORT_AT_MOST} with the "

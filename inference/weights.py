@@ -81,6 +81,14 @@ def load_weights(name: str, folder: Path = SHIPPED) -> Weights:
     )
 
 
+def note_facts(name: str, folder: Path, facts: dict[str, Any]) -> None:
+    """Add facts that were found out after training, a threshold say, to the manifest."""
+    manifest = folder / MANIFEST
+    entries = json.loads(manifest.read_text())
+    entries[name]["facts"] |= facts
+    manifest.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n")
+
+
 def save_weights(
     name: str,
     tensors: dict[str, Tensor],

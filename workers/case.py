@@ -17,6 +17,7 @@ from dicom_node.compose.identity import derive_uid
 from dicom_node.compose.seg import compose_seg
 from dicom_node.compose.sr import Predecessor, compose_sr
 from dicom_node.read.ct_series import CtSeries
+from inference.detection import Detector
 from inference.findings import CaseFindings, ClinicalContext, Nodule
 from inference.findings_json import findings_to_dict
 from inference.pipeline import analyse
@@ -49,6 +50,7 @@ def analyse_case(
     warnings: Sequence[str] = (),
     previous_findings: Mapping[str, Any] | None = None,
     predecessor: Predecessor | None = None,
+    detector: Detector | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> CaseResult:
     """Find, measure and report the nodules of a series.
@@ -69,6 +71,8 @@ def analyse_case(
         ``findings.json`` of the revision before, whose Tracking UIDs are kept by place.
     predecessor : Predecessor, optional
         The report that this one replaces.
+    detector : Detector, optional
+        What finds nodules; the default one if absent.
     progress : callable, optional
         Told the name of each stage.
 
@@ -83,6 +87,7 @@ def analyse_case(
     findings = analyse(
         volume,
         context=context or to_context(series),
+        detector=detector,
         progress=progress,
     )
     quality = replace(

@@ -6,18 +6,25 @@ A model is run on exactly those real scans that its own manifest says it was tra
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from inference.backend import TorchBackend
 from inference.centre_detection import CentreHeatmapDetector
 from inference.detection import BlobDetector, Detector
-from inference.evaluation.detector import RealResult, judge_real, score_volume, summarise
+from inference.evaluation.detector import (
+    RealResult,
+    judge_real,
+    score_candidates,
+    score_volume,
+    summarise,
+)
 from inference.evaluation.froc import ScoredScan, Truth, threshold_at
 from inference.evaluation.volumes import simulate_volume
 from inference.findings import Candidate
-from inference.lungs import segment_lungs
 from inference.models.centre_detector import CentreDetector, CentreDetectorConfig
 from inference.pipeline import analyse
 from inference.training.backgrounds import Background
@@ -44,7 +51,7 @@ class EvaluationPlan:
     lesions : mapping
         Known lesions by scan.
     volumes : int
-        Simulated volumes per background.
+        Simulated volumes per background, for tuning and for testing.
     thoraces : int
         Simulated thoraces that no training used, as backgrounds beside the left-out series.
     false_positives : float
@@ -83,11 +90,15 @@ def evaluate_detectors(plan: EvaluationPlan, told: Callable[[str], None]) -> dic
         threshold = threshold_at(tuning, plan.false_positives)
     else:
         threshold = plan.threshold
-    testing: dict[str, list[ScoredScan]] = {"real background": [], "simulated thorax": []}
+    testing: dict[str, list[ScoredScan]] = {}
     for model in models:
         for background in _left_out(plan, model, told):
             kind = "real background" if background.real else "simulated thorax"
-            testing[kind] += _simulated(plan, model, "test", [background], told)
+            scored = _simulated(plan, model, "test", [background], told)
+            testing.setdefault(kind, []).extend(scored)
+            if plan.classical and background.real:
+                scored = _simulated(plan, model, "test", [background], told, BlobDetector())
+                testing.setdefault(f"{kind}, classical", []).extend(scored)
     real = _real(plan, models, threshold, told)
     return {
         "protocol": {
@@ -106,12 +117,17 @@ def evaluate_detectors(plan: EvaluationPlan, told: Callable[[str], None]) -> dic
         "real": real,
         "tuning": summarise(tuning, threshold) if tuning else None,
         "simulated": {
-            kind: summarise(scans, threshold) for kind, scans in testing.items() if scans
+            kind: summarise(
+                scans, BlobDetector.report_from if kind.endswith("classical") else threshold
+            )
+            for kind, scans in testing.items()
         },
     }
 
 
-def trained_detector(weights: Weights, *, flips: bool = True) -> CentreHeatmapDetector:
+def trained_detector(
+    weights: Weights, *, report_from: float, flips: bool = True
+) -> CentreHeatmapDetector:
     """A detector from checked weights, on the CPU."""
     backend, config = _network(weights)
     return CentreHeatmapDetector(
@@ -119,6 +135,7 @@ def trained_detector(weights: Weights, *, flips: bool = True) -> CentreHeatmapDe
         config,
         version=weights.version,
         weights={weights.name: weights.sha256},
+        report_from=report_from,
         flips=flips,
     )
 
@@ -184,25 +201,32 @@ def _simulated(
     part: Part,
     backgrounds: Sequence[Background],
     told: Callable[[str], None],
+    other: Detector | None = None,
 ) -> list[ScoredScan]:
+    """Scores of the model, or of another detector, on simulated volumes of a part."""
     backend, config = _network(model)
     shapes = load_shapes(plan.data / "lidc", parts=(part,))
     maker = PatchMaker(
         shapes=shapes, backgrounds=backgrounds, spacing_mm=config.spacing_mm, seed=plan.seed
     )
-    count = max(1, plan.volumes // 2) if part == "tune" else plan.volumes
     scored = []
     for background in backgrounds:
-        told(f"{part}: {count} volumes in {background.name}")
-        for number in range(count):
+        told(f"{part}: {plan.volumes} volumes in {background.name}")
+        for number in range(plan.volumes):
             seed = plan.seed * 1000 + number + (500 if part == "tune" else 0)
             volume = simulate_volume(maker, background, seed=seed)
+            name = f"{background.name} {number}"
+            if other is not None:
+                pixels = np.clip(np.rint(volume.hu), -1024, 3071).astype(np.int16)
+                candidates = _ranked(replace(background.volume, hu=pixels), other)
+                scored.append(score_candidates(volume, candidates, name=name))
+                continue
             scored.append(
                 score_volume(
                     volume,
                     backend,
                     config,
-                    name=f"{background.name} {number}",
+                    name=name,
                     flips=plan.flips,
                 )
             )
@@ -219,20 +243,19 @@ def _real(
     for model in models:
         for name in _first_left_out(plan, model):
             told(f"real: {name} by {model.version}")
-            rows.append(_judge(plan, name, trained_detector(model, flips=plan.flips), threshold))
+            detector = trained_detector(model, report_from=threshold, flips=plan.flips)
+            rows.append(_judge(plan, name, detector))
             if plan.classical:
                 told(f"real: {name} by the classical method")
-                rows.append(_judge(plan, name, BlobDetector(), BlobDetector.report_from))
+                rows.append(_judge(plan, name, BlobDetector()))
     return rows
 
 
-def _judge(plan: EvaluationPlan, name: str, detector: Detector, threshold: float) -> dict[str, Any]:
+def _judge(plan: EvaluationPlan, name: str, detector: Detector) -> dict[str, Any]:
+    """What a report would list, against the known lesions."""
     entries = plan.lesions.get(name, ())
     scan = read_scan(plan.data, name, entries)
-    if detector.needs_ranking:
-        candidates = _ranked(scan.volume, detector)
-    else:
-        candidates = detector.find_candidates(scan.volume, segment_lungs(scan.volume))
+    candidates = _ranked(scan.volume, detector)
     result = judge_real(
         name,
         candidates,
@@ -241,25 +264,28 @@ def _judge(plan: EvaluationPlan, name: str, detector: Detector, threshold: float
             for entry in entries
             if entry.evaluate
         ],
-        threshold=threshold,
+        threshold=detector.report_from,
         ignored=[(entry.centre_lps_mm, entry.radius_mm) for entry in entries if not entry.evaluate],
     )
     return {
         "method": detector.name,
         "model": detector.version,
-        "threshold": threshold,
+        "threshold": detector.report_from,
         **_as_json(result),
     }
 
 
 def _ranked(volume: Volume, detector: Detector) -> tuple[Candidate, ...]:
-    """Candidates as the pipeline ranks them; those it would not list for their size left out."""
+    """Candidates as the pipeline ranks them, without those that it would not list.
+
+    Above the threshold those are the ones under 6 mm, over 60 mm, or without an outline.
+    """
     findings = analyse(volume, detector=detector)
-    listed = {nodule.centre_lps_mm for nodule in findings.nodules}
+    listed = {nodule.detection_probability for nodule in findings.nodules}
     return tuple(
         item
         for item in findings.candidates
-        if item.probability < detector.report_from or item.centre_lps_mm in listed
+        if item.probability < detector.report_from or item.probability in listed
     )
 
 

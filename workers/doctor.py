@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dicom_node.deliver.peer import Peer, echo
 from dicom_node.errors import DicomNodeError
 from dicom_node.read.eligibility import load_rules
+from inference.errors import WeightsRefused
 from workers.celery_app import broker_answers
 from workers.errors import StoreUnavailable
 from workers.settings import DestinationSettings, PacsQuerySettings, Settings
@@ -114,8 +115,22 @@ def _compute(_settings: Settings) -> Iterator[Check]:
     yield Check(what="compute", ok=True, found=found)
 
 
-def _weights(_settings: Settings) -> Iterator[Check]:
-    yield Check(what="weights", ok=None, found="none: this version's methods are not trained")
+def _weights(settings: Settings) -> Iterator[Check]:
+    if settings.detector == "classical":
+        yield Check(what="weights", ok=None, found="none: the classical detector is chosen")
+        return
+    if find_spec("torch") is None:
+        yield Check(what="weights", ok=None, found="torch is not installed: this is a node only")
+        return
+    from inference.weights import load_weights  # here, because the node runs without torch
+
+    try:
+        weights = load_weights("detector")
+    except WeightsRefused as error:
+        yield Check(what="weights", ok=False, found=str(error))
+        return
+    found = f"detector {weights.version}, sha256 {weights.sha256[:12]} as in the manifest"
+    yield Check(what="weights", ok=True, found=found)
 
 
 def _peers(settings: Settings) -> Iterator[Check]:

@@ -132,6 +132,10 @@ class Settings(BaseSettings):
     rules_file: Path | None = Field(
         default=None, description="eligibility rules (YAML); the packaged ones if unset"
     )
+    detector: Literal["trained", "classical"] = Field(
+        default="classical",
+        description="what finds nodules: the trained network or image processing",
+    )
 
     lease_s: float = Field(
         default=60, ge=2, le=3600, description="a worker that is silent for so long counts as dead"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inference.backend import Backend
 from inference.centre_detection import find_peaks
@@ -40,9 +41,27 @@ def score_volume(
     flips: bool,
 ) -> ScoredScan:
     """Run a network on a simulated volume and score its peaks."""
+    peaks = find_peaks(backend, config, volume.hu, volume.background.search, flips=flips)
+    return _score(volume, peaks[:, :3], peaks[:, 4], name)
+
+
+def score_candidates(
+    volume: SimulatedVolume, candidates: Sequence[Candidate], *, name: str
+) -> ScoredScan:
+    """Score any detector's candidates (LPS mm) on a simulated volume."""
+    points = np.array([item.centre_lps_mm for item in candidates]).reshape(-1, 3)
+    index = volume.background.volume.lps_to_index(points)
+    return _score(volume, index, np.array([item.probability for item in candidates]), name)
+
+
+def _score(
+    volume: SimulatedVolume,
+    index_kji: NDArray[np.float64],
+    probabilities: NDArray[np.float64],
+    name: str,
+) -> ScoredScan:
     background = volume.background
-    mm = config.spacing_mm
-    peaks = find_peaks(backend, config, volume.hu, background.search, flips=flips)
+    mm = float(background.volume.spacing_mm[0])
     truths = [
         Truth(
             centre_mm=(item.centre_kji[0] * mm, item.centre_kji[1] * mm, item.centre_kji[2] * mm),
@@ -58,7 +77,7 @@ def score_volume(
         if not item.counts
     ]
     ignored += [(lesion[:3] * mm, float(lesion[3]) * mm) for lesion in background.lesions_kji]
-    return score_scan(name, peaks[:, :3] * mm, peaks[:, 4], truths, ignored=ignored)
+    return score_scan(name, index_kji * mm, probabilities, truths, ignored=ignored)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

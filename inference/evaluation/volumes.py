@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +58,8 @@ def simulate_volume(
     nodules : int
         Wanted; fewer where there is no room.
     """
-    random = np.random.default_rng((seed, 4711))
+    # The name, so that two backgrounds do not get the same nodules.
+    random = np.random.default_rng((seed, zlib.crc32(background.name.encode())))
     spacing_mm = maker.spacing_mm
     hu = background.volume.hu.astype(np.float32)
     for _ in range(DECOYS):

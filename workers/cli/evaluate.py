@@ -51,7 +51,15 @@ def detector(
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="fixed earlier, instead of tuning")
     ] = None,
-    flips: Annotated[bool, typer.Option(help="average four mirrored views")] = True,
+    threshold_into: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="folder with weights whose manifest gets the threshold",
+        ),
+    ] = None,
+    flips: Annotated[bool, typer.Option(help="average with the mirrored view")] = True,
     classical: Annotated[bool, typer.Option(help="the classical method beside it")] = True,
     lesions: Annotated[
         Path | None, typer.Option(exists=True, help="YAML of known lesions by series")
@@ -63,6 +71,7 @@ def detector(
     # Here, not above: torch takes seconds to load, and no other command should wait for it.
     import torch
 
+    from inference.weights import note_facts
     from workers.detector_evaluation import EvaluationPlan, evaluate_detectors
     from workers.training_data import read_lesions
 
@@ -83,6 +92,10 @@ def detector(
             classical=classical,
         )
         result = evaluate_detectors(plan, errors.print)
+    if threshold_into is not None:
+        note_facts(
+            "detector", threshold_into, {"threshold": round(result["protocol"]["threshold"], 3)}
+        )
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=2) + "\n")
     _print(result)

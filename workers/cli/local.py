@@ -47,6 +47,7 @@ def analyse(
                 folder,
                 load_rules(settings.rules_file),
                 context=known,
+                detector=settings.detector,
                 progress=lambda stage: status.update(f"{stage} ..."),
             )
         paths = write_result(result, out)

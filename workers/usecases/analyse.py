@@ -20,6 +20,7 @@ from dicom_node.compose.sr import Predecessor
 from dicom_node.errors import DicomNodeError, SeriesRejected
 from dicom_node.read.ct_series import CtSeries
 from dicom_node.read.series import load_ct_series
+from inference.detectors import make_detector
 from inference.errors import InferenceError, NotAnalysable
 from workers.application import Application
 from workers.case import analyse_case
@@ -181,6 +182,7 @@ def _analyse(app: Application, work: _Work) -> str:
             warnings=work.warnings,
             previous_findings=_read_findings(app, work.earlier),
             predecessor=work.predecessor,
+            detector=make_detector(app.settings.detector),
         )
         objects = list(result.objects)
         if work.retraction is not None:
