@@ -19,13 +19,13 @@ from tests.faults.cells import Cell, all_cells
 from tests.faults.system import EMBEDDED, SERVERS, SMALL_DISK, System
 from tests.faults.verdict import (
     Verdict,
+    commit_under_test,
     committed_digests,
     count_lost,
     count_results,
     newest_state,
     received_digests,
     stuck_jobs,
-    tested_commit,
     wait_for_alarms,
     wait_for_end,
 )
@@ -134,7 +134,7 @@ def run_cell(cell: Cell, system: System, paths: list[Path]) -> Verdict:
             duration_s=round(duration_s, 1),
             wanted_instances=len(paths),
             wanted_alarm=cell.alarm,
-            commit=tested_commit(),
+            commit=commit_under_test(),
         )
     finally:
         system.mend()

@@ -21,7 +21,7 @@ from pydicom import dcmread
 
 from dicom_node.barriers import Barrier
 from tests.faults.system import EMBEDDED, SERVERS, Sending, System
-from tests.faults.verdict import SEG, SR, committed_digests, count_lost, tested_commit
+from tests.faults.verdict import SEG, SR, commit_under_test, committed_digests, count_lost
 from tests.integration.bad_series import renamed, save
 from tests.integration.service import wait_for
 from tests.servers.process import ServerProcess
@@ -175,7 +175,7 @@ def test_fifty_series_survive_a_storm(system: System, small_phantom: Path, tmp_p
         **count_what_came(system, [str(header.StudyInstanceUID) for header in headers], uids),
         "sent_after_s": round(sent_after_s),
         "duration_s": round(took_s),
-        "commit": tested_commit(),
+        "commit": commit_under_test(),
     }
     assert min(storm.killed[name] for name in storm.targets) >= 3, line
     assert line["acknowledged"] == sum(len(paths) for paths in series), line

@@ -184,7 +184,7 @@ def wait_for_alarms(system: System, code: str | None, since: float) -> list[str]
         time.sleep(0.5)
 
 
-def tested_commit() -> str:
+def commit_under_test() -> str:
     """The commit, with a plus sign when there are changes beside it."""
     git = ["git", "-C", str(REPOSITORY)]
     head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, check=False)

@@ -205,7 +205,7 @@ def tcp_probes(host: str, port: int, count: int, at_once: int = 100) -> int:
 
     def probe(number: int) -> bool:
         try:
-            connection = socket.create_connection((host, port), timeout=10)
+            connection = socket.create_connection((host, port), timeout=60)
         except OSError:
             return False
         with connection, contextlib.suppress(OSError):
