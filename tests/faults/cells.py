@@ -47,6 +47,7 @@ from tests.faults.strikes import (
     thaw_store,
     throughout,
     tried_again,
+    until_tried,
     warnings_were_noted,
     while_held,
     whole_worker,
@@ -198,7 +199,7 @@ def disks() -> Iterator[Cell]:
 
 
 def peers() -> Iterator[Cell]:
-    gone = partial(throughout, stop_pacs, start_pacs, for_s=15.0)
+    gone = partial(until_tried, 2, stop_pacs, start_pacs)
     yield Cell("PACS gone", "deliver", EMBEDDED, gone, alarm=DESTINATION_SILENT,
                proof=tried_again, smoke=True)  # fmt: skip
     run = partial(broken_from, B.DELIVER_BETWEEN_OBJECTS, lambda s: s.wire.cut(),
@@ -213,8 +214,8 @@ def peers() -> Iterator[Cell]:
                   lambda s: s.wire.mend(), for_s=12.0)  # fmt: skip
     yield Cell("half-open TCP", _at(B.COMMITMENT_REGISTERED), EMBEDDED, run,
                B.COMMITMENT_REGISTERED)  # fmt: skip
-    refuses = partial(throughout, set_to("refuse_associations", True),
-                      set_to("refuse_associations", False), for_s=15.0)  # fmt: skip
+    refuses = partial(until_tried, 2, set_to("refuse_associations", True),
+                      set_to("refuse_associations", False))  # fmt: skip
     yield Cell("PACS rejects associations", "deliver", SERVERS, refuses,
                alarm=DESTINATION_SILENT, proof=tried_again)  # fmt: skip
     busy = partial(throughout, statuses(0xA700, 0x0000, 0xA700, 0xA700), nothing, for_s=0)
@@ -228,9 +229,8 @@ def peers() -> Iterator[Cell]:
     yield Cell("PACS stores with warnings", "deliver", EMBEDDED, warns, proof=warnings_were_noted)
     for name, reply in (("never answers commitment", CommitmentReply.NEVER),
                         ("fails commitment", CommitmentReply.FAIL)):  # fmt: skip
-        run = partial(throughout, set_to("commitment_reply", reply),
-                      set_to("commitment_reply", CommitmentReply.NEW_ASSOCIATION),
-                      for_s=25.0)  # fmt: skip
+        run = partial(until_tried, 3, set_to("commitment_reply", reply),
+                      set_to("commitment_reply", CommitmentReply.NEW_ASSOCIATION))  # fmt: skip
         yield Cell(f"PACS {name}", "confirm", EMBEDDED, run, alarm=NOT_CONFIRMED,
                    proof=tried_again)  # fmt: skip
     same = partial(throughout, set_to("commitment_reply", CommitmentReply.SAME_ASSOCIATION),

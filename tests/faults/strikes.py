@@ -6,22 +6,27 @@ sent, mends it, and returns the sending.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydicom import dcmread
+
 from dicom_node.barriers import Barrier
 from tests.faults.system import Sending, System
 from tests.integration.service import wait_for
 from tests.servers.wire import tcp_probes
+from workers.errors import NoSuchJob
 
 B = Barrier
 OUTAGE_S = 6.0
 """Longer than `outage_alarm_s` and `delivery_alarm_s` of the tested service."""
 SLOW_S = 4.0
 PROBES = 1000
+TRIED_LIMIT_S = 150.0
 
 
 # How a fault strikes ---------------------------------------------------------------------
@@ -83,6 +88,32 @@ def throughout(
     try:
         sending = system.send(paths)
         time.sleep(for_s)
+    finally:
+        mends(system)
+    return sending
+
+
+def until_tried(
+    attempts: int,
+    breaks: Callable[[System], object],
+    mends: Callable[[System], object],
+    system: System,
+    paths: list[Path],
+) -> Sending:
+    """Break something before anything is sent; mend it when delivering was tried so often."""
+    series_uid = str(dcmread(paths[0], stop_before_pixels=True).SeriesInstanceUID)
+
+    def tried() -> bool:
+        with contextlib.suppress(NoSuchJob):
+            deliveries = system.service.job(series_uid)["deliveries"]
+            return bool(deliveries) and deliveries[0]["attempts"] >= attempts
+        return False
+
+    breaks(system)
+    try:
+        sending = system.send(paths)
+        wait_for(tried, limit_s=TRIED_LIMIT_S, message=f"delivering is tried {attempts} times")
+        time.sleep(OUTAGE_S)
     finally:
         mends(system)
     return sending
