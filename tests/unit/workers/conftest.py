@@ -8,7 +8,14 @@ import pytest
 from dicom_node.mini_pacs import CommitmentReply, MiniPacs
 from tests.unit.workers.delivery_cases import result_to_deliver
 from workers.application import Application, open_application
+from workers.cli import output
 from workers.settings import DestinationSettings, Settings
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command run in this process must not tie every logger to its test's captured output."""
+    monkeypatch.setattr(output, "configure_logging", lambda *_: None)
 
 
 @pytest.fixture
