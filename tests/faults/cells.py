@@ -68,7 +68,7 @@ B = Barrier
 Run = Callable[[System, list[Path]], Sending]
 BOTH = (EMBEDDED, SERVERS)
 FROZEN_S = 100.0
-"""A store that does not answer is given up after 20 s, and looked at again for as long."""
+"""A store that does not answer is given up after 25 s, and looked at again for as long."""
 LOCKED_S = 40.0
 
 

@@ -41,6 +41,13 @@ NETWORK_OPTIONS: Mapping[str, Mapping[str, Any]] = {
 """What keeps a dead store from holding a process for minutes, by protocol."""
 RETRIES = "retries"
 """s3fs tries everything five times by this attribute, beside what its client tries: too often."""
+CALL_LIMIT_S = 25.0
+SLOWEST_BYTES_PER_S = 100_000
+"""An upload may take so much longer than `CALL_LIMIT_S`."""
+READ_BYTES = 10_000_000
+"""What a read is given the time for; how much comes is not known before."""
+LISTING_BYTES = 60_000_000
+"""A listing of everything counts as so much: ten minutes."""
 PROBE = "probe"
 NO_HARD_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK})
 
@@ -203,31 +210,46 @@ class FsspecStore:
             if hasattr(self._files, RETRIES):
                 setattr(self._files, RETRIES, 1)
 
+    def _do(self, name: str, *arguments: Any, size_bytes: int = 0) -> Any:
+        """One call of the file system, given up when it takes too long.
+
+        The client's own limits do not hold everywhere: an upload that waits for leave to begin
+        (``Expect: 100-continue``) waits for ever.
+        """
+        if not getattr(self._files, "async_impl", False):
+            return getattr(self._files, name)(*arguments)
+        from fsspec.asyn import sync
+
+        limit_s = CALL_LIMIT_S + size_bytes / SLOWEST_BYTES_PER_S
+        coroutine = getattr(self._files, f"_{name}")
+        return sync(self._files.loop, coroutine, *arguments, timeout=limit_s)
+
     def put_file(self, key: str, source: Path) -> None:
         """Upload a file, unless all of it is there: not every back end is all or nothing."""
         with _translated(self.describe(key)):
             if self._size(key) != source.stat().st_size:
-                self._files.put_file(str(source), self._path(key))
+                size_bytes = source.stat().st_size
+                self._do("put_file", str(source), self._path(key), size_bytes=size_bytes)
 
     def put_bytes(self, key: str, data: bytes) -> None:
         """Upload bytes."""
         with _translated(self.describe(key)):
-            self._files.pipe_file(self._path(key), data)
+            self._do("pipe_file", self._path(key), data, size_bytes=len(data))
 
     def get_bytes(self, key: str) -> bytes:
         """Download an object."""
         with _translated(self.describe(key), reads=True):
-            return bytes(self._files.cat_file(self._path(key)))
+            return bytes(self._do("cat_file", self._path(key), size_bytes=READ_BYTES))
 
     def exists(self, key: str) -> bool:
         """Ask for an object."""
         with _translated(self.describe(key)):
-            return bool(self._files.exists(self._path(key)))
+            return bool(self._do("exists", self._path(key)))
 
     def keys(self, prefix: str) -> list[str]:
         """List what stands below the prefix."""
         with _translated(self.describe(prefix)):
-            found = self._files.find(self._path(prefix))
+            found = self._do("find", self._path(prefix), size_bytes=LISTING_BYTES)
         return sorted((path[len(self._root) + 1 :] for path in found), key=_arrival)
 
     def local_files(self, keys: Sequence[str], scratch: Path) -> list[Path]:
@@ -238,7 +260,7 @@ class FsspecStore:
         def fetch(pair: tuple[str, Path]) -> None:
             key, target = pair
             with _translated(self.describe(key), reads=True):
-                self._files.get_file(self._path(key), str(target))
+                self._do("get_file", self._path(key), str(target), size_bytes=READ_BYTES)
 
         with ThreadPoolExecutor(TRANSFERS_AT_ONCE) as pool:
             list(pool.map(fetch, zip(keys, targets, strict=True)))
@@ -255,7 +277,7 @@ class FsspecStore:
     def _size(self, key: str) -> int | None:
         """Bytes that an object holds; `None` when there is none."""
         try:
-            size: int | None = self._files.info(self._path(key))["size"]
+            size: int | None = self._do("info", self._path(key))["size"]
         except FileNotFoundError:
             return None
         return size
