@@ -13,8 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self
 
-import pytest
-
 from tests.conftest import missing, need_program
 from tests.integration.service import wait_for
 
@@ -145,7 +143,7 @@ class TwoHosts:
                 ["ip", "netns", "add", name], capture_output=True, text=True, check=False
             )
             if added.returncode != 0:
-                pytest.skip(f"no network namespaces here: {added.stderr.strip()}")
+                missing(f"network namespaces: {added.stderr.strip()}")
             self._made.append(name)
         node, worker = self.names["node"], self.names["worker"]
         cable = ["ip", "link", "add", node, "netns", node, "type", "veth"]
@@ -156,7 +154,7 @@ class TwoHosts:
             check=False,
         )
         if laid.returncode != 0:
-            pytest.skip(f"no veth pairs here: {laid.stderr.strip()}")
+            missing(f"veth pairs: {laid.stderr.strip()}")
         for host in ADDRESSES:
             self._ip(host, "link", "set", "lo", "up")
         self.mend()
