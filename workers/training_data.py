@@ -32,7 +32,16 @@ CACHE_VERSION = 1
 
 
 class LesionEntry(BaseModel):
-    """One lesion of ``known_lesions.yaml``."""
+    """One lesion of ``known_lesions.yaml``.
+
+    Attributes
+    ----------
+    evaluate : bool
+        The detector must find it.
+    unsure : bool
+        Looks like a nodule and was confirmed by nobody: kept out of training like the others,
+        and still counted among the false positives when it is listed.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,6 +49,7 @@ class LesionEntry(BaseModel):
     diameter_mm: float = Field(gt=0)
     radius_mm: float = Field(gt=0)
     evaluate: bool
+    unsure: bool = False
     source: str
 
     def to_known(self) -> KnownLesion:

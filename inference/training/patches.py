@@ -28,6 +28,8 @@ from inference.training.insertion import (
 from inference.training.shapes import NoduleShape
 
 SIZES_MM = (4.0, 34.0)
+SMALL_MM, SMALL_SHARE = (4.5, 12.0), 0.5
+"""Half of the nodules are small ones, as in LIDC (median 7 mm): they are the hard ones."""
 SCALE_AT_MOST = 1.35
 """A shape is drawn at most so much larger or smaller than it was."""
 FORCED_KINDS: dict[NoduleType, float] = {"ground-glass": 0.2, "part-solid": 0.1}
@@ -156,7 +158,7 @@ class PatchMaker:
 
     def wish(self, random: np.random.Generator) -> WantedNodule:
         """Choose a nodule: size even on a logarithmic scale, then a shape of about that size."""
-        low, high = np.log(SIZES_MM)
+        low, high = np.log(SMALL_MM if random.random() < SMALL_SHARE else SIZES_MM)
         diameter_mm = float(np.exp(random.uniform(low, high)))
         near = np.abs(np.log(self._diameters / diameter_mm)) < np.log(SCALE_AT_MOST)
         if not near.any():
