@@ -265,7 +265,11 @@ def _judge(plan: EvaluationPlan, name: str, detector: Detector) -> dict[str, Any
             if entry.evaluate
         ],
         threshold=detector.report_from,
-        ignored=[(entry.centre_lps_mm, entry.radius_mm) for entry in entries if not (entry.evaluate or entry.unsure)],
+        ignored=[
+            (entry.centre_lps_mm, entry.radius_mm)
+            for entry in entries
+            if not (entry.evaluate or entry.unsure)
+        ],
     )
     return {
         "method": detector.name,
