@@ -27,7 +27,7 @@ from inference.volume import Volume
 from workers.translate import to_volume
 
 LESIONS_FILE = Path(__file__).parent / "known_lesions.yaml"
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 """Raised when backgrounds are prepared otherwise."""
 
 

@@ -8,7 +8,7 @@ placing and of the loss; they are never shown as nodules.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from inference.detection import around_lungs
 from inference.lungs import segment_lungs
 from inference.phantom import PhantomSpec, make_phantom
 from inference.resample import mask_onto
+from inference.training.thorax import simulate_thorax
 from inference.volume import Volume
 
 Array = NDArray[np.float64]
@@ -132,22 +133,23 @@ def prepare_background(
 
 
 def simulate_background(seed: int, *, spacing_mm: float, small: bool = False) -> Background:
-    """A simulated thorax without nodules; `small` makes a coarse one for tests."""
-    random = np.random.default_rng((seed, 77))
-    step = 3.0 if small else spacing_mm
-    spec = PhantomSpec(
-        seed=seed,
-        slices=int(250 / step),
-        pixels=int(352 / step),
-        slice_spacing_mm=step,
-        pixel_spacing_mm=step,
-        noise_hu=float(random.uniform(5.0, 25.0)),
-        nodules=(),
-    )
-    volume = make_phantom(spec).volume
-    return prepare_background(
-        f"simulated thorax {seed}", volume, spacing_mm=spacing_mm, real=False, seed=seed
-    )
+    """A simulated thorax without nodules; `small` makes a coarse and plain one for tests."""
+    name = f"simulated thorax {seed}"
+    if small:
+        spec = PhantomSpec(
+            seed=seed,
+            slices=83,
+            pixels=117,
+            slice_spacing_mm=3.0,
+            pixel_spacing_mm=3.0,
+            noise_hu=15.0,
+            nodules=(),
+        )
+        volume = make_phantom(spec).volume
+        return prepare_background(name, volume, spacing_mm=spacing_mm, real=False, seed=seed)
+    volume, thickness_mm = simulate_thorax(seed, spacing_mm=spacing_mm)
+    background = prepare_background(name, volume, spacing_mm=spacing_mm, real=False, seed=seed)
+    return replace(background, slice_thickness_mm=thickness_mm)
 
 
 def save_background(background: Background, path: Path) -> None:

@@ -38,7 +38,7 @@ NODULE_COUNTS = {0: 0.2, 1: 0.45, 2: 0.25, 3: 0.1}
 SITES = {"isolated": 0.4, "juxtapleural": 0.27, "juxtavascular": 0.23, "perifissural": 0.1}
 MINED_SHARE = 0.5
 """Of the patches without nodules, once mistakes were collected."""
-REAL_SHARE = 0.8
+REAL_SHARE = 0.7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
