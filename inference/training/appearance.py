@@ -28,8 +28,8 @@ TISSUE_HU = (0.0, 70.0)
 CONTRAST_HU = (60.0, 140.0)
 CONTRAST_SHARE = 0.2
 CALCIUM_HU = (200.0, 800.0)
-GROUND_GLASS_TISSUE = (0.2, 0.55)
-"""Share of tissue in ground glass: lung of -860 HU becomes -680 to -370 HU."""
+GROUND_GLASS_TISSUE = (0.13, 0.55)
+"""Share of tissue in ground glass: lung of -860 HU becomes -740 to -370 HU."""
 BLUR_MM = {1: 1.5, 5: 0.3}
 """Of the border, standard deviation, by margin rating 1 (blurred) and 5 (sharp)."""
 SPICULES_FROM = 3.0
@@ -97,7 +97,7 @@ def draw_shape(
     mask = ndimage.gaussian_filter(mask, 0.5)
     middle = np.argwhere(np.pad(shape.mask, 2)).mean(axis=0)
     share = _sample(mask, matrix, middle, centre_kji, size)
-    if shape.spiculation >= SPICULES_FROM or (diameter_mm > 8 and random.random() < 0.15):
+    if shape.spiculation >= SPICULES_FROM or (diameter_mm > 5 and random.random() < 0.2):
         _add_spicules(share, centre_kji, diameter_mm / spacing_mm, spacing_mm, random)
     core = np.zeros_like(share)
     if part_solid:
