@@ -51,6 +51,8 @@ FAST = {
     "PULMONODE_OUTAGE_ALARM_S": "2",
     "PULMONODE_WORKER_ALARM_S": "10",
     "PULMONODE_NETWORK_TIMEOUT_S": "10",
+    # Nothing here asks what is found; torch would take seconds to load after every kill.
+    "PULMONODE_DETECTOR": "classical",
 }
 
 
