@@ -13,7 +13,8 @@
     ├── BrokerUnavailable    the broker did not take a message (transient)
     ├── StoreUnavailable     the object store did not answer (transient)
     ├── ObjectMissing        the object store does not hold a key (transient)
-    └── ObjectChanged        an object in the store is not what was kept there
+    ├── ObjectChanged        an object in the store is not what was kept there
+    └── DatasetRefused       an annotated data set cannot be used as it is
 """
 
 from __future__ import annotations
@@ -126,3 +127,23 @@ class ObjectChanged(WorkersError):
         self.where = where
         self.sha256 = sha256
         super().__init__(f"{where} has changed in the object store: SHA-256 is not {sha256}")
+
+
+class DatasetRefused(WorkersError):
+    """An annotated data set, or a file of it, cannot be used as it is.
+
+    Attributes
+    ----------
+    where : str
+        File or folder.
+    why : str
+        What is wrong.
+    remedy : str
+        What to do.
+    """
+
+    def __init__(self, where: str, why: str, remedy: str) -> None:
+        self.where = where
+        self.why = why
+        self.remedy = remedy
+        super().__init__(f"{where}: {why}; {remedy}")

@@ -132,6 +132,28 @@ def load_ct_series(
     )
 
 
+def read_series_geometry(
+    paths: Sequence[Path],
+    *,
+    allow_incomplete: bool = False,
+    limits: GeometryLimits = DEFAULT_LIMITS,
+) -> tuple[SeriesGeometry, tuple[InstanceHeader, ...]]:
+    """The grid that `load_ct_series` would give, and the headers of its slices, without pixels.
+
+    Raises
+    ------
+    SeriesRejected, UnreadableInstance
+        As `load_ct_series`.
+    """
+    by_uid = _read_headers(paths)
+    geometry, _ = _accept_geometry(
+        [header for header, _ in by_uid.values()], allow_incomplete, limits
+    )
+    if geometry.affine is None:
+        raise SeriesRejected("no_geometry", "the slices form no regular grid")
+    return geometry, tuple(by_uid[uid][0] for uid in geometry.sop_instance_uids)
+
+
 def _read_headers(paths: Sequence[Path]) -> dict[str, tuple[InstanceHeader, Path]]:
     by_uid: dict[str, tuple[InstanceHeader, Path]] = {}
     for path in paths:
