@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from inference.backend import Backend
 from inference.detection import around_lungs
+from inference.errors import OutOfMemory
 from inference.findings import Candidate
 from inference.lungs import LungMask
 from inference.models.centre_detector import (
@@ -74,6 +75,8 @@ class CentreHeatmapDetector:
         self._backend = backend
         self._config = config
         self._flips = flips
+        self.device = backend.device
+        self.engine = backend.engine
 
     def find_candidates(self, volume: Volume, lungs: LungMask) -> tuple[Candidate, ...]:
         """Find peaks of the heatmap in the search region, best first.
@@ -89,11 +92,24 @@ class CentreHeatmapDetector:
         -------
         tuple of Candidate
             At most `CANDIDATES_AT_MOST`; `probability` is the heatmap's, not calibrated.
+
+        Notes
+        -----
+        `device` and `engine` say afterwards what was used: the backend's spare where the
+        device's memory did not suffice, for this volume alone.
         """
         grid, search = around_lungs(
             volume, lungs, spacing_mm=self._config.spacing_mm, margin_mm=MARGIN_MM
         )
-        peaks = find_peaks(self._backend, self._config, grid.hu, search, flips=self._flips)
+        backend = self._backend
+        try:
+            peaks = find_peaks(backend, self._config, grid.hu, search, flips=self._flips)
+        except OutOfMemory:
+            if self._backend.spare is None:
+                raise
+            backend = self._backend.spare
+            peaks = find_peaks(backend, self._config, grid.hu, search, flips=self._flips)
+        self.device, self.engine = backend.device, backend.engine
         points = grid.index_to_lps(peaks[:, :3])
         return tuple(
             Candidate(
@@ -166,9 +182,30 @@ def _padded(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _run_slabs(backend: Backend, image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The network's answer, shape (5, D/4, H/4, W/4), to an image padded to multiples of 16."""
+    """The network's answer, shape (5, D/4, H/4, W/4), to an image padded to multiples of 16.
+
+    Raises
+    ------
+    OutOfMemory
+        If the device's memory does not even suffice for the thinnest slabs.
+    """
     depth, height, width = image.shape
     fits = SLAB_VOXELS // (height * width) // COARSEST_STRIDE * COARSEST_STRIDE
+    while True:
+        try:
+            return _answer_in_slabs(backend, image, fits)
+        except OutOfMemory:
+            thinner = min(fits, depth) // 2 // COARSEST_STRIDE * COARSEST_STRIDE
+            if thinner < 2 * HALO + COARSEST_STRIDE:
+                raise
+            fits = thinner
+
+
+def _answer_in_slabs(
+    backend: Backend, image: NDArray[np.float32], fits: int
+) -> NDArray[np.float32]:
+    """The same, with at most `fits` slices in a pass where that leaves a core between halos."""
+    depth = len(image)
     if depth <= fits:
         return np.asarray(backend.run(np.ascontiguousarray(image[None, None]))[0])
     core = max(COARSEST_STRIDE, fits - 2 * HALO)

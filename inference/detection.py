@@ -53,6 +53,16 @@ class Detector(Protocol):
         ...
 
     @property
+    def device(self) -> str:
+        """What the last volume was worked on: ``cpu``, ``cuda:0``."""
+        ...
+
+    @property
+    def engine(self) -> str | None:
+        """Name and version of what ran its network; `None` without one."""
+        ...
+
+    @property
     def report_from(self) -> float:
         """Probability from which a nodule is listed."""
         ...
@@ -96,6 +106,8 @@ class BlobDetector:
     weights: Mapping[str, str] = {}
     kind = "classical"
     needs_ranking = True
+    device = "cpu"
+    engine: str | None = None
     report_from = 0.5
     limits: tuple[str, ...] = (
         (

@@ -6,26 +6,41 @@ from functools import lru_cache
 from typing import Literal
 
 from inference.detection import BlobDetector, Detector
+from inference.engine_options import EngineOptions
 
 DetectorName = Literal["trained", "classical"]
 DEFAULT_DETECTOR: DetectorName = "classical"
 """The trained one has not been shown to be clearly better on real CT (docs/methods.md)."""
 
 
+EXAMPLE_SHAPE = (1, 1, 32, 48, 64)
+"""Of what the network takes, for tracing it and comparing engines."""
+
+
 @lru_cache(maxsize=2)
-def make_detector(name: DetectorName = DEFAULT_DETECTOR) -> Detector:
-    """A detector that is ready to work; the trained one is read once per process.
+def make_detector(
+    name: DetectorName = DEFAULT_DETECTOR, options: EngineOptions | None = None
+) -> Detector:
+    """A detector that is ready to work; the trained one is made once per process.
+
+    Parameters
+    ----------
+    name : {"trained", "classical"}
+        Which one.
+    options : EngineOptions, optional
+        What its network shall run on; the fastest that is here if absent.
 
     Raises
     ------
     inference.errors.WeightsRefused
         If the shipped weights are missing or were changed.
+    inference.errors.EngineUnavailable
+        If what was asked for cannot run the network.
     """
     if name == "classical":
         return BlobDetector()
-    # Here, not above: torch takes seconds to load, and the classical method needs none of it.
-    from inference.backend import TorchBackend
     from inference.centre_detection import CentreHeatmapDetector
+    from inference.engines import make_backend
     from inference.models.centre_detector import CentreDetector, CentreDetectorConfig
     from inference.weights import load_weights
 
@@ -34,7 +49,7 @@ def make_detector(name: DetectorName = DEFAULT_DETECTOR) -> Detector:
     network = CentreDetector(config)
     network.load_state_dict(weights.tensors)
     return CentreHeatmapDetector(
-        TorchBackend(network),
+        make_backend(network, EXAMPLE_SHAPE, options),
         config,
         version=weights.version,
         weights={weights.name: weights.sha256},

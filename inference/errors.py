@@ -5,6 +5,7 @@
     InferenceError
     ├── NotAnalysable      the pixels do not show what the pipeline is for
     ├── WeightsRefused     trained weights are missing or not those of the manifest
+    ├── EngineUnavailable  what shall run the networks is not installed or cannot
     └── OutOfMemory        the device ran out of memory (transient: smaller tiles, other node)
 """
 
@@ -51,7 +52,37 @@ class WeightsRefused(InferenceError):
         super().__init__(f"weights {name}: {why}")
 
 
+class EngineUnavailable(InferenceError):
+    """What shall run the networks is not installed, not here, or cannot run them.
+
+    Attributes
+    ----------
+    engine : str
+        Its name.
+    why : str
+        What is wrong, for people.
+    """
+
+    def __init__(self, engine: str, why: str) -> None:
+        self.engine = engine
+        self.why = why
+        super().__init__(f"engine {engine}: {why}")
+
+
 class OutOfMemory(InferenceError):
-    """The device ran out of memory."""
+    """The device ran out of memory.
+
+    Attributes
+    ----------
+    device : str
+        Which one.
+    what : str
+        What did not fit.
+    """
 
     transient = True
+
+    def __init__(self, device: str, what: str) -> None:
+        self.device = device
+        self.what = what
+        super().__init__(f"memory of {device} does not suffice for {what}")

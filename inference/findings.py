@@ -146,6 +146,8 @@ class CaseFindings:
     weights: Mapping[str, str] = field(default_factory=dict)
     """Name to sha256 of each set of trained weights used; empty for classical methods."""
     device: str = "cpu"
+    engine: str | None = None
+    """Name and version of what ran the networks; `None` for classical methods."""
     timings_s: Mapping[str, float] = field(default_factory=dict)
     peak_rss_mb: float = 0.0
     quality: Quality

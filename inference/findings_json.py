@@ -52,6 +52,7 @@ def findings_to_dict(
             "bank_version": None,
         },
         "device": findings.device,
+        "engine": findings.engine,
         "timings_s": dict(findings.timings_s),
         "peak_rss_mb": round(findings.peak_rss_mb, 1),
         "quality": {

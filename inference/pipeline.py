@@ -121,6 +121,8 @@ def analyse(
         algorithm_name=f"{ALGORITHM_NAME}-{detector.kind}",
         algorithm_version=ALGORITHM_VERSION,
         weights=dict(detector.weights),
+        device=detector.device,
+        engine=detector.engine,
         timings_s=timings_s,
         peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0,
         quality=_quality(volume, lungs, len(reportable), unlisted),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import sparse
 
 from inference.volume import Volume
+
+SMOOTHING_TRUNCATED_AT = 2.0
+"""Standard deviations after which the smoothing kernel ends."""
 
 
 def shrink(volume: Volume, *, spacing_mm: float) -> Volume:
@@ -24,11 +27,12 @@ def shrink(volume: Volume, *, spacing_mm: float) -> Volume:
         size // factor for size, factor in zip(volume.shape, factors, strict=True)
     )
     k, j, i = (int(factor) for factor in factors)
-    whole = volume.hu[: depth * k, : height * j, : width * i]
-    # Axis by axis: a blocked view of the whole volume at once would copy it as float64.
-    rows = whole.reshape(depth * k, height, j, width * i).mean(axis=2, dtype=np.float32)
-    columns = rows.reshape(depth * k, height, width, i).mean(axis=3)
-    blocks = columns.reshape(depth, k, height, width).mean(axis=1)
+    sums = np.empty((depth, height, width), dtype=np.int32)
+    for d in range(depth):  # slab by slab: nothing as large as the volume is ever made
+        slab = volume.hu[d * k : (d + 1) * k, : height * j, : width * i].sum(axis=0, dtype=np.int32)
+        rows = sum((slab[offset::j] for offset in range(1, j)), start=slab[::j])
+        sums[d] = sum((rows[:, offset::i] for offset in range(1, i)), start=rows[:, ::i])
+    blocks = sums / np.float32(k * j * i)
     affine = volume.affine.copy()
     affine[:3, :3] = volume.affine[:3, :3] * factors
     affine[:3, 3] = volume.index_to_lps((factors - 1) / 2.0)
@@ -51,16 +55,43 @@ def to_isotropic(volume: Volume, *, spacing_mm: float) -> Volume:
     """
     ratio = spacing_mm / volume.spacing_mm
     shape = np.maximum(1, np.floor((np.array(volume.shape) - 1) / ratio + 1e-6).astype(int) + 1)
-    source = volume.hu.astype(np.float32)
-    sigma = np.where(ratio > 1, 0.5 * np.sqrt(np.maximum(ratio**2 - 1, 0)), 0)
-    if sigma.any():
-        source = ndimage.gaussian_filter(source, sigma, truncate=2.0)
-    resampled = ndimage.affine_transform(
-        source, ratio, output_shape=tuple(shape), order=1, mode="nearest"
+    along_k, along_j, along_i = (
+        _smooth_and_sample(size, float(step), int(count))
+        for size, step, count in zip(volume.shape, ratio, shape, strict=True)
     )
+    # Both steps are separable, so they are one small matrix for each axis; the plane is shrunk
+    # before anything is done along k.
+    planes = np.empty((volume.shape[0], shape[1], shape[2]), dtype=np.float32)
+    for k, hu in enumerate(volume.hu):
+        planes[k] = (along_i @ (along_j @ hu.astype(np.float32)).T).T
+    resampled = (along_k @ planes.reshape(len(planes), -1)).reshape(shape)
     affine = volume.affine.copy()
     affine[:3, :3] = volume.direction * spacing_mm
     return Volume(hu=np.rint(resampled).astype(np.int16), affine=affine)
+
+
+def _smooth_and_sample(size: int, ratio: float, count: int) -> sparse.csr_array:
+    """Gaussian smoothing along one axis, then linear interpolation at ``0, ratio, 2 ratio ...``.
+
+    Returns
+    -------
+    csr_array of shape (count, size), dtype float32
+        Rows sum to 1. Beyond its ends the axis is mirrored.
+    """
+    sigma = 0.5 * np.sqrt(ratio**2 - 1) if ratio > 1 else 0.0
+    radius = int(SMOOTHING_TRUNCATED_AT * sigma + 0.5)
+    offsets = np.arange(-radius, radius + 1)
+    kernel = np.exp(-0.5 * (offsets / sigma) ** 2) if radius else np.ones(1)
+    kernel /= kernel.sum()
+    places = np.arange(count) * ratio
+    low = np.minimum(np.floor(places).astype(int), size - 1)
+    share = places - low
+    corners = ((low, 1 - share), (np.minimum(low + 1, size - 1), share))
+    columns = np.concatenate([(at[:, None] + offsets).ravel() for at, _ in corners]) % (2 * size)
+    columns = np.where(columns < size, columns, 2 * size - 1 - columns)
+    weights = np.concatenate([(part[:, None] * kernel).ravel() for _, part in corners])
+    rows = np.tile(np.repeat(np.arange(count), len(offsets)), 2)
+    return sparse.csr_array((weights.astype(np.float32), (rows, columns)), shape=(count, size))
 
 
 def mask_onto(

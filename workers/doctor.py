@@ -13,8 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from dicom_node.deliver.peer import Peer, echo
 from dicom_node.errors import DicomNodeError
 from dicom_node.read.eligibility import load_rules
-from inference.errors import WeightsRefused
+from inference.errors import EngineUnavailable, WeightsRefused
 from workers.celery_app import broker_answers
+from workers.compute import available_cpus, engine_options, threads_for
 from workers.errors import StoreUnavailable
 from workers.settings import DestinationSettings, PacsQuerySettings, Settings
 from workers.state.database import Database, SchemaMismatch
@@ -104,15 +105,29 @@ def _rules(settings: Settings) -> Iterator[Check]:
         yield Check(what="rules", ok=False, found=f"{where}: {error}")
 
 
-def _compute(_settings: Settings) -> Iterator[Check]:
+def _compute(settings: Settings) -> Iterator[Check]:
     if find_spec("torch") is None:
         yield Check(what="compute", ok=None, found="torch is not installed: this is a node only")
         return
     import torch  # here, because the node runs without it
 
+    from inference.engines import possible_engines
+
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    found = f"{gpus} GPU" if gpus else f"no GPU, {os.cpu_count()} CPU cores"
-    yield Check(what="compute", ok=True, found=found)
+    threads = f"{available_cpus()} CPU cores, {threads_for(settings)} threads for one analysis"
+    here = f"{f'{gpus} GPU' if gpus else 'no GPU'}, {threads}"
+    try:
+        choices = possible_engines(engine_options(settings))
+    except EngineUnavailable as error:
+        yield Check(what="compute", ok=False, found=f"{error}; {here}")
+        return
+    first = choices[0]
+    yield Check(
+        what="compute",
+        ok=True,
+        found=f"networks run on {first.engine} ({first.device}), PULMONODE_BACKEND is "
+        f"{settings.backend}; {here}",
+    )
 
 
 def _weights(settings: Settings) -> Iterator[Check]:

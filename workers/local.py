@@ -14,6 +14,7 @@ from dicom_node.errors import SeriesRejected
 from dicom_node.read.eligibility import RuleSet
 from dicom_node.read.series import load_ct_series
 from inference.detectors import DEFAULT_DETECTOR, DetectorName, make_detector
+from inference.engine_options import EngineOptions
 from inference.errors import NotAnalysable
 from inference.findings import ClinicalContext
 from inference.findings_json import not_eligible_to_dict
@@ -44,6 +45,7 @@ def analyse_folder(
     *,
     context: ClinicalContext | None,
     detector: DetectorName = DEFAULT_DETECTOR,
+    engine: EngineOptions | None = None,
     progress: Callable[[str], None],
 ) -> CaseResult | Mapping[str, Any]:
     """Analyse the best series below a folder.
@@ -64,7 +66,7 @@ def analyse_folder(
             revision=1,
             created=datetime.fromtimestamp(clock.now(), tz=UTC),
             context=context,
-            detector=make_detector(detector),
+            detector=make_detector(detector, engine),
             warnings=(*best.geometry.warnings, *best.verdict.warnings),
             progress=progress,
         )

@@ -13,6 +13,7 @@ from dicom_node.errors import NobodyAllowed
 from workers.application import open_application
 from workers.broker import EmbeddedBroker
 from workers.celery_app import ANALYSE, DELIVER, MAINTAIN, Hinter, run_celery_worker
+from workers.compute import threads_for
 from workers.errors import NoBroker
 from workers.node import Node
 from workers.settings import Settings
@@ -80,12 +81,18 @@ def run_worker(settings: Settings, queues: tuple[str, ...], concurrency: int) ->
     end_with_supervisor()
     app = with_site_settings(open_application(settings))
     app.database.close()
+    tell_share_of_cores(settings, processes=concurrency)
     run_celery_worker(
         broker_url(settings),
         queues,
         concurrency=concurrency,
         analyse_limit_s=app.settings.analyse_limit_s,
     )
+
+
+def tell_share_of_cores(settings: Settings, *, processes: int) -> None:
+    """Leave word for a pool's processes, which read their settings anew after the fork."""
+    os.environ["PULMONODE_THREADS"] = str(threads_for(settings, processes=processes))
 
 
 def run_all(

@@ -136,6 +136,22 @@ class Settings(BaseSettings):
         default="classical",
         description="what finds nodules: the trained network or image processing",
     )
+    backend: Literal["auto", "torch", "openvino", "onnxruntime"] = Field(
+        default="auto",
+        description="what runs the networks; auto: torch on a GPU, else the fastest installed",
+    )
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|cuda(:[0-9]{1,2})?)$",
+        description="auto, cpu, cuda or cuda:N",
+    )
+    threads: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        description="of the CPU for one analysis; 0: the cores of this machine or container, "
+        "shared among a worker's processes",
+    )
 
     lease_s: float = Field(
         default=60, ge=2, le=3600, description="a worker that is silent for so long counts as dead"

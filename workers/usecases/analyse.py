@@ -24,6 +24,7 @@ from inference.detectors import make_detector
 from inference.errors import InferenceError, NotAnalysable
 from workers.application import Application
 from workers.case import analyse_case
+from workers.compute import engine_options
 from workers.errors import LeaseLost, StoreUnavailable, WorkersError
 from workers.state.database import DATABASE_AWAY
 from workers.state.jobs import Lease, back_off_s, held_job, move, take_job
@@ -182,7 +183,7 @@ def _analyse(app: Application, work: _Work) -> str:
             warnings=work.warnings,
             previous_findings=_read_findings(app, work.earlier),
             predecessor=work.predecessor,
-            detector=make_detector(app.settings.detector),
+            detector=make_detector(app.settings.detector, engine_options(app.settings)),
         )
         objects = list(result.objects)
         if work.retraction is not None:

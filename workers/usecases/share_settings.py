@@ -20,9 +20,9 @@ log = structlog.get_logger()
 
 OF_THE_PROCESS = frozenset(
     {"data_dir", "state_url", "store_url", "broker_url", "host", "dicom_port", "rules_file"}
-    | {"disk_reserve_bytes", "log_format", "log_level"}
+    | {"disk_reserve_bytes", "log_format", "log_level", "backend", "device", "threads"}
 )
-"""Fields that each process has for itself: its host's folders, addresses and log."""
+"""Fields that each process has for itself: its host's folders, addresses, hardware and log."""
 NODE = "node"
 
 

@@ -22,6 +22,7 @@ ORDER = [
     "reason",
     "algorithm",
     "device",
+    "engine",
     "timings_s",
     "peak_rss_mb",
     "quality",

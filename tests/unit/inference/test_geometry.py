@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from inference.resample import crop, mask_onto, shrink, to_isotropic
 from inference.volume import Volume
@@ -57,6 +58,46 @@ def test_every_resampling_keeps_the_field_in_its_place(
         inner = (slice(3, -3),) * 3  # smoothing reaches over the border of the field
         # Whole HU on both sides: at most one apart, and a half for the smoothing.
         assert np.abs(other.hu[inner] - expected[inner]).max() < 2.0
+
+
+@given(
+    shape=st.tuples(*[st.integers(1, 14)] * 3),
+    spacing_mm=st.tuples(*[st.floats(0.3, 4.0)] * 3),
+    seed=st.integers(0, 99),
+)
+def test_resampling_is_smoothing_then_linear_interpolation(
+    shape: tuple[int, int, int], spacing_mm: tuple[float, float, float], seed: int
+) -> None:
+    """The same two steps by SciPy, over the whole volume."""
+    hu = np.random.default_rng(seed).integers(-1000, 400, shape).astype(np.int16)
+    volume = Volume(hu=hu, affine=grid(shape, spacing_mm, (0.0, 0.0, 0.0)))
+
+    found = to_isotropic(volume, spacing_mm=1.25)
+
+    ratio = 1.25 / np.array(spacing_mm)
+    sigma = 0.5 * np.sqrt(np.maximum(ratio**2 - 1, 0))
+    smooth = ndimage.gaussian_filter(hu.astype(np.float64), sigma, truncate=2.0)
+    expected = ndimage.affine_transform(
+        smooth, ratio, output_shape=found.shape, order=1, mode="nearest"
+    )
+    assert np.abs(found.hu - expected).max() < 0.51  # whole HU
+
+
+@given(
+    shape=st.tuples(*[st.integers(4, 20)] * 3),
+    factors=st.tuples(*[st.integers(1, 4)] * 3),
+)
+def test_shrinking_averages_whole_blocks(
+    shape: tuple[int, int, int], factors: tuple[int, int, int]
+) -> None:
+    hu = np.random.default_rng(1).integers(-1000, 3000, shape).astype(np.int16)
+    affine = grid(shape, tuple(4.0 / factor for factor in factors), (0.0, 0.0, 0.0))
+
+    found = shrink(Volume(hu=hu, affine=affine), spacing_mm=4.0).hu
+
+    for index in np.ndindex(found.shape):
+        block = hu[tuple(slice(n * f, (n + 1) * f) for n, f in zip(index, factors, strict=True))]
+        assert abs(found[index] - block.mean()) < 0.501
 
 
 def test_a_mask_comes_back_from_a_coarse_grid_within_one_coarse_voxel() -> None:
