@@ -137,6 +137,9 @@ def _weights(settings: Settings) -> Iterator[Check]:
     if find_spec("torch") is None:
         yield Check(what="weights", ok=None, found="torch is not installed: this is a node only")
         return
+    if settings.detector == "monai":
+        yield _bundle(settings)
+        return
     from inference.weights import load_weights  # here, because the node runs without torch
 
     try:
@@ -146,6 +149,18 @@ def _weights(settings: Settings) -> Iterator[Check]:
         return
     found = f"detector {weights.version}, sha256 {weights.sha256[:12]} as in the manifest"
     yield Check(what="weights", ok=True, found=found)
+
+
+def _bundle(settings: Settings) -> Check:
+    from workers.detector_choice import detector_of  # here, because the node runs without SciPy
+
+    try:
+        detector = detector_of(settings)
+    except (WeightsRefused, OSError) as error:
+        return Check(what="weights", ok=False, found=str(error))
+    digest = next(iter(detector.weights.values()))
+    found = f"MONAI bundle {detector.version}, sha256 {digest[:12]}; listed from a score of "
+    return Check(what="weights", ok=True, found=f"{found}{detector.report_from:g}")
 
 
 def _peers(settings: Settings) -> Iterator[Check]:

@@ -13,8 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from dicom_node.errors import SeriesRejected
 from dicom_node.read.eligibility import RuleSet
 from dicom_node.read.series import load_ct_series
-from inference.detectors import DEFAULT_DETECTOR, DetectorName, make_detector
-from inference.engine_options import EngineOptions
+from inference.detection import Detector
 from inference.errors import NotAnalysable
 from inference.findings import ClinicalContext
 from inference.findings_json import not_eligible_to_dict
@@ -44,8 +43,7 @@ def analyse_folder(
     rules: RuleSet,
     *,
     context: ClinicalContext | None,
-    detector: DetectorName = DEFAULT_DETECTOR,
-    engine: EngineOptions | None = None,
+    detector: Detector | None = None,
     progress: Callable[[str], None],
 ) -> CaseResult | Mapping[str, Any]:
     """Analyse the best series below a folder.
@@ -66,7 +64,7 @@ def analyse_folder(
             revision=1,
             created=datetime.fromtimestamp(clock.now(), tz=UTC),
             context=context,
-            detector=make_detector(detector, engine),
+            detector=detector,
             warnings=(*best.geometry.warnings, *best.verdict.warnings),
             progress=progress,
         )

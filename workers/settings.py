@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -132,9 +132,20 @@ class Settings(BaseSettings):
     rules_file: Path | None = Field(
         default=None, description="eligibility rules (YAML); the packaged ones if unset"
     )
-    detector: Literal["trained", "classical"] = Field(
+    detector: Literal["trained", "classical", "monai"] = Field(
         default="classical",
-        description="what finds nodules: the trained network or image processing",
+        description="what finds nodules: the trained network, image processing, or a MONAI "
+        "bundle of the site",
+    )
+    monai_bundle: Path | None = Field(
+        default=None,
+        description="folder of the MONAI bundle lung_nodule_ct_detection, for detector monai",
+    )
+    monai_threshold: float = Field(
+        default=0.5,
+        gt=0,
+        lt=1,
+        description="score from which the bundle's findings are listed: measure it on own data",
     )
     backend: Literal["auto", "torch", "openvino", "onnxruntime"] = Field(
         default="auto",
@@ -231,6 +242,12 @@ class Settings(BaseSettings):
         if config:
             sources.append(YamlConfigSettingsSource(settings_cls, yaml_file=config))
         return tuple(sources)
+
+    @model_validator(mode="after")
+    def _bundle_is_named(self) -> Self:
+        if self.detector == "monai" and self.monai_bundle is None:
+            raise ValueError("detector monai needs monai_bundle, the bundle's folder")
+        return self
 
     @field_validator("destinations")
     @classmethod

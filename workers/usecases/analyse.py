@@ -20,11 +20,10 @@ from dicom_node.compose.sr import Predecessor
 from dicom_node.errors import DicomNodeError, SeriesRejected
 from dicom_node.read.ct_series import CtSeries
 from dicom_node.read.series import load_ct_series
-from inference.detectors import make_detector
 from inference.errors import InferenceError, NotAnalysable
 from workers.application import Application
 from workers.case import analyse_case
-from workers.compute import engine_options
+from workers.detector_choice import detector_of
 from workers.errors import LeaseLost, StoreUnavailable, WorkersError
 from workers.state.database import DATABASE_AWAY
 from workers.state.jobs import Lease, back_off_s, held_job, move, take_job
@@ -183,7 +182,7 @@ def _analyse(app: Application, work: _Work) -> str:
             warnings=work.warnings,
             previous_findings=_read_findings(app, work.earlier),
             predecessor=work.predecessor,
-            detector=make_detector(app.settings.detector, engine_options(app.settings)),
+            detector=detector_of(app.settings),
         )
         objects = list(result.objects)
         if work.retraction is not None:

@@ -1,0 +1,36 @@
+"""The detector that the settings choose: one of ours, or a bundle of the site's own."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from inference.detection import Detector
+from inference.detectors import make_detector
+from inference.engine_options import EngineOptions
+from workers.compute import engine_options
+from workers.settings import Settings
+
+
+def detector_of(settings: Settings) -> Detector:
+    """A detector that is ready to work, read once per process.
+
+    Raises
+    ------
+    inference.errors.WeightsRefused
+        If its weights are missing or are not those wanted.
+    inference.errors.EngineUnavailable
+        If what its network shall run on is not here.
+    """
+    if settings.detector != "monai":
+        return make_detector(settings.detector, engine_options(settings))
+    folder = settings.monai_bundle or Path()
+    return _bundle(folder, settings.monai_threshold, engine_options(settings))
+
+
+@lru_cache(maxsize=1)
+def _bundle(folder: Path, threshold: float, options: EngineOptions) -> Detector:
+    # Here, not above: torch takes seconds to load, and the classical method needs none of it.
+    from workers.monai_bundle import load_bundle_detector
+
+    return load_bundle_detector(folder, report_from=threshold, options=options)
