@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CT ?=
 OUT ?= demo-out
 
-.PHONY: demo test test-long check format setup setup-tests clean
+.PHONY: demo test test-long bench-detection check format setup setup-tests clean
 
 ## Route a CT series through the whole service (CT=DIR for your own DICOM folder).
 demo: $(VENV)/.worker
@@ -19,6 +19,10 @@ test: setup-tests
 ## The long forms as well; leaves docs/evidence/DATE-test-long.txt and the tables of faults.
 test-long: setup-tests
 	tests/run_long.sh $(PYTEST_ARGS)
+
+## Time of lungs, detection and segmentation, with the MONAI architecture beside it (minutes).
+bench-detection: $(VENV)/.dev
+	$(BIN)/pulmonode bench detection --peer-tiles 2 --json build/bench/detection.json
 
 ## Lint, format, types, import rules.
 check: $(VENV)/.dev

@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from inference.findings import Candidate
 from inference.lungs import LungMask
-from inference.resample import crop, mask_onto, to_isotropic
+from inference.resample import crop, mask_onto, to_isotropic, to_patient_axes
 from inference.volume import Volume
 
 
@@ -162,7 +162,10 @@ def _point(grid: Volume, index: tuple[int, int, int]) -> tuple[float, float, flo
 def around_lungs(
     volume: Volume, lungs: LungMask, *, spacing_mm: float, margin_mm: float = MARGIN_MM
 ) -> tuple[Volume, NDArray[np.bool_]]:
-    """The part of a volume around its lungs on cubes of `spacing_mm`, and the search region."""
+    """The part of a volume around its lungs on cubes of `spacing_mm`, and the search region.
+
+    Its axes lead up, back and left, whichever way the series was stored.
+    """
     inside = np.argwhere(lungs.search)
     coarse = Volume(hu=np.zeros(lungs.search.shape, dtype=np.int16), affine=lungs.affine)
     corners = volume.lps_to_index(
@@ -171,8 +174,10 @@ def around_lungs(
     margin = margin_mm / volume.spacing_mm
     start = np.maximum(np.floor(corners.min(axis=0) - margin), 0).astype(int)
     stop = np.minimum(np.ceil(corners.max(axis=0) + margin) + 1, volume.shape).astype(int)
-    grid = to_isotropic(crop(volume, start, stop), spacing_mm=spacing_mm)
-    return grid, mask_onto(lungs.search, lungs.affine, grid)
+    box = crop(volume, start, stop)
+    hu, affine = to_patient_axes(box.hu, box.affine)
+    grid = to_isotropic(Volume(hu=hu, affine=affine), spacing_mm=spacing_mm)
+    return grid, mask_onto(*to_patient_axes(lungs.search, lungs.affine), grid)
 
 
 def _peaks_at(

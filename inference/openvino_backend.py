@@ -70,6 +70,6 @@ def _convert(network: nn.Module, example_shape: tuple[int, ...]) -> Any:
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             network.cpu().eval(), torch.zeros(example_shape), check_trace=False
         )
-        decoder = TorchScriptPythonDecoder(torch.jit.freeze(traced))
+        decoder = TorchScriptPythonDecoder(traced)
     frontend = FrontEndManager().load_by_framework("pytorch")
     return frontend.convert(frontend.load(decoder))

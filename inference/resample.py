@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from inference.volume import Volume
 
+_Value = TypeVar("_Value", bound=np.generic)
 SMOOTHING_TRUNCATED_AT = 2.0
 """Standard deviations after which the smoothing kernel ends."""
 
@@ -45,6 +49,45 @@ def crop(volume: Volume, start_kji: NDArray[np.int_], stop_kji: NDArray[np.int_]
     affine = volume.affine.copy()
     affine[:3, 3] = volume.index_to_lps(start_kji)
     return Volume(hu=volume.hu[k0:k1, j0:j1, i0:i1], affine=affine)
+
+
+def to_patient_axes(
+    array: NDArray[_Value], affine: NDArray[np.float64]
+) -> tuple[NDArray[_Value], NDArray[np.float64]]:
+    """Reorder and turn axes so that k leads up, j back and i to the left, as nearly as they can.
+
+    However a series was stored (feet first, prone, slices from above), it comes out alike.
+
+    Parameters
+    ----------
+    array : ndarray of shape (D, H, W)
+        Any values on the grid.
+    affine : ndarray of shape (4, 4)
+        Voxel centres (k, j, i, 1) to LPS mm.
+
+    Returns
+    -------
+    array : ndarray
+        A view of the same values.
+    affine : ndarray of shape (4, 4)
+        Of the view.
+    """
+    direction = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    # The one of the six orders whose axes lie nearest to z, y, x.
+    order = max(
+        itertools.permutations(range(3)),
+        key=lambda axes: sum(
+            abs(direction[row, axis]) for row, axis in zip((2, 1, 0), axes, strict=True)
+        ),
+    )
+    turned = [bool(direction[row, axis] < 0) for row, axis in zip((2, 1, 0), order, strict=True)]
+    view = array.transpose(order)[tuple(slice(None, None, -1 if turn else 1) for turn in turned)]
+    moved = affine.copy()
+    moved[:3, :3] = affine[:3, order]
+    last = np.where(turned, np.array(view.shape) - 1, 0)
+    moved[:3, 3] += moved[:3, :3] @ last
+    moved[:3, :3] *= np.where(turned, -1.0, 1.0)
+    return view, moved
 
 
 def to_isotropic(volume: Volume, *, spacing_mm: float) -> Volume:

@@ -14,7 +14,8 @@
     ├── StoreUnavailable     the object store did not answer (transient)
     ├── ObjectMissing        the object store does not hold a key (transient)
     ├── ObjectChanged        an object in the store is not what was kept there
-    └── DatasetRefused       an annotated data set cannot be used as it is
+    ├── DatasetRefused       an annotated data set cannot be used as it is
+    └── BenchmarkFailed      a measured process ended with an error
 """
 
 from __future__ import annotations
@@ -147,3 +148,20 @@ class DatasetRefused(WorkersError):
         self.why = why
         self.remedy = remedy
         super().__init__(f"{where}: {why}; {remedy}")
+
+
+class BenchmarkFailed(WorkersError):
+    """A measured process ended with an error.
+
+    Attributes
+    ----------
+    what : str
+        Which one.
+    said : list of str
+        The end of what it wrote to standard error.
+    """
+
+    def __init__(self, what: str, said: list[str]) -> None:
+        self.what = what
+        self.said = said
+        super().__init__(f"{what} failed: {'; '.join(said)}")

@@ -25,12 +25,13 @@ queues.register(app)
 network.register(app)
 rules.register(app)
 if find_spec("scipy") is not None:
-    from workers.cli import demo, evaluate, local, train
+    from workers.cli import bench, demo, evaluate, local, train
 
     local.register(app)
     demo.register(app)
     train.register(app)
     evaluate.register(app)
+    bench.register(app)
 
 if __name__ == "__main__":
     app()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from inference.resample import crop, mask_onto, shrink, to_isotropic
+from inference.resample import crop, mask_onto, shrink, to_isotropic, to_patient_axes
 from inference.volume import Volume
+from tests.unit.inference.acquisitions import turned
 from tests.unit.inference.balls import grid
 
 spacings = st.tuples(*[st.floats(0.3, 6.0)] * 3)
@@ -61,6 +62,31 @@ def test_every_resampling_keeps_the_field_in_its_place(
 
 
 @given(
+    order=st.permutations(range(3)),
+    signs=st.tuples(*[st.sampled_from((-1, 1))] * 3),
+    tilt_deg=st.tuples(*[st.floats(-20, 20)] * 3),
+)
+def test_a_volume_looks_alike_however_its_axes_were_stored(
+    order: list[int], signs: tuple[int, int, int], tilt_deg: tuple[float, float, float]
+) -> None:
+    shape = (4, 5, 6)
+    hu = np.arange(120, dtype=np.int16).reshape(shape)
+    affine = grid(shape, (2.5, 0.8, 0.7), tilt_deg)
+    stored = Volume(hu=hu, affine=affine)
+    for axis, sign in enumerate(signs):
+        if sign < 0:
+            stored = turned(stored, axis)
+    moved = np.eye(4)
+    moved[:3, :3], moved[:3, 3] = stored.affine[:3, order], stored.affine[:3, 3]
+
+    found, found_affine = to_patient_axes(stored.hu.transpose(order), moved)
+
+    assert np.array_equal(found, hu)
+    assert found_affine == pytest.approx(affine)
+
+
+@settings(deadline=None)
+@given(
     shape=st.tuples(*[st.integers(1, 14)] * 3),
     spacing_mm=st.tuples(*[st.floats(0.3, 4.0)] * 3),
     seed=st.integers(0, 99),
@@ -83,6 +109,7 @@ def test_resampling_is_smoothing_then_linear_interpolation(
     assert np.abs(found.hu - expected).max() < 0.51  # whole HU
 
 
+@settings(deadline=None)
 @given(
     shape=st.tuples(*[st.integers(4, 20)] * 3),
     factors=st.tuples(*[st.integers(1, 4)] * 3),

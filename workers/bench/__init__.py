@@ -1,0 +1,1 @@
+"""Benchmarks: what `make bench-...` measures, each run in a fresh process."""

@@ -1,0 +1,106 @@
+"""`pulmonode bench`: measured speed, as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from workers.bench.detection import METHODS, WORK, BenchPlan, bench_detection
+from workers.cli.output import console, errors, fail, load_settings, print_json, reported_errors
+from workers.compute import threads_for
+
+commands = typer.Typer(help="Measure speed and memory on this machine.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.add_typer(commands, name="bench")
+
+
+@commands.callback()
+def _group() -> None:
+    """Keep ``detection`` a command of its own while it is the only one."""
+
+
+@commands.command()
+def detection(
+    runs: Annotated[int, typer.Option(min=1, help="of each method, taking turns")] = 5,
+    folder: Annotated[Path, typer.Option(help="keeps the volume between runs")] = Path(
+        "build/bench"
+    ),
+    json_file: Annotated[
+        Path | None, typer.Option("--json", dir_okay=False, help="write the figures here, - prints")
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="only these: openvino, onnxruntime, torch, classical")
+    ] = None,
+    peer_tiles: Annotated[
+        int, typer.Option(min=0, help="tiles of the MONAI architecture to time (minutes); 0: none")
+    ] = 0,
+) -> None:
+    """Time lungs, candidates, outlines and measurements on 300 x 512 x 512 voxels."""
+    settings = load_settings()
+    chosen = tuple(
+        item for item in METHODS if not method or any(item.name.endswith(end) for end in method)
+    )
+    if not chosen:
+        fail(f"no method of that name; there are {', '.join(item.name for item in METHODS)}")
+    plan = BenchPlan(
+        folder=folder,
+        runs=runs,
+        threads=threads_for(settings),
+        methods=chosen,
+        peer_tiles=peer_tiles,
+    )
+    with reported_errors(), errors.status("measuring") as status:
+        result = bench_detection(plan, lambda step: status.update(step))
+    if json_file == Path("-"):
+        print_json(result)
+        return
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(result, indent=2) + "\n")
+    _print(result)
+
+
+def _print(result: dict[str, Any]) -> None:
+    machine = result["machine"]
+    shape = " x ".join(str(size) for size in result["volume"]["shape"])
+    console.print(
+        f"{shape} voxels, {result['volume']['nodules']} nodules; {machine['threads']} threads of "
+        f"{machine['cores']} cores, {machine['processor']}. Medians, wall / CPU seconds.",
+        soft_wrap=True,
+    )
+    table = Table("method", *WORK, "together", "fastest", "start", "peak MB", "found", "load")
+    for row in result["methods"]:
+        stages = {
+            name: f"{item['wall_s']:.1f} / {item['cpu_s']:.1f}"
+            for name, item in row["stages"].items()
+        }
+        table.add_row(
+            row["name"],
+            *(stages[name] for name in WORK),
+            f"{row['work']['wall_s']:.1f} / {row['work']['cpu_s']:.1f}",
+            f"{row['work_fastest_wall_s']:.1f}",
+            stages["start"],
+            f"{row['peak_rss_mb']:.0f}",
+            f"{row['nodules_listed']}/{result['volume']['nodules']} + {row['others_listed']}",
+            f"{row['load_before']:.1f}",
+        )
+    console.print(table)
+    for name, why in result["refused"].items():
+        console.print(f"not measured: {name}: {why}", soft_wrap=True)
+    peer = result["peer"]
+    if peer is not None:
+        console.print(
+            f"{peer['architecture']}: {peer['tile_wall_s']:.1f} / {peer['tile_cpu_s']:.1f} s for a "
+            f"tile of {' x '.join(map(str, peer['tile_voxels']))}, {peer['tiles_measured']} "
+            f"measured; {peer['tiles_of_the_box']} tiles for the lungs: "
+            f"{peer['box_wall_s']:.0f} / {peer['box_cpu_s']:.0f} s, extrapolated; peak "
+            f"{peer['peak_rss_mb']:.0f} MB",
+            soft_wrap=True,
+        )
