@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from dicom_node.read.header import read_header
 from dicom_node.read.series import load_ct_series
 from inference.training.backgrounds import (
     Background,
@@ -24,6 +25,7 @@ from inference.training.backgrounds import (
     simulate_background,
 )
 from inference.volume import Volume
+from workers.datasets.backgrounds import patient_digest
 from workers.translate import to_volume
 
 LESIONS_FILE = Path(__file__).parent / "known_lesions.yaml"
@@ -109,6 +111,16 @@ def read_scan(data: Path, name: str, lesions: Sequence[LesionEntry]) -> RealScan
     files = sorted((data / "ct" / name / "dicom").glob("*.dcm"))
     series = load_ct_series(files, allow_incomplete=True)
     return RealScan(name=name, volume=to_volume(series), lesions=tuple(lesions))
+
+
+def patients_of(data: Path | None, names: Sequence[str]) -> tuple[str, ...]:
+    """Digests of the patients of some series of ``ct/``, by the header of one slice each."""
+    if data is None:
+        return ()
+    first = (next((data / "ct" / name / "dicom").glob("*.dcm"), None) for name in names)
+    return tuple(
+        patient_digest(read_header(path).identity.patient_id) for path in first if path is not None
+    )
 
 
 def prepare_backgrounds(

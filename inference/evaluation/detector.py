@@ -28,6 +28,7 @@ from inference.evaluation.froc import (
 from inference.evaluation.volumes import SimulatedVolume
 from inference.findings import Candidate
 from inference.models.centre_detector import CentreDetectorConfig
+from inference.training.annotated import kept_out
 
 IGNORED_AT_LEAST_MM = 6.0
 
@@ -76,7 +77,7 @@ def _score(
         for item in volume.nodules
         if not item.counts
     ]
-    ignored += [(lesion[:3] * mm, float(lesion[3]) * mm) for lesion in background.lesions_kji]
+    ignored += [(lesion[:3] * mm, float(lesion[3]) * mm) for lesion in kept_out(background, mm)]
     return score_scan(name, index_kji * mm, probabilities, truths, ignored=ignored)
 
 
@@ -144,9 +145,18 @@ def judge_real(
     return RealResult(scan=scan, lesions=tuple(lesions), false_positives=wrong)
 
 
-def summarise(scans: Sequence[ScoredScan], threshold: float, *, seed: int = 0) -> dict[str, Any]:
-    """FROC, CPM with intervals, sensitivity by size and type, as JSON."""
-    intervals = bootstrap(scans, seed=seed)
+def summarise(
+    scans: Sequence[ScoredScan],
+    threshold: float,
+    *,
+    seed: int = 0,
+    patients: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """FROC, CPM with intervals, sensitivity by size and type, as JSON.
+
+    With `patients`, whose each scan is, the intervals resample patients.
+    """
+    intervals = bootstrap(scans, seed=seed, patients=patients)
     wrong = sum(int((scan.false_positives >= threshold).sum()) for scan in scans)
     groups = sensitivity_by(scans, threshold)
     return {

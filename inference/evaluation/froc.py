@@ -54,6 +54,7 @@ def score_scan(
     truths: Sequence[Truth],
     *,
     ignored: Sequence[tuple[NDArray[np.float64], float]] = (),
+    hit_at_least_mm: float = HIT_AT_LEAST_MM,
 ) -> ScoredScan:
     """Match candidates with truth.
 
@@ -69,12 +70,14 @@ def score_scan(
         What should be found.
     ignored : sequence of (centre in mm, radius in mm)
         Regions whose candidates count neither way.
+    hit_at_least_mm : float
+        A candidate so near is a hit however small the nodule is; 0 is LUNA16's own rule.
     """
     taken = np.zeros(len(centres_mm), dtype=bool)
     hits = np.zeros(len(truths))
     for index, truth in enumerate(truths):
         distance = np.linalg.norm(centres_mm - truth.centre_mm, axis=1)
-        near = distance <= max(truth.diameter_mm / 2, HIT_AT_LEAST_MM)
+        near = distance <= max(truth.diameter_mm / 2, hit_at_least_mm)
         taken |= near
         if near.any():
             hits[index] = probabilities[near].max()
@@ -114,9 +117,22 @@ def cpm(scans: Sequence[ScoredScan]) -> float:
 
 
 def bootstrap(
-    scans: Sequence[ScoredScan], *, seed: int = 0, rounds: int = 500
+    scans: Sequence[ScoredScan],
+    *,
+    seed: int = 0,
+    rounds: int = 500,
+    patients: Sequence[str] | None = None,
 ) -> dict[str, tuple[float, float]]:
     """95 % intervals of sensitivities and CPM, resampling whole scans.
+
+    Parameters
+    ----------
+    scans : sequence of ScoredScan
+        What was measured.
+    seed, rounds : int
+        Of the resampling.
+    patients : sequence of str, optional
+        Whose each scan is: then patients are resampled, with all their scans.
 
     Returns
     -------
@@ -124,9 +140,14 @@ def bootstrap(
         ``"cpm"`` and each operating point as text: (2.5 %, 97.5 %).
     """
     random = np.random.default_rng(seed)
+    units: dict[str, list[ScoredScan]] = {}
+    for number, scan in enumerate(scans):
+        units.setdefault(str(number) if patients is None else patients[number], []).append(scan)
+    groups = list(units.values())
     rows = []
     for _ in range(rounds):
-        drawn = [scans[int(index)] for index in random.integers(len(scans), size=len(scans))]
+        picks = random.integers(len(groups), size=len(groups))
+        drawn = [scan for index in picks for scan in groups[int(index)]]
         if any(len(scan.hits) for scan in drawn):
             curve = list(froc(drawn).values())
             rows.append([*curve, float(np.mean(curve))])

@@ -1,14 +1,15 @@
-"""Lungs without nodules, to put nodules into: real CT with its lesions masked, or phantoms.
+"""Lungs to put nodules into: real CT, or phantoms.
 
 A `Background` is a CT on the detector's grid with all that placing needs: how deep in the lung
 each voxel lies, how much vessel is near, where known lesions are. Known lesions are kept out of
-placing and of the loss; they are never shown as nodules.
+placing and of the loss; they are never shown as nodules. Annotated nodules are kept out of placing
+too, but they are nodules to be found (`inference.training.annotated`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,18 @@ class KnownLesion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotatedPlace:
+    """A nodule that readers marked and that a detector should find."""
+
+    centre_lps_mm: tuple[float, float, float]
+    diameter_mm: float
+
+
+def _none(width: int) -> Array:
+    return np.zeros((0, width))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Background:
     """A CT to put nodules into.
 
@@ -61,7 +74,11 @@ class Background:
     place_depth_mm, place_vessels : ndarray of shape (N,)
         Depth of each place; share of vessel within about 6 mm, 0 to 1.
     lesions_kji : ndarray of shape (L, 4)
-        Known lesions: centre in voxels, radius in voxels.
+        Known lesions, neither right nor wrong: centre in voxels, radius in voxels.
+    nodules_kji : ndarray of shape (N, 4)
+        Annotated nodules, to be found: centre in voxels, diameter in voxels.
+    negatives_kji : ndarray of shape (M, 3)
+        Places that look like nodules and are known to be none, voxels.
     slice_thickness_mm : float
         Of the source, for the blur of what is put in.
     noise_hu : float
@@ -79,6 +96,8 @@ class Background:
     lesions_kji: Array
     slice_thickness_mm: float
     noise_hu: float
+    nodules_kji: Array = field(default_factory=lambda: _none(4))
+    negatives_kji: Array = field(default_factory=lambda: _none(3))
 
 
 def prepare_background(
@@ -87,6 +106,8 @@ def prepare_background(
     *,
     spacing_mm: float,
     lesions: Sequence[KnownLesion] = (),
+    nodules: Sequence[AnnotatedPlace] = (),
+    negatives_lps_mm: Array | None = None,
     real: bool = True,
     seed: int = 0,
 ) -> Background:
@@ -110,9 +131,12 @@ def prepare_background(
     centres = np.array([grid.lps_to_index(lesion.centre_lps_mm) for lesion in lesions])
     radii = np.array([lesion.radius_mm for lesion in lesions]) / spacing_mm
     known = np.column_stack([centres.reshape(-1, 3), radii])
-    for lesion in known:
-        distance = np.linalg.norm(found - lesion[:3], axis=1)
-        found = found[distance > lesion[3] + LESION_GAP_MM / spacing_mm]
+    marked = np.array([grid.lps_to_index(item.centre_lps_mm) for item in nodules]).reshape(-1, 3)
+    diameters = np.array([item.diameter_mm for item in nodules]) / spacing_mm
+    annotated = np.column_stack([marked, diameters])
+    for place in (*known, *np.column_stack([marked, diameters / 2])):
+        distance = np.linalg.norm(found - place[:3], axis=1)
+        found = found[distance > place[3] + LESION_GAP_MM / spacing_mm]
     places: NDArray[np.int32] = found[:PLACES_AT_MOST].astype(np.int32)
     vessel = ((grid.hu > VESSEL_AT_LEAST_HU) & search).astype(np.float32)
     near = ndimage.uniform_filter(vessel, size=int(2 * round(6.0 / spacing_mm) + 1))
@@ -127,6 +151,8 @@ def prepare_background(
         place_depth_mm=depth[k // DEPTH_STEP, j // DEPTH_STEP, i // DEPTH_STEP].astype(np.float32),
         place_vessels=near[k, j, i],
         lesions_kji=known,
+        nodules_kji=annotated,
+        negatives_kji=grid.lps_to_index(_none(3) if negatives_lps_mm is None else negatives_lps_mm),
         slice_thickness_mm=float(volume.spacing_mm[0]),
         noise_hu=_noise_hu(grid),
     )

@@ -39,7 +39,7 @@ class PlacedNodule:
 
     centre_kji: tuple[float, float, float]
     diameter_mm: float
-    kind: NoduleType
+    kind: str
     site: str
     counts: bool
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from inference.backend import TorchBackend
 from inference.centre_detection import find_peaks, to_window
 from inference.models.centre_detector import CentreDetector, CentreDetectorConfig
+from inference.training.annotated import kept_out
 from inference.training.backgrounds import Background
 from inference.training.losses import detector_loss
 from inference.training.patches import PatchMaker
@@ -230,9 +231,10 @@ def mine(model: CentreDetector, maker: PatchMaker) -> None:
     for background in maker.backgrounds:
         peaks = find_peaks(backend, model.config, background.volume.hu, background.search)
         wrong = peaks[peaks[:, 4] >= MISTAKE_FROM][:MISTAKES_AT_MOST, :3]
-        for lesion in background.lesions_kji:
+        for lesion in kept_out(background, maker.spacing_mm):
             wrong = wrong[np.linalg.norm(wrong - lesion[:3], axis=1) > lesion[3]]
-        maker.mistakes[background.name] = np.rint(wrong).astype(np.int32)
+        known = np.concatenate([wrong, background.negatives_kji])
+        maker.mistakes[background.name] = np.rint(known).astype(np.int32)
 
 
 def _save(run: _Run, path: Path, config: TrainingConfig) -> None:

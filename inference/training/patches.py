@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from inference.findings import NoduleType
 from inference.training.acquisition import vary_acquisition
+from inference.training.annotated import real_anchor, real_nodules
 from inference.training.appearance import Array, Image, kind_of
 from inference.training.backgrounds import DEPTH_STEP, Background
 from inference.training.decoys import PatchSites, draw_decoys
@@ -50,7 +51,7 @@ class Patch:
     hu : ndarray of shape (D, H, W), dtype float32
         HU.
     nodules : tuple of PlacedNodule
-        What was put in.
+        What was put in, and annotated nodules that are there.
     ignored_kji : ndarray of shape (L, 4)
         Known lesions of the background: centre and radius, voxels of the patch.
     """
@@ -92,6 +93,8 @@ class PatchMaker:
     seed: int = 0
     mistakes: dict[str, NDArray[np.int32]] = field(default_factory=dict)
     _diameters: Array = field(init=False)
+    _real: tuple[int, ...] = field(init=False)
+    _simulated: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         """Refuse to make patches from nothing.
@@ -99,10 +102,19 @@ class PatchMaker:
         Raises
         ------
         ValueError
-            Without shapes or backgrounds.
+            Without backgrounds, or with neither shapes nor annotated nodules.
         """
-        if not self.shapes or not self.backgrounds:
-            raise ValueError("patches need at least one nodule shape and one background")
+        real: list[int] = []
+        simulated: list[int] = []
+        annotated = 0
+        for number, item in enumerate(self.backgrounds):  # may be read one by one from disk
+            (real if item.real else simulated).append(number)
+            annotated += len(item.nodules_kji)
+            if len(item.negatives_kji):
+                self.mistakes[item.name] = np.rint(item.negatives_kji).astype(np.int32)
+        if not (self.shapes or annotated) or not self.backgrounds:
+            raise ValueError("patches need a background, and a nodule shape or an annotated nodule")
+        self._real, self._simulated = tuple(real), tuple(simulated)
         self._diameters = np.array([shape.diameter_mm for shape in self.shapes])
 
     def make(self, number: int) -> Patch:
@@ -110,8 +122,9 @@ class PatchMaker:
         random = np.random.default_rng((self.seed, number))
         background = self._pick_background(random)
         count = int(random.choice(list(NODULE_COUNTS), p=list(NODULE_COUNTS.values())))
-        wanted = [self.wish(random) for _ in range(count)]
-        anchor = self._anchor(background, wanted, random)
+        wanted = [self.wish(random) for _ in range(count if self.shapes else 0)]
+        real = real_anchor(background, random)
+        anchor = self._anchor(background, wanted, random) if real is None else real
         view = self._view(anchor, random)
         hu = ndimage.affine_transform(
             background.volume.hu,
@@ -132,9 +145,13 @@ class PatchMaker:
             noise_hu=background.noise_hu,
             random=random,
         )
-        nodules: list[PlacedNodule] = []
+        scale = float(np.cbrt(abs(np.linalg.det(view.matrix))))
+        placed, beyond = real_nodules(
+            background, view.to_patch, scale, size=self.size, spacing_mm=self.spacing_mm
+        )
+        nodules = list(placed)
         for order, wish in enumerate(wanted):
-            centre = view.to_patch(anchor) if order == 0 else None
+            centre = view.to_patch(anchor) if order == 0 and real is None else None
             if centre is None:
                 fits = fits_site(depths, vessels, wish)
                 if not fits.any():
@@ -144,17 +161,15 @@ class PatchMaker:
                 continue
             nodules.append(insert_nodule(hu, background, wish, centre, self.spacing_mm, random))
         hu = vary_acquisition(hu, spacing_mm=self.spacing_mm, random=random)
-        scale = float(np.cbrt(abs(np.linalg.det(view.matrix))))
         lesions = background.lesions_kji
         ignored = np.column_stack([view.to_patch(lesions[:, :3]), lesions[:, 3] / scale])
-        return Patch(hu=hu, nodules=tuple(nodules), ignored_kji=ignored)
+        return Patch(hu=hu, nodules=tuple(nodules), ignored_kji=np.concatenate([ignored, beyond]))
 
     def _pick_background(self, random: np.random.Generator) -> Background:
-        real = [item for item in self.backgrounds if item.real]
-        simulated = [item for item in self.backgrounds if not item.real]
+        real, simulated = self._real, self._simulated
         use_real = bool(real) and (not simulated or random.random() < REAL_SHARE)
         chosen = real if use_real else simulated
-        return chosen[int(random.integers(len(chosen)))]
+        return self.backgrounds[chosen[int(random.integers(len(chosen)))]]
 
     def wish(self, random: np.random.Generator) -> WantedNodule:
         """Choose a nodule: size even on a logarithmic scale, then a shape of about that size."""

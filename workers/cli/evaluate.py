@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from workers.cli.output import console, errors, load_settings, reported_errors
-from workers.cli.train import Data
+from workers.cli.output import console, errors, fail, load_settings, reported_errors
+from workers.cli.train import Data, Datasets, Readers
 
 commands = typer.Typer(help="Measure trained networks.")
 
@@ -27,16 +27,22 @@ def _group() -> None:
 
 @commands.command()
 def detector(
-    data: Data,
+    data: Data = None,
     model: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             exists=True,
             file_okay=False,
             help="folder with weights, repeatable; each is run on the real series that it was "
             "trained without",
         ),
-    ],
+    ] = None,
+    dataset: Datasets = None,
+    readers: Readers = 3,
+    monai_bundle: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="a MONAI bundle, with --dataset"),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", dir_okay=False, help="write the figures here")
     ] = None,
@@ -67,16 +73,40 @@ def detector(
     cache: Annotated[Path | None, typer.Option(help="folder for prepared backgrounds")] = None,
     threads: Annotated[int, typer.Option(min=1, help="of the processor")] = 1,
 ) -> None:
-    """Measure candidate detectors: leave-one-scan-out on real CT, FROC on simulated volumes."""
+    """Measure candidate detectors: leave-one-scan-out on real CT, FROC on simulated volumes.
+
+    With --dataset instead: FROC on annotated CT, without the patients that a model was trained on.
+    """
     # Here, not above: torch takes seconds to load, and no other command should wait for it.
     import torch
 
     from inference.weights import note_facts
+    from workers.annotated_evaluation import AnnotatedPlan, evaluate_annotated
+    from workers.datasets.source import parse_source
     from workers.detector_evaluation import EvaluationPlan, evaluate_detectors
     from workers.training_data import read_lesions
 
     torch.set_num_threads(threads)
     load_settings()
+    if dataset:
+        with reported_errors():
+            annotated = AnnotatedPlan(
+                sources=[parse_source(text) for text in dataset],
+                models=model or (),
+                readers=readers,
+                threshold=threshold,
+                flips=flips,
+                classical=classical,
+                bundle=monai_bundle,
+                seed=seed,
+            )
+            figures = evaluate_annotated(annotated, errors.print)
+        if json_file is not None:
+            json_file.write_text(json.dumps(figures, indent=2) + "\n")
+        _print_annotated(figures)
+        return
+    if data is None or not model:
+        fail("give --data and --model, or --dataset")
     with reported_errors():
         plan = EvaluationPlan(
             data=data,
@@ -99,6 +129,26 @@ def detector(
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=2) + "\n")
     _print(result)
+
+
+def _print_annotated(result: dict[str, Any]) -> None:
+    table = Table("method", "scans", "nodules", "CPM (95 %)", "at 1 FP", "at its threshold")
+    for name, summary in result["annotated"].items():
+        low, high = summary["intervals_95"]["cpm"]
+        groups = summary["at_threshold"]["size_mm"].values()
+        found, count = (sum(group[key] for group in groups) for key in ("found", "all"))
+        table.add_row(
+            name,
+            str(summary["volumes"]),
+            str(summary["nodules"]),
+            f"{summary['cpm']:.2f} ({low:.2f} to {high:.2f})",
+            f"{summary['froc']['1.0']:.2f}",
+            f"{found}/{count}, {summary['at_threshold']['false_positives_per_scan']:.1f} FP",
+        )
+    console.print(table)
+    for name, summary in result["annotated"].items():
+        points = ", ".join(f"{at}: {value:.2f}" for at, value in summary["froc"].items())
+        console.print(f"{name}, sensitivity at false positives per scan: {points}", soft_wrap=True)
 
 
 def _print(result: dict[str, Any]) -> None:

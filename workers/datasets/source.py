@@ -79,8 +79,9 @@ class Tally:
         why = f"first reason: {self.broken[0].why}" if self.broken else "all were left out"
         raise DatasetRefused(
             ", ".join(str(source) for source in sources),
-            f"no scan of it can be used ({len(self.broken)} skipped; {why})",
-            "mend what is named and run the command again",
+            f"no scan of it can be used ({len(self.broken)} skipped, {self.left_out} left out; "
+            f"{why})",
+            "mend what is named, or take more scans",
         )
 
 

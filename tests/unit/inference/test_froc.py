@@ -128,3 +128,24 @@ def test_a_scan_without_candidates_misses_everything() -> None:
 
     assert [lesion.found for lesion in result.lesions] == [False]
     assert result.false_positives == ()
+
+
+def test_luna16s_own_rule_takes_the_radius_however_small() -> None:
+    centres = np.array([[0.0, 0, 2.4], [0, 0, 2.6]])
+    truth = [Truth(centre_mm=(0, 0, 0), diameter_mm=5.0)]
+
+    scored = score_scan("a", centres, np.array([0.4, 0.9]), truth, hit_at_least_mm=0.0)
+
+    assert scored.hits.tolist() == [0.4]
+    assert scored.false_positives.tolist() == [0.9]
+
+
+def test_resampling_patients_takes_all_scans_of_each() -> None:
+    """Two patients, one always found and one never: nothing lies between, and no mixture can."""
+    scans = [scan([0.9], [])] * 5 + [scan([0.0], [])] * 5
+
+    by_scan = bootstrap(scans, seed=1)["cpm"]
+    by_patient = bootstrap(scans, seed=1, patients=["A"] * 5 + ["B"] * 5)["cpm"]
+
+    assert by_patient == (0.0, 1.0)
+    assert 0.0 < by_scan[0] < by_scan[1] < 1.0

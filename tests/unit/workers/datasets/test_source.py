@@ -65,7 +65,9 @@ def test_when_every_scan_is_broken_that_is_an_error_with_a_reason(table: Path) -
     def use(_: AnnotatedScan) -> None:
         raise SeriesRejected("undecodable", "no pixels")
 
-    with pytest.raises(DatasetRefused, match=r"no scan of it can be used \(3 skipped.*no pixels"):
+    with pytest.raises(
+        DatasetRefused, match=r"no scan of it can be used \(3 skipped, 0 left out.*no pixels"
+    ):
         iterate([parse_source(f"csv:{table}")], use, told=lambda _: None)
 
 
