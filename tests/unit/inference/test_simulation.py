@@ -181,7 +181,7 @@ def test_smooth_noise_has_a_deviation_of_one_at_any_size() -> None:
 
 
 def test_a_patch_maker_without_backgrounds_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one nodule shape and one background"):
+    with pytest.raises(ValueError, match="a background, and a nodule shape or an annotated nodule"):
         PatchMaker(shapes=[ball(8)], backgrounds=[], spacing_mm=SPACING_MM)
 
 
