@@ -83,7 +83,7 @@ def evaluate_annotated(plan: AnnotatedPlan, told: Callable[[str], None]) -> dict
     inference.errors.WeightsRefused
         If a model's weights do not match its manifest.
     """
-    methods = _methods(plan)
+    methods = _methods(plan, told)
     if not methods:
         raise DatasetRefused(
             ", ".join(map(str, plan.sources)),
@@ -123,10 +123,15 @@ def evaluate_annotated(plan: AnnotatedPlan, told: Callable[[str], None]) -> dict
     }
 
 
-def _methods(plan: AnnotatedPlan) -> dict[str, _Method]:
+def _methods(plan: AnnotatedPlan, told: Callable[[str], None]) -> dict[str, _Method]:
     methods: dict[str, _Method] = {}
     for folder in plan.models:
         weights = load_weights("detector", folder)
+        if "patients" not in weights.facts:
+            told(
+                f"{folder}: its manifest does not say which patients it was trained on, so none "
+                "is left out"
+            )
         threshold = float(weights.facts.get("threshold", DEFAULT_THRESHOLD))
         methods[f"{folder.name} ({weights.version})"] = _Method(
             trained_detector(weights, report_from=threshold, flips=plan.flips),
