@@ -9,9 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from inference.phantom import PhantomNodule, PhantomSpec
-from workers.bench import detection
+from workers.bench import detection, peer_run
 from workers.bench.chest import chest_file, read_chest
 from workers.bench.detection import METHODS, WORK, BenchPlan, Method, bench_detection
+from workers.bench.peer_run import tiles_for
 from workers.bench.process import Clock, peak_rss_mb, run_fresh
 from workers.cli.main import app
 from workers.errors import BenchmarkFailed
@@ -148,3 +149,27 @@ def test_the_command_refuses_a_method_that_there_is_not(tmp_path: Path) -> None:
 
     assert done.exit_code == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("box", "tiles"),
+    [((100, 100, 80), 1), ((192, 192, 81), 2), ((336, 192, 80), 2), ((337, 200, 80), 6)],
+)
+def test_tiles_that_share_a_quarter_of_a_side_cover_the_box(
+    box: tuple[int, int, int], tiles: int
+) -> None:
+    assert tiles_for(np.array(box), 0.25) == tiles
+
+
+def test_the_peer_is_timed_by_tiles_and_said_to_be_extrapolated(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(peer_run, "TILE", (32, 32, 16))
+
+    peer_run.main([str(chest_file(folder, SMALL)), "--tiles", "1"])
+
+    told = json.loads(capsys.readouterr().out)
+    assert told["extrapolated"]
+    assert told["tiles_of_the_box"] > 100
+    assert told["box_cpu_s"] == pytest.approx(told["tile_cpu_s"] * told["tiles_of_the_box"])
+    assert told["box_cpu_s_without_overlap"] < told["box_cpu_s"]
