@@ -51,7 +51,28 @@ def classify_type(volume: Volume, voi: VoiMask) -> NoduleType:
     return "part-solid" if solid >= GROUND_GLASS_SOLID_FRACTION else "ground-glass"
 
 
-def measure_nodule(volume: Volume, voi: VoiMask, nodule_type: NoduleType) -> Measurements:
+def checked_type(
+    volume: Volume, voi: VoiMask, told: NoduleType, core: VoiMask | None
+) -> NoduleType:
+    """A type that a network told, where the densities do not speak against it.
+
+    Calcified must have dense voxels, part-solid a core, and ground glass must not be opaque
+    throughout; otherwise `classify_type` decides, and between part-solid and ground glass
+    whether there is a core.
+    """
+    hu = voi_hu(volume, voi)[voi.mask]
+    if told == "calcified" and float(np.percentile(hu, 95)) < CALCIFIED_AT_LEAST_HU:
+        return classify_type(volume, voi)
+    if told == "part-solid" and core is None:
+        return "ground-glass"
+    if told == "ground-glass" and float(np.median(hu)) >= SOLID_AT_LEAST_HU:
+        return classify_type(volume, voi)
+    return told
+
+
+def measure_nodule(
+    volume: Volume, voi: VoiMask, nodule_type: NoduleType, core: VoiMask | None = None
+) -> Measurements:
     """Measure a segmented nodule.
 
     Parameters
@@ -62,6 +83,8 @@ def measure_nodule(volume: Volume, voi: VoiMask, nodule_type: NoduleType) -> Mea
         At least one voxel.
     nodule_type : NoduleType
         The solid part is measured in part-solid nodules only.
+    core : VoiMask, optional
+        Their solid part, on the voxels of `voi`'s box; by its density if absent.
 
     Returns
     -------
@@ -71,13 +94,15 @@ def measure_nodule(volume: Volume, voi: VoiMask, nodule_type: NoduleType) -> Mea
     hu = voi_hu(volume, voi)
     long_axis, short_axis, contour = _axes(volume, voi)
     solid_mean_mm = solid_mm3 = None
-    if nodule_type == "part-solid":
+    solid = core
+    if nodule_type == "part-solid" and solid is None:
         pieces, _ = ndimage.label(voi.mask & (hu >= SOLID_AT_LEAST_HU))
         largest = pieces == int(np.bincount(pieces.ravel())[1:].argmax()) + 1
         solid = VoiMask(origin_kji=voi.origin_kji, mask=largest)
+    if nodule_type == "part-solid" and solid is not None:
         solid_long, solid_short, _ = _axes(volume, solid)
         solid_mean_mm = (solid_long.length_mm + solid_short.length_mm) / 2
-        solid_mm3 = float(largest.sum()) * volume.voxel_volume_mm3
+        solid_mm3 = float(solid.mask.sum()) * volume.voxel_volume_mm3
     return Measurements(
         long_axis=long_axis,
         short_axis=short_axis,

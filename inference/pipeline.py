@@ -26,9 +26,9 @@ from inference.findings import (
 )
 from inference.guidelines import assess_exam, assess_nodule, brock
 from inference.lungs import LungMask, segment_lungs
-from inference.measurement import classify_type, measure_nodule
+from inference.measurement import checked_type, classify_type, measure_nodule
 from inference.ranking import nodule_probability
-from inference.segmentation import Segmented, Segmenter, ThresholdSegmenter
+from inference.segmentation import Combination, Segmented, Segmenter, ThresholdSegmenter
 from inference.thresholds import REPORT_AT_LEAST_MM, REPORT_AT_MOST_MM, THICK_SLICE_MM
 from inference.volume import Volume
 
@@ -36,6 +36,8 @@ ALGORITHM_NAME = "pulmonode"
 """Followed by the kind of detector, which decides the most."""
 ALGORITHM_VERSION = "0.1.0"
 REPORT_AT_MOST = 10
+JUDGED_AT_MOST = 40
+"""Candidates that a second look is taken at; a thirtieth of a second each, or so."""
 LIMITS = (
     "nodules under 6 mm mean diameter are not reported",
     "the detection score ranks; it is not a calibrated probability",
@@ -78,6 +80,8 @@ def analyse(
     context = context or ClinicalContext()
     detector = detector or make_detector()
     segmenter = segmenter or ThresholdSegmenter()
+    combination = segmenter.combination and segmenter.combination.for_detector(detector.weights)
+    report_from = report_threshold(detector, segmenter)
     timings_s: dict[str, float] = {}
 
     @contextmanager
@@ -93,14 +97,17 @@ def analyse(
     with stage("candidates"):
         found = detector.find_candidates(volume, lungs)
     with stage("nodules"):
-        candidates, segmented = _delineate(volume, lungs, found, segmenter, detector)
+        candidates, segmented = _delineate(volume, lungs, found, segmenter, detector, combination)
     with stage("measurements"):
-        measured = [(candidate, item, *_measure(volume, item.voi)) for candidate, item in segmented]
+        measured = [
+            (candidate, item, *_measure(volume, item))
+            for candidate, item in segmented
+            if candidate.probability >= report_from
+        ]
         reportable = [
             row
             for row in measured
-            if row[0].probability >= detector.report_from
-            and REPORT_AT_LEAST_MM <= row[3].mean_diameter_mm <= REPORT_AT_MOST_MM
+            if REPORT_AT_LEAST_MM <= row[3].mean_diameter_mm <= REPORT_AT_MOST_MM
         ]
         shown = reportable[:REPORT_AT_MOST]
         outlined = {
@@ -109,7 +116,7 @@ def analyse(
         unlisted = [
             item
             for item in candidates
-            if item.probability >= detector.report_from
+            if item.probability >= report_from
             and item.diameter_mm >= REPORT_AT_LEAST_MM
             and item.centre_lps_mm not in outlined
         ]
@@ -120,9 +127,9 @@ def analyse(
     return CaseFindings(
         algorithm_name=f"{ALGORITHM_NAME}-{detector.kind}",
         algorithm_version=ALGORITHM_VERSION,
-        weights=dict(detector.weights),
         device=detector.device,
         engine=detector.engine,
+        weights={**detector.weights, **segmenter.weights},
         timings_s=timings_s,
         peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0,
         quality=_quality(volume, lungs, len(reportable), unlisted),
@@ -136,17 +143,28 @@ def analyse(
     )
 
 
+def report_threshold(detector: Detector, segmenter: Segmenter | None = None) -> float:
+    """Probability from which a nodule is listed: of both looks together where that was fitted."""
+    if segmenter is not None and segmenter.combination is not None:
+        fitted = segmenter.combination.for_detector(detector.weights).report_from
+        if fitted is not None:
+            return fitted
+    return detector.report_from
+
+
 def _delineate(
     volume: Volume,
     lungs: LungMask,
     found: tuple[Candidate, ...],
     segmenter: Segmenter,
     detector: Detector,
+    combination: Combination | None,
 ) -> tuple[tuple[Candidate, ...], list[tuple[Candidate, Segmented]]]:
     """Segment the candidates that may be listed, and keep one per place.
 
     Where the detector's scores need it, every candidate is segmented and ranked anew by what
-    was found.
+    was found. A segmenter that judges looks at the best `JUDGED_AT_MOST` of the detector; its
+    probability and theirs become one (`Combination`), and what it did not see comes after.
 
     Returns
     -------
@@ -156,14 +174,21 @@ def _delineate(
         Those with voxels that no better one has taken, best first.
     """
     rows: list[tuple[Candidate, Segmented | None]] = []
-    for candidate in found:
-        if detector.needs_ranking:
+    unseen = 1.0 if combination is None else combination.combine(0.0, 0.0)
+    for rank, candidate in enumerate(found):
+        likely = candidate.probability >= detector.report_from
+        if combination is not None and not detector.needs_ranking:
+            likely = rank < JUDGED_AT_MOST
+        if detector.needs_ranking or likely:
             item = segmenter.segment(volume, lungs, candidate)
-            rows.append((_ranked_by_shape(volume, candidate, item), item))
-        elif candidate.probability >= detector.report_from:
-            rows.append((candidate, segmenter.segment(volume, lungs, candidate)))
+            scored = candidate
+            if detector.needs_ranking:
+                scored = _ranked_by_shape(volume, candidate, item)
+            if combination is not None:
+                scored = _judged(scored, item, combination)
+            rows.append((scored, item))
         else:
-            rows.append((candidate, None))
+            rows.append((replace(candidate, probability=min(candidate.probability, unseen)), None))
     rows.sort(key=lambda row: (-row[0].probability, row[0].centre_lps_mm))
     kept: list[tuple[Candidate, Segmented]] = []
     candidates: list[Candidate] = []
@@ -193,6 +218,12 @@ def _ranked_by_shape(volume: Volume, candidate: Candidate, item: Segmented | Non
     )
 
 
+def _judged(candidate: Candidate, item: Segmented | None, combination: Combination) -> Candidate:
+    """The candidate with the probability of both looks; without an outline the second says no."""
+    second = item.probability if item is not None and item.probability is not None else 0.0
+    return replace(candidate, probability=combination.combine(candidate.probability, second))
+
+
 def _centre(volume: Volume, voi: VoiMask) -> PointLps:
     """Centroid of a mask, LPS mm."""
     index = np.argwhere(voi.mask).mean(axis=0) + voi.origin_kji
@@ -214,9 +245,14 @@ def _overlap(first: VoiMask, second: VoiMask) -> bool:
     return bool((parts[0] & parts[1]).any())
 
 
-def _measure(volume: Volume, voi: VoiMask) -> tuple[NoduleType, Measurements]:
-    nodule_type = classify_type(volume, voi)
-    return nodule_type, measure_nodule(volume, voi, nodule_type)
+def _measure(volume: Volume, item: Segmented) -> tuple[NoduleType, Measurements]:
+    """The type that the segmenter tells, checked by the densities, or the one by densities."""
+    nodule_type = (
+        classify_type(volume, item.voi)
+        if item.type is None
+        else checked_type(volume, item.voi, item.type, item.core)
+    )
+    return nodule_type, measure_nodule(volume, item.voi, nodule_type, item.core)
 
 
 def _to_nodule(

@@ -8,7 +8,10 @@ enough not to be a vessel, and lets it grow back to its border, but not along wh
 from __future__ import annotations
 
 import contextlib
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +20,7 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
-from inference.findings import Candidate, VoiMask
+from inference.findings import Candidate, NoduleType, VoiMask
 from inference.lungs import LungMask
 from inference.resample import crop, mask_onto
 from inference.thresholds import LUNG_AT_MOST_HU
@@ -42,6 +45,12 @@ class Segmented:
     compactness : float
         Diameter of the ball of equal volume over the largest diameter: 1 for a ball, below
         0.6 for vessels and their forks.
+    probability : float or None
+        That it is a nodule, 0 to 1, where the segmenter judges that.
+    type : NoduleType or None
+        Where the segmenter tells it.
+    core : VoiMask or None
+        The solid core, on the voxels of `voi`'s box, where the segmenter delineates it.
     """
 
     voi: VoiMask
@@ -49,6 +58,47 @@ class Segmented:
     roundness: float
     elongation: float
     compactness: float
+    probability: float | None = None
+    type: NoduleType | None = None
+    core: VoiMask | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Combination:
+    """One probability of a detector's and a segmenter's: a logistic function of their logits.
+
+    Attributes
+    ----------
+    bias, detector, segmenter : float
+        The logit is ``bias + detector * logit(p_detector) + segmenter * logit(p_segmenter)``.
+        Halves and no bias are the mean of the logits.
+    report_from : float or None
+        Probability from which a nodule is listed, for the detector that this was fitted with;
+        `None` leaves the detector's own.
+    fitted_with : str or None
+        sha256 of that detector's weights. With any other detector the mean of the logits and
+        the detector's own threshold are used.
+    """
+
+    bias: float = 0.0
+    detector: float = 0.5
+    segmenter: float = 0.5
+    report_from: float | None = None
+    fitted_with: str | None = None
+
+    def for_detector(self, weights: Mapping[str, str]) -> Combination:
+        """Itself for the detector that it was fitted with, else the mean of the logits."""
+        return self if self.fitted_with in weights.values() else Combination()
+
+    def combine(self, detector: float, segmenter: float) -> float:
+        """The combined probability of two, 0 to 1."""
+        logit = self.bias + self.detector * _logit(detector) + self.segmenter * _logit(segmenter)
+        return 1.0 / (1.0 + math.exp(-logit))
+
+
+def _logit(probability: float) -> float:
+    inside = min(max(probability, PROBABILITY_MARGIN), 1 - PROBABILITY_MARGIN)
+    return math.log(inside / (1 - inside))
 
 
 class Segmenter(Protocol):
@@ -59,11 +109,28 @@ class Segmenter(Protocol):
         """For reports."""
         ...
 
+    @property
+    def kind(self) -> str:
+        """One word: ``classical``, ``trained``."""
+        ...
+
+    @property
+    def weights(self) -> Mapping[str, str]:
+        """Name to sha256 of what was trained; empty for a classical method."""
+        ...
+
+    @property
+    def combination(self) -> Combination | None:
+        """How its probability and the detector's become one; `None` where it gives none."""
+        ...
+
     def segment(self, volume: Volume, lungs: LungMask, candidate: Candidate) -> Segmented | None:
         """The candidate's voxels, or `None` where there is nothing to delineate."""
         ...
 
 
+PROBABILITY_MARGIN = 1e-4
+"""Probabilities nearer to 0 and 1 than this say no more."""
 VOI_FACTOR = 1.1
 VOI_MARGIN_MM = 9.0
 SEARCH_GROWTH_MM = 3.0
@@ -80,12 +147,17 @@ RIM_HU = (-760.0, -420.0)
 RIM_CONTRAST_HU = 120.0
 THRESHOLD_RANGE_HU = (-680.0, -250.0)
 SMOOTHING_MM = 0.6
+EXPOSED_SLACK_HU = 150.0
+"""Beside a nodule lung is blurred with it: so much denser it may be and still count as lung."""
 
 
 class ThresholdSegmenter:
     """Adaptive threshold, opening by distances, and growth back to the border."""
 
     name = "threshold segmenter (classical)"
+    kind = "classical"
+    weights: Mapping[str, str] = MappingProxyType({})
+    combination: Combination | None = None
 
     def segment(self, volume: Volume, lungs: LungMask, candidate: Candidate) -> Segmented | None:
         """Delineate a candidate.
@@ -121,7 +193,8 @@ class ThresholdSegmenter:
             whole = _core(wider, box, centre, candidate.diameter_mm)
             if whole is not None and _is_rim(nodule, whole, box):
                 nodule, dense, threshold = whole, wider, lower
-        return _describe(nodule, dense, smooth, threshold, box, start)
+        lung = (smooth <= threshold) & (smooth < LUNG_AT_MOST_HU + EXPOSED_SLACK_HU) & ~dense
+        return describe_outline(nodule, lung, box, start)
 
 
 def _voi(
@@ -237,16 +310,23 @@ def _core(
     return np.asarray(np.stack([ndimage.binary_fill_holes(plane) for plane in whole]))
 
 
-def _describe(
-    nodule: NDArray[np.bool_],
-    dense: NDArray[np.bool_],
-    smooth: NDArray[np.float32],
-    threshold: float,
-    box: Volume,
-    start: NDArray[np.int_],
+def describe_outline(
+    nodule: NDArray[np.bool_], lung: NDArray[np.bool_], box: Volume, start: NDArray[np.int_]
 ) -> Segmented:
+    """Shape and surroundings of a mask.
+
+    Parameters
+    ----------
+    nodule : ndarray of shape (D, H, W)
+        At least one voxel of a box.
+    lung : ndarray of shape (D, H, W)
+        What counts as free lung in it.
+    box : Volume
+        Whose grid both are on.
+    start : ndarray of shape (3,)
+        The box's first voxel in the whole volume.
+    """
     shell = ndimage.binary_dilation(nodule, iterations=1) & ~nodule
-    lung = (smooth <= threshold) & (smooth < LUNG_AT_MOST_HU + 150.0) & ~dense
     exposed = float(lung[shell].mean()) if shell.any() else 0.0
     equal_mm = float((6 * nodule.sum() * box.voxel_volume_mm3 / np.pi) ** (1 / 3))
     points = np.argwhere(nodule) * box.spacing_mm

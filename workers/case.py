@@ -21,6 +21,7 @@ from inference.detection import Detector
 from inference.findings import CaseFindings, ClinicalContext, Nodule
 from inference.findings_json import findings_to_dict
 from inference.pipeline import analyse
+from inference.segmentation import Segmenter
 from workers.translate import to_context, to_report_content, to_volume
 
 SAME_PLACE_MM = 5.0
@@ -51,6 +52,7 @@ def analyse_case(
     previous_findings: Mapping[str, Any] | None = None,
     predecessor: Predecessor | None = None,
     detector: Detector | None = None,
+    segmenter: Segmenter | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> CaseResult:
     """Find, measure and report the nodules of a series.
@@ -73,6 +75,8 @@ def analyse_case(
         The report that this one replaces.
     detector : Detector, optional
         What finds nodules; the default one if absent.
+    segmenter : Segmenter, optional
+        What outlines them; the default one if absent.
     progress : callable, optional
         Told the name of each stage.
 
@@ -88,6 +92,7 @@ def analyse_case(
         volume,
         context=context or to_context(series),
         detector=detector,
+        segmenter=segmenter,
         progress=progress,
     )
     quality = replace(

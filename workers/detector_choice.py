@@ -1,4 +1,4 @@
-"""The detector that the settings choose: one of ours, or a bundle of the site's own."""
+"""Detector and segmenter that the settings choose: ours, or a bundle of the site's own."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ from pathlib import Path
 from inference.detection import Detector
 from inference.detectors import make_detector
 from inference.engine_options import EngineOptions
+from inference.segmentation import Segmenter
+from inference.segmenters import make_segmenter
 from workers.compute import engine_options
 from workers.settings import Settings
+
+
+def segmenter_of(settings: Settings) -> Segmenter:
+    """A segmenter that is ready to work, read once per process; raises as `detector_of`."""
+    return make_segmenter(settings.segmenter, engine_options(settings))
 
 
 def detector_of(settings: Settings) -> Detector:

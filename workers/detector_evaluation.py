@@ -26,12 +26,14 @@ from inference.evaluation.froc import ScoredScan, Truth, threshold_at
 from inference.evaluation.volumes import simulate_volume
 from inference.findings import Candidate
 from inference.models.centre_detector import CentreDetector, CentreDetectorConfig
-from inference.pipeline import analyse
+from inference.pipeline import analyse, report_threshold
+from inference.segmentation import Segmenter
 from inference.training.backgrounds import Background
 from inference.training.patches import PatchMaker
 from inference.training.shapes import Part, load_shapes
 from inference.volume import Volume
 from inference.weights import Weights, load_weights
+from workers.second_look import SecondLook
 from workers.training_data import LesionEntry, prepare_backgrounds, read_scan, scan_names
 
 UNSEEN_THORAX = 100
@@ -58,6 +60,9 @@ class EvaluationPlan:
         Per simulated tuning volume: sets the one threshold.
     threshold : float, optional
         A threshold fixed earlier, instead.
+    segmenter : Path, optional
+        Folder with a cube network: figures with its second look beside those without, on what
+        it was trained without.
     """
 
     data: Path
@@ -71,6 +76,7 @@ class EvaluationPlan:
     threshold: float | None = None
     flips: bool = True
     classical: bool = True
+    segmenter: Path | None = None
 
 
 def evaluate_detectors(plan: EvaluationPlan, told: Callable[[str], None]) -> dict[str, Any]:
@@ -90,6 +96,8 @@ def evaluate_detectors(plan: EvaluationPlan, told: Callable[[str], None]) -> dic
         threshold = threshold_at(tuning, plan.false_positives)
     else:
         threshold = plan.threshold
+    second = None if plan.segmenter is None else SecondLook.load(plan.segmenter)
+    thresholds: dict[str, float] = {}
     testing: dict[str, list[ScoredScan]] = {}
     for model in models:
         for background in _left_out(plan, model, told):
@@ -99,7 +107,12 @@ def evaluate_detectors(plan: EvaluationPlan, told: Callable[[str], None]) -> dic
             if plan.classical and background.real:
                 scored = _simulated(plan, model, "test", [background], told, BlobDetector())
                 testing.setdefault(f"{kind}, classical", []).extend(scored)
-    real = _real(plan, models, threshold, told)
+                thresholds[f"{kind}, classical"] = BlobDetector.report_from
+            if second is not None and second.never_saw(background):
+                scored = _simulated(plan, model, "test", [background], told, second=second)
+                testing.setdefault(f"{kind}, second look", []).extend(scored)
+                thresholds[f"{kind}, second look"] = second.threshold(model, threshold)
+    real = _real(plan, models, threshold, told, second)
     return {
         "protocol": {
             "threshold": threshold,
@@ -117,9 +130,7 @@ def evaluate_detectors(plan: EvaluationPlan, told: Callable[[str], None]) -> dic
         "real": real,
         "tuning": summarise(tuning, threshold) if tuning else None,
         "simulated": {
-            kind: summarise(
-                scans, BlobDetector.report_from if kind.endswith("classical") else threshold
-            )
+            kind: summarise(scans, thresholds.get(kind, threshold))
             for kind, scans in testing.items()
         },
     }
@@ -202,8 +213,9 @@ def _simulated(
     backgrounds: Sequence[Background],
     told: Callable[[str], None],
     other: Detector | None = None,
+    second: SecondLook | None = None,
 ) -> list[ScoredScan]:
-    """Scores of the model, or of another detector, on simulated volumes of a part."""
+    """Scores of the model, alone or with a second look, or of another detector, on a part."""
     backend, config = _network(model)
     shapes = load_shapes(plan.data / "lidc", parts=(part,))
     maker = PatchMaker(
@@ -220,6 +232,9 @@ def _simulated(
                 pixels = np.clip(np.rint(volume.hu), -1024, 3071).astype(np.int16)
                 candidates = _ranked(replace(background.volume, hu=pixels), other)
                 scored.append(score_candidates(volume, candidates, name=name))
+                continue
+            if second is not None:
+                scored.append(second.score(volume, model, backend, config, plan.flips, name))
                 continue
             scored.append(
                 score_volume(
@@ -238,6 +253,7 @@ def _real(
     models: Sequence[Weights],
     threshold: float,
     told: Callable[[str], None],
+    second: SecondLook | None,
 ) -> list[dict[str, Any]]:
     rows = []
     for model in models:
@@ -245,17 +261,23 @@ def _real(
             told(f"real: {name} by {model.version}")
             detector = trained_detector(model, report_from=threshold, flips=plan.flips)
             rows.append(_judge(plan, name, detector))
+            if second is not None and name in second.left_out:
+                told(f"real: {name} with a second look")
+                rows.append(_judge(plan, name, detector, second.segmenter))
             if plan.classical:
                 told(f"real: {name} by the classical method")
                 rows.append(_judge(plan, name, BlobDetector()))
     return rows
 
 
-def _judge(plan: EvaluationPlan, name: str, detector: Detector) -> dict[str, Any]:
+def _judge(
+    plan: EvaluationPlan, name: str, detector: Detector, segmenter: Segmenter | None = None
+) -> dict[str, Any]:
     """What a report would list, against the known lesions."""
+    threshold = report_threshold(detector, segmenter)
     entries = plan.lesions.get(name, ())
     scan = read_scan(plan.data, name, entries)
-    candidates = _ranked(scan.volume, detector)
+    candidates = _ranked(scan.volume, detector, segmenter)
     result = judge_real(
         name,
         candidates,
@@ -264,7 +286,7 @@ def _judge(plan: EvaluationPlan, name: str, detector: Detector) -> dict[str, Any
             for entry in entries
             if entry.evaluate
         ],
-        threshold=detector.report_from,
+        threshold=threshold,
         ignored=[
             (entry.centre_lps_mm, entry.radius_mm)
             for entry in entries
@@ -272,24 +294,27 @@ def _judge(plan: EvaluationPlan, name: str, detector: Detector) -> dict[str, Any
         ],
     )
     return {
-        "method": detector.name,
+        "method": detector.name if segmenter is None else f"{detector.name}, second look",
         "model": detector.version,
-        "threshold": detector.report_from,
+        "threshold": threshold,
         **_as_json(result),
     }
 
 
-def _ranked(volume: Volume, detector: Detector) -> tuple[Candidate, ...]:
+def _ranked(
+    volume: Volume, detector: Detector, segmenter: Segmenter | None = None
+) -> tuple[Candidate, ...]:
     """Candidates as the pipeline ranks them, without those that it would not list.
 
     Above the threshold those are the ones under 6 mm, over 60 mm, or without an outline.
     """
-    findings = analyse(volume, detector=detector)
+    findings = analyse(volume, detector=detector, segmenter=segmenter)
+    threshold = report_threshold(detector, segmenter)
     listed = {nodule.detection_probability for nodule in findings.nodules}
     return tuple(
         item
         for item in findings.candidates
-        if item.probability < detector.report_from or item.probability in listed
+        if item.probability < threshold or item.probability in listed
     )
 
 

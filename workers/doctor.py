@@ -131,24 +131,26 @@ def _compute(settings: Settings) -> Iterator[Check]:
 
 
 def _weights(settings: Settings) -> Iterator[Check]:
-    if settings.detector == "classical":
-        yield Check(what="weights", ok=None, found="none: the classical detector is chosen")
+    chosen = {"detector": settings.detector, "segmenter": settings.segmenter}
+    wanted = [name for name, kind in chosen.items() if kind == "trained"]
+    if not wanted and settings.detector != "monai":
+        yield Check(what="weights", ok=None, found="none: the classical methods are chosen")
         return
     if find_spec("torch") is None:
         yield Check(what="weights", ok=None, found="torch is not installed: this is a node only")
         return
     if settings.detector == "monai":
         yield _bundle(settings)
-        return
     from inference.weights import load_weights  # here, because the node runs without torch
 
-    try:
-        weights = load_weights("detector")
-    except WeightsRefused as error:
-        yield Check(what="weights", ok=False, found=str(error))
-        return
-    found = f"detector {weights.version}, sha256 {weights.sha256[:12]} as in the manifest"
-    yield Check(what="weights", ok=True, found=found)
+    for name in wanted:
+        try:
+            weights = load_weights(name)
+        except WeightsRefused as error:
+            yield Check(what="weights", ok=False, found=str(error))
+            continue
+        found = f"{name} {weights.version}, sha256 {weights.sha256[:12]} as in the manifest"
+        yield Check(what="weights", ok=True, found=found)
 
 
 def _bundle(settings: Settings) -> Check:

@@ -17,6 +17,7 @@ from inference.detection import Detector
 from inference.errors import NotAnalysable
 from inference.findings import ClinicalContext
 from inference.findings_json import not_eligible_to_dict
+from inference.segmentation import Segmenter
 from workers import clock
 from workers.case import CaseResult, analyse_case
 from workers.folder import JudgedSeries, judge_folder
@@ -44,6 +45,7 @@ def analyse_folder(
     *,
     context: ClinicalContext | None,
     detector: Detector | None = None,
+    segmenter: Segmenter | None = None,
     progress: Callable[[str], None],
 ) -> CaseResult | Mapping[str, Any]:
     """Analyse the best series below a folder.
@@ -65,6 +67,7 @@ def analyse_folder(
             created=datetime.fromtimestamp(clock.now(), tz=UTC),
             context=context,
             detector=detector,
+            segmenter=segmenter,
             warnings=(*best.geometry.warnings, *best.verdict.warnings),
             progress=progress,
         )

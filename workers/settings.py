@@ -163,6 +163,10 @@ class Settings(BaseSettings):
         description="of the CPU for one analysis; 0: the cores of this machine or container, "
         "shared among a worker's processes",
     )
+    segmenter: Literal["trained", "classical"] = Field(
+        default="classical",
+        description="what outlines and types nodules: the trained network or image processing",
+    )
 
     lease_s: float = Field(
         default=60, ge=2, le=3600, description="a worker that is silent for so long counts as dead"

@@ -7,7 +7,6 @@ taken up again ends with the same weights as one that was not.
 from __future__ import annotations
 
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from inference.training.annotated import kept_out
 from inference.training.backgrounds import Background
 from inference.training.losses import detector_loss
 from inference.training.patches import PatchMaker
+from inference.training.schedule import PACE_STEPS, rate_share, steps_in
 from inference.training.shapes import NoduleShape
 from inference.training.targets import make_targets
 
@@ -34,8 +34,6 @@ Progress = Callable[[dict[str, Any]], None]
 MISTAKE_FROM = 0.1
 MISTAKES_AT_MOST = 60
 """Per background: the worst first."""
-PACE_STEPS = 15
-"""Steps by which `minutes` are turned into a number of steps; within the warm-up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +167,7 @@ def _train(
         run.trained_s = before_s + time.perf_counter() - began
         if run.steps is None and run.step >= PACE_STEPS:
             pace_s = run.trained_s / run.step
-            run.steps = max(PACE_STEPS, int((config.minutes or 0) * 60 / pace_s))
+            run.steps = steps_in(config.minutes or 0, pace_s)
         if run.step % config.log_every == 0:
             total, heat, diameter, offset = (sums / config.log_every).round(4).tolist()
             progress(
@@ -204,21 +202,13 @@ def _take_step(run: _Run, config: TrainingConfig) -> NDArray[np.float64]:
     batch = torch.from_numpy(images[:, None]).to(memory_format=torch.channels_last_3d)
     run.model.train()
     for group in run.optimiser.param_groups:
-        group["lr"] = config.learning_rate * _schedule(run.step, run.steps, config.warm_up)
+        group["lr"] = config.learning_rate * rate_share(run.step, run.steps, config.warm_up)
     loss = detector_loss(run.model(batch), torch.from_numpy(targets))
     run.optimiser.zero_grad(set_to_none=True)
     loss.total.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(run.model.parameters(), 5.0)
     run.optimiser.step()
     return np.array([float(loss.total.detach()), loss.heat, loss.diameter, loss.offset])
-
-
-def _schedule(step: int, steps: int | None, warm_up: int) -> float:
-    """Linear warm-up, then a cosine to zero (Loshchilov and Hutter, arXiv 1608.03983)."""
-    if step < warm_up or steps is None:
-        return (step + 1) / warm_up
-    share = (step - warm_up) / max(1, steps - warm_up)
-    return 0.5 * (1 + math.cos(math.pi * share))
 
 
 def mine(model: CentreDetector, maker: PatchMaker) -> None:

@@ -67,6 +67,14 @@ def detector(
     ] = None,
     flips: Annotated[bool, typer.Option(help="average with the mirrored view")] = True,
     classical: Annotated[bool, typer.Option(help="the classical method beside it")] = True,
+    segmenter: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="folder with a cube network: figures with its second look beside",
+        ),
+    ] = None,
     lesions: Annotated[
         Path | None, typer.Option(exists=True, help="YAML of known lesions by series")
     ] = None,
@@ -120,6 +128,7 @@ def detector(
             threshold=threshold,
             flips=flips,
             classical=classical,
+            segmenter=segmenter,
         )
         result = evaluate_detectors(plan, errors.print)
     if threshold_into is not None:

@@ -25,10 +25,20 @@ queues.register(app)
 network.register(app)
 rules.register(app)
 if find_spec("scipy") is not None:
-    from workers.cli import bench, demo, evaluate, local, train
+    from workers.cli import (
+        bench,
+        demo,
+        evaluate,
+        evaluate_segmenter,
+        local,
+        train,
+        train_segmenter,
+    )
 
     local.register(app)
     demo.register(app)
+    train_segmenter.register()
+    evaluate_segmenter.register()
     train.register(app)
     evaluate.register(app)
     bench.register(app)
