@@ -54,11 +54,11 @@ def classify_type(volume: Volume, voi: VoiMask) -> NoduleType:
 def checked_type(
     volume: Volume, voi: VoiMask, told: NoduleType, core: VoiMask | None
 ) -> NoduleType:
-    """A type that a network told, where the densities do not speak against it.
+    """A type that a network told, where densities and its own core do not speak against it.
 
     Calcified must have dense voxels, part-solid a core, and ground glass must not be opaque
-    throughout; otherwise `classify_type` decides, and between part-solid and ground glass
-    whether there is a core.
+    throughout; otherwise `classify_type` decides. Between part-solid and ground glass it is the
+    core that decides: where the network outlines one and the densities agree, it is part-solid.
     """
     hu = voi_hu(volume, voi)[voi.mask]
     if told == "calcified" and float(np.percentile(hu, 95)) < CALCIFIED_AT_LEAST_HU:
@@ -67,6 +67,9 @@ def checked_type(
         return "ground-glass"
     if told == "ground-glass" and float(np.median(hu)) >= SOLID_AT_LEAST_HU:
         return classify_type(volume, voi)
+    if told == "ground-glass" and core is not None:
+        solid = float((hu >= SOLID_AT_LEAST_HU).mean())
+        return "part-solid" if solid >= GROUND_GLASS_SOLID_FRACTION else told
     return told
 
 

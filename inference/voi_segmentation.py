@@ -48,6 +48,8 @@ BORDER_GROWTH = 1.4
 NEAR_AT_LEAST_MM = 3.0
 """An outline that does not come so near to the candidate is of something else."""
 CORE_AT_LEAST_VOXELS = 2
+SUBSOLID = ("part-solid", "ground-glass")
+"""Types whose core is of interest: in what is solid throughout it is the whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +204,7 @@ def to_segmented(volume: Volume, candidate: Candidate, answer: VoiAnswer) -> Seg
     lung = box.hu < LUNG_AT_MOST_HU + EXPOSED_SLACK_HU
     described = describe_outline(nodule, lung, box, start)
     kind = _type_of(answer.types)
-    core = _core_on(answer, volume, described.voi) if kind == "part-solid" else None
+    core = _core_on(answer, volume, described.voi) if kind in SUBSOLID else None
     if kind == "part-solid" and core is None:
         kind = "ground-glass"
     return replace(described, probability=answer.nodule, type=kind, core=core)

@@ -166,6 +166,21 @@ def test_the_core_of_a_part_solid_nodule_is_measured() -> None:
     assert measured.volume_mm3 == pytest.approx(float(truth.mask.sum()) * 0.64, rel=0.15)
 
 
+def test_ground_glass_with_a_dense_core_is_part_solid() -> None:
+    volume, _ = ball(20.0, (1.0, 0.8, 0.8), hu=-350)
+    hu = volume.hu.copy()
+    inner, core = ball(10.0, (1.0, 0.8, 0.8), hu=30)
+    start = [(a - b) // 2 for a, b in zip(volume.shape, inner.shape, strict=True)]
+    hu[tuple(slice(s, s + n) for s, n in zip(start, inner.shape, strict=True))][core.mask] = 30
+    whole = replace(volume, hu=hu)
+
+    item = found_by(ThresholdNetwork(kind="ground-glass"), whole, candidate(whole, diameter_mm=20))
+
+    assert item.type == "ground-glass"
+    assert checked_type(whole, item.voi, item.type, item.core) == "part-solid"
+    assert checked_type(volume, item.voi, item.type, None) == "ground-glass"
+
+
 def test_part_solid_without_a_core_is_ground_glass() -> None:
     volume, _ = ball(14.0, hu=-350)
 
