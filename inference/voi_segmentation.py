@@ -48,6 +48,12 @@ BORDER_GROWTH = 1.4
 NEAR_AT_LEAST_MM = 3.0
 """An outline that does not come so near to the candidate is of something else."""
 CORE_AT_LEAST_VOXELS = 2
+SHARP = ("solid", "calcified")
+"""Types whose border lies where the density is halfway to the lung's: the network draws it a
+little outside, most of all where what is very dense blooms over it."""
+RIM_AT_MOST_MM = 2.0
+AROUND_MM = (2.0, 8.0)
+AROUND_VOXELS_AT_LEAST = 20
 SUBSOLID = ("part-solid", "ground-glass")
 """Types whose core is of interest: in what is solid throughout it is the whole."""
 
@@ -201,13 +207,35 @@ def to_segmented(volume: Volume, candidate: Candidate, answer: VoiAnswer) -> Seg
         return None
     nodule = np.stack([ndimage.binary_fill_holes(plane) for plane in nodule])
     box = crop(volume, start, start + values.shape)
+    kind = _type_of(answer.types)
+    if kind in SHARP:
+        nodule = _cut_at_half_height(nodule, box)
     lung = box.hu < LUNG_AT_MOST_HU + EXPOSED_SLACK_HU
     described = describe_outline(nodule, lung, box, start)
-    kind = _type_of(answer.types)
     core = _core_on(answer, volume, described.voi) if kind in SUBSOLID else None
     if kind == "part-solid" and core is None:
         kind = "ground-glass"
     return replace(described, probability=answer.nodule, type=kind, core=core)
+
+
+def _cut_at_half_height(nodule: NDArray[np.bool_], box: Volume) -> NDArray[np.bool_]:
+    """Take away what is less dense than halfway between the inside and the lung, near the border.
+
+    The full width at half height is the size of what is blurred. Nothing is ever added.
+    """
+    depth = ndimage.distance_transform_edt(np.pad(nodule, 1), sampling=box.spacing_mm)
+    depth = depth[1:-1, 1:-1, 1:-1]
+    away = ndimage.distance_transform_edt(~nodule, sampling=box.spacing_mm)
+    near = (away > AROUND_MM[0]) & (away <= AROUND_MM[1]) & (box.hu < LUNG_AT_MOST_HU)
+    if near.sum() < AROUND_VOXELS_AT_LEAST:
+        return nodule
+    inside = float(np.median(box.hu[depth >= 0.6 * depth.max()]))
+    half = (inside + float(np.median(box.hu[near]))) / 2
+    kept = nodule & ((box.hu >= half) | (depth > RIM_AT_MOST_MM))
+    pieces, count = ndimage.label(kept)
+    if count == 0:
+        return nodule
+    return np.asarray(pieces == int(np.bincount(pieces.ravel())[1:].argmax()) + 1)
 
 
 def _core_on(answer: VoiAnswer, volume: Volume, voi: VoiMask) -> VoiMask | None:

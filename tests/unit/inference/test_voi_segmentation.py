@@ -8,6 +8,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from inference.detection import BlobDetector
 from inference.evaluation.outlines import all_searched
@@ -87,6 +88,19 @@ def test_a_ball_comes_back_on_the_volumes_own_grid(
     assert item.probability == pytest.approx(1 / (1 + np.exp(-3.0)), abs=1e-6)
     assert item.type == "solid"
     assert item.core is None
+
+
+def test_what_blooms_is_cut_at_half_its_height() -> None:
+    """Blurred calcium: at -400 HU, where the network cuts, it is too large all round."""
+    volume, truth = ball(12.0, (0.8, 0.8, 0.8), hu=700)
+    blurred = ndimage.gaussian_filter(volume.hu.astype(np.float32), 1.0)
+    volume = replace(volume, hu=np.rint(blurred).astype(np.int16))
+
+    wide = found_by(ThresholdNetwork(kind="ground-glass"), volume, candidate(volume))
+    cut = found_by(ThresholdNetwork(kind="calcified"), volume, candidate(volume))
+
+    assert wide.voi.mask.sum() > 1.15 * truth.mask.sum()
+    assert cut.voi.mask.sum() == pytest.approx(truth.mask.sum(), rel=0.06)
 
 
 def test_a_second_look_is_taken_where_place_and_size_were_wrong() -> None:
