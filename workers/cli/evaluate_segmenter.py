@@ -12,7 +12,7 @@ from rich.table import Table
 
 from workers.cli.evaluate import commands
 from workers.cli.output import console, errors, fail, load_settings, reported_errors
-from workers.cli.train import Data
+from workers.cli.train_segmenter import SimulationData
 
 
 def register() -> None:
@@ -21,7 +21,7 @@ def register() -> None:
 
 
 def segmenter(
-    data: Data,
+    data: SimulationData,
     model: Annotated[
         Path, typer.Option(exists=True, file_okay=False, help="folder with the weights")
     ],

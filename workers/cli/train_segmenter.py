@@ -11,7 +11,17 @@ from typing import Annotated, Any
 import typer
 
 from workers.cli.output import console, errors, fail, load_settings, reported_errors
-from workers.cli.train import Data, commands
+from workers.cli.train import commands
+
+SimulationData = Annotated[
+    Path,
+    typer.Option(
+        exists=True,
+        file_okay=False,
+        envvar="PULMONODE_SHARED",
+        help="folder with lidc/ (annotation tables) and ct/NAME/dicom (series)",
+    ),
+]
 
 
 def register() -> None:
@@ -20,7 +30,7 @@ def register() -> None:
 
 
 def segmenter(
-    data: Data,
+    data: SimulationData,
     out: Annotated[Path, typer.Option(help="folder for weights, checkpoint and progress.jsonl")],
     seed: Annotated[int, typer.Option(help="same seed, same weights")] = 0,
     minutes: Annotated[
