@@ -36,7 +36,7 @@ ALGORITHM_NAME = "pulmonode"
 """Followed by the kind of detector, which decides the most."""
 ALGORITHM_VERSION = "0.1.0"
 REPORT_AT_MOST = 10
-JUDGED_AT_MOST = 40
+JUDGED_AT_MOST = 24
 """Candidates that a second look is taken at; a thirtieth of a second each, or so."""
 LIMITS = (
     "nodules under 6 mm mean diameter are not reported",

@@ -12,17 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from inference.backend import TorchBackend
-from inference.centre_detection import CentreHeatmapDetector
+from inference.backend import Backend
+from inference.centre_detection import CentreHeatmapDetector, find_peaks
 from inference.detection import BlobDetector, Detector
+from inference.detectors import EXAMPLE_SHAPE
+from inference.engines import make_backend
 from inference.evaluation.detector import (
     RealResult,
     judge_real,
     score_candidates,
-    score_volume,
+    score_peaks,
     summarise,
 )
 from inference.evaluation.froc import ScoredScan, Truth, threshold_at
+from inference.evaluation.pictures import Place, draw_places
 from inference.evaluation.volumes import simulate_volume
 from inference.findings import Candidate
 from inference.models.centre_detector import CentreDetector, CentreDetectorConfig
@@ -38,6 +41,8 @@ from workers.training_data import LesionEntry, prepare_backgrounds, read_scan, s
 
 UNSEEN_THORAX = 100
 """Seed of the first simulated thorax that no training uses."""
+ALONE, SECOND_LOOK, CLASSICAL = "", ", second look", ", classical"
+"""Methods, as they end the names in the tables."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +57,8 @@ class EvaluationPlan:
         Folders with weights; each tells by its manifest what it was trained without.
     lesions : mapping
         Known lesions by scan.
-    volumes : int
-        Simulated volumes per background, for tuning and for testing.
+    volumes, tuning_volumes : int
+        Simulated volumes per background, for testing and for tuning.
     thoraces : int
         Simulated thoraces that no training used, as backgrounds beside the left-out series.
     false_positives : float
@@ -63,6 +68,8 @@ class EvaluationPlan:
     segmenter : Path, optional
         Folder with a cube network: figures with its second look beside those without, on what
         it was trained without.
+    pictures : Path, optional
+        Folder for a sheet of pictures per real scan: each lesion and each false positive.
     """
 
     data: Path
@@ -70,6 +77,7 @@ class EvaluationPlan:
     models: Sequence[Path]
     lesions: Mapping[str, Sequence[LesionEntry]]
     volumes: int = 4
+    tuning_volumes: int = 4
     thoraces: int = 1
     seed: int = 0
     false_positives: float = 1.0
@@ -77,6 +85,7 @@ class EvaluationPlan:
     flips: bool = True
     classical: bool = True
     segmenter: Path | None = None
+    pictures: Path | None = None
 
 
 def evaluate_detectors(plan: EvaluationPlan, told: Callable[[str], None]) -> dict[str, Any]:
@@ -88,30 +97,26 @@ def evaluate_detectors(plan: EvaluationPlan, told: Callable[[str], None]) -> dic
         If a folder's weights do not match its manifest.
     """
     models = [load_weights("detector", folder) for folder in plan.models]
+    second = None if plan.segmenter is None else SecondLook.load(plan.segmenter)
     tuning: list[ScoredScan] = []
     if plan.threshold is None:
         for model in models:
-            told(f"tuning volumes of {model.version}")
-            tuning += _simulated(plan, model, "tune", _trained_on(plan, model, told), told)
+            for background in _trained_on(plan, model, told):
+                tuning += _simulated(plan, model, "tune", background, told)[ALONE]
         threshold = threshold_at(tuning, plan.false_positives)
     else:
         threshold = plan.threshold
-    second = None if plan.segmenter is None else SecondLook.load(plan.segmenter)
     thresholds: dict[str, float] = {}
     testing: dict[str, list[ScoredScan]] = {}
     for model in models:
         for background in _left_out(plan, model, told):
             kind = "real background" if background.real else "simulated thorax"
-            scored = _simulated(plan, model, "test", [background], told)
-            testing.setdefault(kind, []).extend(scored)
-            if plan.classical and background.real:
-                scored = _simulated(plan, model, "test", [background], told, BlobDetector())
-                testing.setdefault(f"{kind}, classical", []).extend(scored)
-                thresholds[f"{kind}, classical"] = BlobDetector.report_from
-            if second is not None and second.never_saw(background):
-                scored = _simulated(plan, model, "test", [background], told, second=second)
-                testing.setdefault(f"{kind}, second look", []).extend(scored)
-                thresholds[f"{kind}, second look"] = second.threshold(model, threshold)
+            for method, scored in _simulated(plan, model, "test", background, told, second).items():
+                testing.setdefault(kind + method, []).extend(scored)
+                if method == CLASSICAL:
+                    thresholds[kind + method] = BlobDetector.report_from
+                elif method == SECOND_LOOK and second is not None:
+                    thresholds[kind + method] = second.threshold(model, threshold)
     real = _real(plan, models, threshold, told, second)
     return {
         "protocol": {
@@ -123,6 +128,7 @@ def evaluate_detectors(plan: EvaluationPlan, told: Callable[[str], None]) -> dic
             "flips": plan.flips,
             "seed": plan.seed,
             "volumes_per_background": plan.volumes,
+            "second_look": None if second is None else second.segmenter.weights,
             "models": [
                 {"version": m.version, "sha256": m.sha256, "facts": m.facts} for m in models
             ],
@@ -151,11 +157,11 @@ def trained_detector(
     )
 
 
-def _network(weights: Weights) -> tuple[TorchBackend, CentreDetectorConfig]:
+def _network(weights: Weights) -> tuple[Backend, CentreDetectorConfig]:
     config = CentreDetectorConfig.from_dict(weights.config)
     network = CentreDetector(config)
     network.load_state_dict(weights.tensors)
-    return TorchBackend(network), config
+    return make_backend(network, EXAMPLE_SHAPE), config
 
 
 def _trained_on(
@@ -210,41 +216,37 @@ def _simulated(
     plan: EvaluationPlan,
     model: Weights,
     part: Part,
-    backgrounds: Sequence[Background],
+    background: Background,
     told: Callable[[str], None],
-    other: Detector | None = None,
     second: SecondLook | None = None,
-) -> list[ScoredScan]:
-    """Scores of the model, alone or with a second look, or of another detector, on a part."""
+) -> dict[str, list[ScoredScan]]:
+    """Scores on simulated volumes of a part, by method: all of them see the same volumes."""
     backend, config = _network(model)
-    shapes = load_shapes(plan.data / "lidc", parts=(part,))
     maker = PatchMaker(
-        shapes=shapes, backgrounds=backgrounds, spacing_mm=config.spacing_mm, seed=plan.seed
+        shapes=load_shapes(plan.data / "lidc", parts=(part,)),
+        backgrounds=[background],
+        spacing_mm=config.spacing_mm,
+        seed=plan.seed,
     )
-    scored = []
-    for background in backgrounds:
-        told(f"{part}: {plan.volumes} volumes in {background.name}")
-        for number in range(plan.volumes):
-            seed = plan.seed * 1000 + number + (500 if part == "tune" else 0)
-            volume = simulate_volume(maker, background, seed=seed)
-            name = f"{background.name} {number}"
-            if other is not None:
-                pixels = np.clip(np.rint(volume.hu), -1024, 3071).astype(np.int16)
-                candidates = _ranked(replace(background.volume, hu=pixels), other)
-                scored.append(score_candidates(volume, candidates, name=name))
-                continue
-            if second is not None:
-                scored.append(second.score(volume, model, backend, config, plan.flips, name))
-                continue
-            scored.append(
-                score_volume(
-                    volume,
-                    backend,
-                    config,
-                    name=name,
-                    flips=plan.flips,
-                )
-            )
+    if second is not None and not second.never_saw(background):
+        second = None
+    tuning = part == "tune"
+    count = plan.tuning_volumes if tuning else plan.volumes
+    told(f"{part}: {count} volumes in {background.name}")
+    scored: dict[str, list[ScoredScan]] = {}
+    for number in range(count):
+        seed = plan.seed * 1000 + number + (500 if tuning else 0)
+        volume = simulate_volume(maker, background, seed=seed)
+        name = f"{background.name} {number}"
+        peaks = find_peaks(backend, config, volume.hu, background.search, flips=plan.flips)
+        scored.setdefault(ALONE, []).append(score_peaks(volume, peaks, name=name))
+        if second is not None:
+            judged = second.score(volume, peaks, model, name)
+            scored.setdefault(SECOND_LOOK, []).append(judged)
+        if plan.classical and background.real and not tuning:
+            pixels = np.clip(np.rint(volume.hu), -1024, 3071).astype(np.int16)
+            candidates = _ranked(replace(background.volume, hu=pixels), BlobDetector())
+            scored.setdefault(CLASSICAL, []).append(score_candidates(volume, candidates, name=name))
     return scored
 
 
@@ -293,12 +295,39 @@ def _judge(
             if not (entry.evaluate or entry.unsure)
         ],
     )
+    if plan.pictures is not None:
+        looked = "classical" if detector.needs_ranking else "alone" if segmenter is None else "both"
+        _draw(plan.pictures / f"{name}-{looked}.png", scan.volume, entries, result)
     return {
         "method": detector.name if segmenter is None else f"{detector.name}, second look",
         "model": detector.version,
         "threshold": threshold,
         **_as_json(result),
     }
+
+
+def _draw(path: Path, volume: Volume, entries: Sequence[LesionEntry], result: RealResult) -> None:
+    """A sheet with every known lesion and every false positive, best first."""
+    known = [entry for entry in entries if entry.evaluate]
+    places = [
+        Place(
+            centre_lps_mm=entry.centre_lps_mm,
+            caption=f"known, {entry.diameter_mm:.0f} mm, score {lesion.probability:.2f}, "
+            + ("listed" if lesion.found else "not listed"),
+        )
+        for entry, lesion in zip(known, result.lesions, strict=True)
+    ]
+    places += [
+        Place(
+            centre_lps_mm=item.centre_lps_mm,
+            caption=f"other, {item.diameter_mm:.0f} mm, score {item.probability:.2f}, LPS "
+            + " ".join(f"{value:.0f}" for value in item.centre_lps_mm),
+        )
+        for item in result.false_positives
+    ]
+    if places:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(draw_places(volume, places))
 
 
 def _ranked(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.backend import Backend
-from inference.centre_detection import find_peaks
+import numpy as np
+from numpy.typing import NDArray
+
 from inference.evaluation.combination import rejudge
 from inference.evaluation.detector import score_candidates
 from inference.evaluation.froc import ScoredScan
 from inference.evaluation.volumes import SimulatedVolume
 from inference.findings import Candidate
-from inference.models.centre_detector import CentreDetectorConfig
 from inference.pipeline import JUDGED_AT_MOST
 from inference.segmenters import to_segmenter
 from inference.training.backgrounds import Background
@@ -54,17 +54,10 @@ class SecondLook:
         return without if combination.report_from is None else combination.report_from
 
     def score(
-        self,
-        volume: SimulatedVolume,
-        detector: Weights,
-        backend: Backend,
-        config: CentreDetectorConfig,
-        flips: bool,
-        name: str,
+        self, volume: SimulatedVolume, peaks: NDArray[np.float64], detector: Weights, name: str
     ) -> ScoredScan:
-        """Score a simulated volume by both looks together."""
+        """Score a detector's peaks on a simulated volume by both looks together."""
         combination = self.segmenter.combination.for_detector({"detector": detector.sha256})
-        peaks = find_peaks(backend, config, volume.hu, volume.background.search, flips=flips)
         second = rejudge(volume, peaks, self.segmenter, at_most=JUDGED_AT_MOST)
         points = volume.background.volume.index_to_lps(peaks[:, :3])
         unseen = combination.combine(0.0, 0.0)

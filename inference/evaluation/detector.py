@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.backend import Backend
-from inference.centre_detection import find_peaks
 from inference.evaluation.froc import (
     ScoredScan,
     Truth,
@@ -27,22 +25,13 @@ from inference.evaluation.froc import (
 )
 from inference.evaluation.volumes import SimulatedVolume
 from inference.findings import Candidate
-from inference.models.centre_detector import CentreDetectorConfig
 from inference.training.annotated import kept_out
 
 IGNORED_AT_LEAST_MM = 6.0
 
 
-def score_volume(
-    volume: SimulatedVolume,
-    backend: Backend,
-    config: CentreDetectorConfig,
-    *,
-    name: str,
-    flips: bool,
-) -> ScoredScan:
-    """Run a network on a simulated volume and score its peaks."""
-    peaks = find_peaks(backend, config, volume.hu, volume.background.search, flips=flips)
+def score_peaks(volume: SimulatedVolume, peaks: NDArray[np.float64], *, name: str) -> ScoredScan:
+    """Score a network's peaks (`find_peaks`) on a simulated volume."""
     return _score(volume, peaks[:, :3], peaks[:, 4], name)
 
 

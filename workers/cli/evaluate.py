@@ -47,6 +47,9 @@ def detector(
         Path | None, typer.Option("--json", dir_okay=False, help="write the figures here")
     ] = None,
     volumes: Annotated[int, typer.Option(min=1, help="simulated volumes per background")] = 4,
+    tuning_volumes: Annotated[
+        int, typer.Option(min=1, help="the same, for setting the threshold")
+    ] = 4,
     thoraces: Annotated[
         int, typer.Option(min=0, help="simulated thoraces that no training used")
     ] = 1,
@@ -74,6 +77,10 @@ def detector(
             file_okay=False,
             help="folder with a cube network: figures with its second look beside",
         ),
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="folder for pictures of what was found on real CT"),
     ] = None,
     lesions: Annotated[
         Path | None, typer.Option(exists=True, help="YAML of known lesions by series")
@@ -122,6 +129,7 @@ def detector(
             models=model,
             lesions=read_lesions(lesions),
             volumes=volumes,
+            tuning_volumes=tuning_volumes,
             thoraces=thoraces,
             seed=seed,
             false_positives=false_positives,
@@ -129,6 +137,7 @@ def detector(
             flips=flips,
             classical=classical,
             segmenter=segmenter,
+            pictures=pictures,
         )
         result = evaluate_detectors(plan, errors.print)
     if threshold_into is not None:
