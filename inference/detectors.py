@@ -9,8 +9,7 @@ from inference.detection import BlobDetector, Detector
 from inference.engine_options import EngineOptions
 
 DetectorName = Literal["trained", "classical"]
-DEFAULT_DETECTOR: DetectorName = "classical"
-"""The trained one has not been shown to be clearly better on real CT (docs/methods.md)."""
+DEFAULT_DETECTOR: DetectorName = "trained"
 
 
 EXAMPLE_SHAPE = (1, 1, 32, 48, 64)

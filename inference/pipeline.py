@@ -28,7 +28,8 @@ from inference.guidelines import assess_exam, assess_nodule, brock
 from inference.lungs import LungMask, segment_lungs
 from inference.measurement import checked_type, classify_type, measure_nodule
 from inference.ranking import nodule_probability
-from inference.segmentation import Combination, Segmented, Segmenter, ThresholdSegmenter
+from inference.segmentation import Combination, Segmented, Segmenter
+from inference.segmenters import make_segmenter
 from inference.thresholds import REPORT_AT_LEAST_MM, REPORT_AT_MOST_MM, THICK_SLICE_MM
 from inference.volume import Volume
 
@@ -79,7 +80,7 @@ def analyse(
     """
     context = context or ClinicalContext()
     detector = detector or make_detector()
-    segmenter = segmenter or ThresholdSegmenter()
+    segmenter = segmenter or make_segmenter()
     combination = segmenter.combination and segmenter.combination.for_detector(detector.weights)
     report_from = report_threshold(detector, segmenter)
     timings_s: dict[str, float] = {}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from inference.weights import Weights
 
 SegmenterName = Literal["trained", "classical"]
-DEFAULT_SEGMENTER: SegmenterName = "classical"
+DEFAULT_SEGMENTER: SegmenterName = "trained"
 
 
 @lru_cache(maxsize=2)

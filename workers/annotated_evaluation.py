@@ -19,6 +19,7 @@ from inference.evaluation.froc import ScoredScan, Truth, score_scan
 from inference.findings import Candidate
 from inference.lungs import segment_lungs
 from inference.pipeline import analyse
+from inference.segmentation import ThresholdSegmenter
 from inference.volume import Volume
 from inference.weights import load_weights
 from workers.datasets.backgrounds import AT_LEAST_MM, patient_digest
@@ -171,7 +172,7 @@ def _score(scan: AnnotatedScan, volume: Volume, detector: Detector, readers: int
 def _candidates(volume: Volume, detector: Detector) -> tuple[Candidate, ...]:
     """All candidates; where the score is made from the outline, as the pipeline makes it."""
     if detector.needs_ranking:
-        return analyse(volume, detector=detector).candidates
+        return analyse(volume, detector=detector, segmenter=ThresholdSegmenter()).candidates
     return detector.find_candidates(volume, segment_lungs(volume))
 
 

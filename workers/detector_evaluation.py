@@ -30,7 +30,7 @@ from inference.evaluation.volumes import simulate_volume
 from inference.findings import Candidate
 from inference.models.centre_detector import CentreDetector, CentreDetectorConfig
 from inference.pipeline import analyse, report_threshold
-from inference.segmentation import Segmenter
+from inference.segmentation import Segmenter, ThresholdSegmenter
 from inference.training.backgrounds import Background
 from inference.training.patches import PatchMaker
 from inference.training.shapes import Part, load_shapes
@@ -335,9 +335,10 @@ def _ranked(
 ) -> tuple[Candidate, ...]:
     """Candidates as the pipeline ranks them, without those that it would not list.
 
-    Above the threshold those are the ones under 6 mm, over 60 mm, or without an outline.
+    Above the threshold those are the ones under 6 mm, over 60 mm, or without an outline. Without
+    a second look the classical method outlines.
     """
-    findings = analyse(volume, detector=detector, segmenter=segmenter)
+    findings = analyse(volume, detector=detector, segmenter=segmenter or ThresholdSegmenter())
     threshold = report_threshold(detector, segmenter)
     listed = {nodule.detection_probability for nodule in findings.nodules}
     return tuple(

@@ -133,7 +133,7 @@ class Settings(BaseSettings):
         default=None, description="eligibility rules (YAML); the packaged ones if unset"
     )
     detector: Literal["trained", "classical", "monai"] = Field(
-        default="classical",
+        default="trained",
         description="what finds nodules: the trained network, image processing, or a MONAI "
         "bundle of the site",
     )
@@ -164,7 +164,7 @@ class Settings(BaseSettings):
         "shared among a worker's processes",
     )
     segmenter: Literal["trained", "classical"] = Field(
-        default="classical",
+        default="trained",
         description="what outlines and types nodules: the trained network or image processing",
     )
 

@@ -53,6 +53,7 @@ FAST = {
     "PULMONODE_NETWORK_TIMEOUT_S": "10",
     # Nothing here asks what is found; torch would take seconds to load after every kill.
     "PULMONODE_DETECTOR": "classical",
+    "PULMONODE_SEGMENTER": "classical",
 }
 
 

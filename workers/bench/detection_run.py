@@ -28,10 +28,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from inference.detectors import make_detector
     from inference.engine_options import EngineOptions
     from inference.pipeline import analyse
+    from inference.segmenters import make_segmenter
 
     options = EngineOptions(backend=asked.backend, device=asked.device, threads=asked.threads)
     detector = make_detector(asked.detector, options)
-    findings = analyse(volume, detector=detector, progress=clock.start)
+    findings = analyse(
+        volume,
+        detector=detector,
+        segmenter=make_segmenter(asked.detector, options),
+        progress=clock.start,
+    )
     clock.stop()
     centres = [nodule.centre_lps_mm for nodule in findings.nodules]
     listed = sum(
