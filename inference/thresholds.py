@@ -34,7 +34,10 @@ TISSUE_HU = (-250.0, 400.0)
 
 # Lungs.
 LUNGS_AT_LEAST_ML = 300.0
-"""Less than a tenth of two adult lungs: the thorax was not imaged."""
+"""Less than a tenth of two adult lungs: the thorax was not imaged. Half of it is enough where
+it is clearly not gas: what is left of lungs that are mostly fluid."""
+SMALL_LUNGS_MEDIAN_HU = -940.0
+"""Bowel gas lies lower, so that little lung is not taken from it."""
 
 # Size, mm.
 REPORT_AT_LEAST_MM = 6.0
