@@ -51,13 +51,13 @@ POCKET_HALF_MM = 9.0
 MEDIASTINUM_MM = 20.0
 SIDE_WITHOUT_AIR = 0.6
 """From this share of a side's wall on, the gap goes as deep as the mediastinum."""
-MASS_RADIUS_MM = 15.0
-"""Of the largest ball inside: hilar vessels and the descending aorta are thinner, smaller
-nodules come in by closing the search region."""
-HEART_DEG = 60.0
-"""A bulky thing that reaches further to the front is taken for the heart."""
-SPINE_DEG, SPINE_MM = 50.0, (20.0, 115.0)
-"""Vertebrae lie so far from straight back, and so far from the axis."""
+MASS_RADIUS_MM = 11.0
+"""Of the largest ball inside tissue that lung encloses: hilar vessels are thinner."""
+SPINE_DEG, SPINE_MM = 35.0, (65.0, 115.0)
+"""The back of the spine lies so far from straight back, and so far from the axis (the aorta
+with contrast medium is nearer)."""
+SPINE_TURN_DEG = 25.0
+"""More is not believed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +75,7 @@ class _Unrolled:
     """Of a slice."""
 
 
-def find_unaerated(
-    coarse: Volume, lungs: Mask, body: Mask, middle_ji: NDArray[np.float64]
-) -> Mask:
+def find_unaerated(coarse: Volume, lungs: Mask, body: Mask, middle_ji: NDArray[np.float64]) -> Mask:
     """Parts of the chest in which lung should be and no air is.
 
     Parameters
@@ -96,7 +94,7 @@ def find_unaerated(
     bone = (coarse.hu > BONE_AT_LEAST_HU) & body
     bulky = _bulky_bone(coarse, bone)
     turn, radius = _polar(coarse, middle_ji)
-    turn = turn - np.float32(_spine_turn(turn, radius, bulky))
+    turn = turn - np.float32(_spine_turn(turn, radius, bone))
     angle = np.rint(turn * np.float32(ANGLES / (2 * np.pi))).astype(np.int16) % ANGLES
     unrolled = _unroll(coarse, lungs, bone & ~bulky, angle, radius)
     in_chest = _in_chest(unrolled)
@@ -109,9 +107,7 @@ def find_unaerated(
     gap = tissue & pocket[k, angle]
     gap &= radius > np.maximum(unrolled.lung_mm, wall - depth)[k, angle]
     gap = ndimage.binary_opening(gap)
-    chest = tissue & in_chest[k, angle]
-    front = np.abs((turn + np.pi) % (2 * np.pi) - np.pi) < np.radians(HEART_DEG)
-    return np.asarray(gap | _masses(coarse, chest, front))
+    return np.asarray(gap | _enclosed(coarse, lungs | gap, tissue))
 
 
 def _polar(
@@ -136,12 +132,15 @@ def _bulky_bone(coarse: Volume, bone: Mask) -> Mask:
     return np.asarray(ndimage.maximum_filter(core, size=2 * steps + 3))
 
 
-def _spine_turn(turn: NDArray[np.float32], radius: NDArray[np.float32], bulky: Mask) -> float:
+def _spine_turn(turn: NDArray[np.float32], radius: NDArray[np.float32], bone: Mask) -> float:
     """How far the spine lies from straight back, rad: for a patient who lies on one side."""
-    from_back = (turn[bulky] % (2 * np.pi)) - np.pi
-    far = radius[bulky]
+    from_back = (turn[bone] % (2 * np.pi)) - np.pi
+    far = radius[bone]
     spine = (np.abs(from_back) < np.radians(SPINE_DEG)) & (far > SPINE_MM[0]) & (far < SPINE_MM[1])
-    return float(np.median(from_back[spine])) if spine.sum() > 50 else 0.0
+    if spine.sum() < 50:
+        return 0.0
+    most = float(np.radians(SPINE_TURN_DEG))
+    return float(np.clip(np.median(from_back[spine]), -most, most))
 
 
 def _unroll(
@@ -165,9 +164,7 @@ def _unroll(
     lung_mm = np.where(air.any(axis=2), (RADII - 1 - air[:, :, ::-1].argmax(axis=2)), 0)
     lung_mm = lung_mm * RADIUS_STEP_MM
     height_mm = float(coarse.spacing_mm[0])
-    return _Unrolled(
-        lung_mm=lung_mm, wall_mm=_wall(lung_mm, bone, height_mm), height_mm=height_mm
-    )
+    return _Unrolled(lung_mm=lung_mm, wall_mm=_wall(lung_mm, bone, height_mm), height_mm=height_mm)
 
 
 def _window(height_mm: float) -> tuple[int, int]:
@@ -282,30 +279,21 @@ def _depth_limit(unrolled: _Unrolled, pocket: Mask) -> Map:
     return np.asarray(depth)
 
 
-def _masses(coarse: Volume, chest: Mask, front: Mask) -> Mask:
-    """Bulky tissue inside the ribs that is neither heart nor what goes on below the diaphragm."""
-    boxes = ndimage.find_objects(chest.astype(np.uint8))
-    result = np.zeros_like(chest)
-    if not boxes:
-        return result
-    where = boxes[0]
-    inside = chest[where]
-    depth = ndimage.distance_transform_edt(np.pad(inside, 1), sampling=coarse.spacing_mm)
+def _enclosed(coarse: Volume, lungs: Mask, tissue: Mask) -> Mask:
+    """Bulky tissue that lung encloses in a section of any of the three directions."""
+    where = ndimage.find_objects(lungs.astype(np.uint8))[0]
+    inside = lungs[where]
+    filled = np.zeros_like(inside)
+    for axis in range(3):
+        planes, out = np.moveaxis(inside, axis, 0), np.moveaxis(filled, axis, 0)
+        for index, plane in enumerate(planes):
+            if plane.any():
+                out[index] |= ndimage.binary_fill_holes(plane)
+    holes = filled & tissue[where]
+    depth = ndimage.distance_transform_edt(np.pad(holes, 1), sampling=coarse.spacing_mm)
     cores = depth[1:-1, 1:-1, 1:-1] >= MASS_RADIUS_MM
-    pieces, count = ndimage.label(cores, structure=np.ones((3, 3, 3), dtype=bool))
-    if count == 0:
-        return result
-    # What stands on the floor of the chest is the diaphragm's dome.
-    below = np.pad(inside, ((1, 0), (0, 0), (0, 0)))[:-1]
-    reach = max(1, int(np.ceil(MASS_RADIUS_MM / coarse.spacing_mm[0])) + 1)
-    floor = ndimage.maximum_filter1d(inside & ~below, 2 * reach + 1, axis=0)
-    size = np.bincount(pieces.ravel(), minlength=count + 1)
-    on_floor = np.bincount(pieces[floor & cores], minlength=count + 1)
-    to_front = np.bincount(pieces[front[where] & cores], minlength=count + 1)
-    wanted = (on_floor < 0.02 * size) & (to_front == 0)
-    wanted[0] = False
-    cores &= wanted[pieces]
+    result = np.zeros_like(lungs)
     if cores.any():
         away = ndimage.distance_transform_edt(~cores, sampling=coarse.spacing_mm)
-        result[where] = inside & (away < MASS_RADIUS_MM + 1.0)
+        result[where] = holes & (away < MASS_RADIUS_MM + 1.0)
     return result

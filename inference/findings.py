@@ -109,12 +109,35 @@ class Nodule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LungSide:
+    """One side of the chest."""
+
+    side: Laterality
+    aerated_ml: float
+    unaerated_ml: float
+    """Where lung should be and no air is, as far as it could be told from the ribs."""
+
+    @property
+    def aerated_fraction(self) -> float | None:
+        """Share of the cavity that is aerated, 0 to 1; `None` where no cavity was found."""
+        whole = self.aerated_ml + self.unaerated_ml
+        return self.aerated_ml / whole if whole > 0 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LungSummary:
-    """Volumes of the lungs, ml; `None` where left and right could not be told apart."""
+    """Aerated volumes, ml, and what was covered.
+
+    `left_ml` and `right_ml` are `None`, and `sides` is empty, where the sides could not be
+    told apart.
+    """
 
     left_ml: float | None
     right_ml: float | None
     total_ml: float
+    sides: tuple[LungSide, ...] = ()
+    beyond: tuple[str, ...] = ()
+    """Ends of the series that the lungs reach beyond."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,6 +65,15 @@ def findings_to_dict(
             "left_ml": findings.lungs.left_ml,
             "right_ml": findings.lungs.right_ml,
             "total_ml": findings.lungs.total_ml,
+            "sides": {
+                side.side: {
+                    "aerated_ml": side.aerated_ml,
+                    "unaerated_ml": side.unaerated_ml,
+                    "aerated_fraction": side.aerated_fraction,
+                }
+                for side in findings.lungs.sides
+            },
+            "beyond": list(findings.lungs.beyond),
         },
         "candidates": [
             {

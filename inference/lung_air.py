@@ -34,8 +34,10 @@ ROOM_AIR_HU = (-1030.0, -970.0)
 ABOVE_ROOM_AIR_HU = 30.0
 """Median from which a stretch along the image's border may be lung that is cut."""
 ROOM_AIR_SHARE = 0.15
-"""Of what such a stretch encloses: with more of the room's air it was a blanket."""
-CUT_MM = (15.0, 280.0)
+CUT_LUNG_AT_LEAST_HU = -920.0
+"""What such a stretch encloses is lung when so little of it is as thin as the room's air and
+its median lies above this; otherwise it was a blanket."""
+CUT_MM = (6.0, 280.0)
 """Length of such a stretch; longer is the way round the whole patient."""
 CORNER = 4
 IN_PLANE = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], dtype=bool)
@@ -103,7 +105,11 @@ def find_body_air(coarse: Volume) -> BodyAir:
             more = ndimage.binary_fill_holes(closed)
             gained = coarse.hu[k][more & ~filled[k] & air[k]]
             room = gained < ROOM_AIR_HU[1] + ABOVE_ROOM_AIR_HU
-            if gained.size and room.mean() < ROOM_AIR_SHARE:
+            if (
+                gained.size
+                and room.mean() < ROOM_AIR_SHARE
+                and np.median(gained) > CUT_LUNG_AT_LEAST_HU
+            ):
                 filled[k] = more
                 cut += len(wall)
     filled &= seen
@@ -166,7 +172,7 @@ def _middle(body: Mask) -> NDArray[np.float64]:
     depth = body.shape[0]
     rows = []
     for k in range(depth):
-        j, i = body[k].any(axis=1).nonzero()[0], body[k].any(axis=0).nonzero()[0]
+        j = body[k].any(axis=1).nonzero()[0]
         if len(j):
             # Columns by mass: an arm that is cut off on one side moves the extent, not this.
             centre_i = float((body[k].sum(axis=0) * np.arange(body.shape[2])).sum() / body[k].sum())
@@ -174,9 +180,9 @@ def _middle(body: Mask) -> NDArray[np.float64]:
     table = np.array(rows)
     if len(table) < 3:
         return np.repeat(table[:1, 1:], depth, axis=0)
-    k = np.arange(depth)
+    heights = np.arange(depth)
     return np.column_stack(
-        [np.polyval(np.polyfit(table[:, 0], table[:, axis], 1), k) for axis in (1, 2)]
+        [np.polyval(np.polyfit(table[:, 0], table[:, axis], 1), heights) for axis in (1, 2)]
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.findings import Laterality, LungSide
 from inference.lung_sides import LEFT, RIGHT, UNKNOWN
 from inference.volume import Volume
 
@@ -20,26 +20,11 @@ SMALL_SHARE = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LungSide:
-    """One side of the chest."""
-
-    side: Literal["right", "left"]
-    aerated_ml: float
-    unaerated_ml: float
-    """Where lung should be and no air is, as far as it could be told from the ribs."""
-
-    @property
-    def aerated_fraction(self) -> float | None:
-        """Share of the cavity that is aerated, 0 to 1; `None` where no cavity was found."""
-        whole = self.aerated_ml + self.unaerated_ml
-        return self.aerated_ml / whole if whole > 0 else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """Sides (none where they could not be told apart) and what to warn of."""
+    """Sides (none where they could not be told apart), where cut, and what to warn of."""
 
     sides: tuple[LungSide, ...]
+    beyond: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
@@ -67,14 +52,18 @@ def describe_coverage(
         Whether the slices are roughly axial, so that the chest wall could be followed.
     """
     ml = coarse.voxel_volume_mm3 / 1000.0
-    warnings = [
-        f"partial coverage: the lungs reach beyond the {place}; what lies there was not seen"
+    beyond = tuple(
+        place
         for place, is_cut in (
             ("lowest slice (bases)", below),
             ("highest slice (apices)", above),
             ("edge of the field of view", beside),
         )
         if is_cut
+    )
+    warnings = [
+        f"partial coverage: the lungs reach beyond the {place}; what lies there was not seen"
+        for place in beyond
     ]
     if not upright:
         warnings.append(
@@ -85,18 +74,19 @@ def describe_coverage(
         missing_ml = float((unaerated > 0).sum() * ml)
         if missing_ml >= SAID_FROM_ML:
             warnings.append(f"lungs: about {missing_ml:.0f} ml {_WITHOUT_AIR}")
-        return Coverage(sides=(), warnings=tuple(warnings))
+        return Coverage(sides=(), beyond=beyond, warnings=tuple(warnings))
+    names: tuple[tuple[Laterality, int], ...] = (("right", RIGHT), ("left", LEFT))
     right, left = (
         LungSide(
             side=name,
             aerated_ml=float((lungs == label).sum() * ml),
             unaerated_ml=float((unaerated == label).sum() * ml),
         )
-        for name, label in (("right", RIGHT), ("left", LEFT))
+        for name, label in names
     )
     for side, other in ((right, left), (left, right)):
         warnings += _side_warnings(side, other)
-    return Coverage(sides=(right, left), warnings=tuple(warnings))
+    return Coverage(sides=(right, left), beyond=beyond, warnings=tuple(warnings))
 
 
 _WITHOUT_AIR = (
@@ -108,19 +98,25 @@ _WITHOUT_AIR = (
 def _side_warnings(side: LungSide, other: LungSide) -> list[str]:
     if side.aerated_ml < NO_LUNG_ML:
         return [
-            f"one lung only: {side.aerated_ml:.0f} ml of air on the {side.side} (removed, "
-            "collapsed or filled); nodules there cannot be seen"
+            (
+                f"one lung only: {side.aerated_ml:.0f} ml of air on the {side.side} (removed, "
+                "collapsed or filled); nodules there cannot be seen"
+            )
         ]
     fraction = side.aerated_fraction
-    if fraction is not None and side.unaerated_ml >= SAID_FROM_ML and (
-        1 - fraction >= SAID_FROM_SHARE
+    if (
+        fraction is not None
+        and side.unaerated_ml >= SAID_FROM_ML
+        and (1 - fraction >= SAID_FROM_SHARE)
     ):
         percent = 100 * (1 - fraction)
         return [f"{side.side} lung: {percent:.0f} % {_WITHOUT_AIR}"]
     share = side.aerated_ml / (side.aerated_ml + other.aerated_ml)
     if share < SMALL_SHARE:
         return [
-            f"{side.side} lung: only {100 * share:.0f} % of the air of both (collapse, surgery or "
-            "a raised diaphragm); what holds no air there was not searched"
+            (
+                f"{side.side} lung: only {100 * share:.0f} % of the air of both (collapse, "
+                "surgery or a raised diaphragm); what holds no air there was not searched"
+            )
         ]
     return []

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from inference.chest_wall import find_unaerated
+from inference.findings import LungSide
 from inference.lung_air import (
     BodyAir,
     find_airway,
@@ -23,7 +24,7 @@ from inference.lung_air import (
     keep_rests,
     without_airway,
 )
-from inference.lung_coverage import LungSide, describe_coverage
+from inference.lung_coverage import describe_coverage
 from inference.lung_sides import LEFT, RIGHT, UNKNOWN, find_sides
 from inference.plausibility import check_hu
 from inference.resample import shrink
@@ -55,6 +56,8 @@ class LungMask:
         Partial when a lung reaches the first or the last slice or the edge of the images.
     sides : tuple of LungSide
         Right and left; empty where they could not be told apart.
+    beyond : tuple of str
+        Ends of the series that the lungs reach beyond.
     warnings : tuple of str
         What was not covered or holds no air, for reports.
     """
@@ -69,6 +72,7 @@ class LungMask:
     unaerated_ml: float
     coverage: Literal["full", "partial"]
     sides: tuple[LungSide, ...] = ()
+    beyond: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def side_at(self, point_lps_mm: NDArray[np.float64]) -> Literal["left", "right"] | None:
@@ -162,6 +166,7 @@ def _to_mask(
         unaerated_ml=float(unaerated.sum() * ml),
         coverage="partial" if low or high or found.cut else "full",
         sides=covered.sides,
+        beyond=covered.beyond,
         warnings=covered.warnings,
     )
 

@@ -134,7 +134,13 @@ def analyse(
         timings_s=timings_s,
         peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0,
         quality=_quality(volume, lungs, len(reportable), unlisted),
-        lungs=LungSummary(left_ml=lungs.left_ml, right_ml=lungs.right_ml, total_ml=lungs.total_ml),
+        lungs=LungSummary(
+            left_ml=lungs.left_ml,
+            right_ml=lungs.right_ml,
+            total_ml=lungs.total_ml,
+            sides=lungs.sides,
+            beyond=lungs.beyond,
+        ),
         candidates=candidates,
         nodules=nodules,
         exam_lung_rads=assess_exam(
@@ -300,13 +306,7 @@ def _quality(
             f"slice spacing {spacing_mm:g} mm, above {THICK_SLICE_MM:g} mm: nodules under "
             f"{2 * spacing_mm:.0f} mm may be missed"
         )
-    if lungs.coverage == "partial":
-        warnings.append(
-            "partial coverage: the lungs reach beyond the first or last slice; what lies there "
-            "was not seen"
-        )
-    if lungs.right_ml is None:
-        warnings.append("right and left lung could not be told apart")
+    warnings += lungs.warnings
     warnings += [
         "something like a nodule at LPS "
         + ", ".join(f"{value:.0f}" for value in item.centre_lps_mm)

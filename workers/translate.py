@@ -57,8 +57,18 @@ def to_report_content(
     facts = {"Lung volume": f"{lungs.total_ml:.0f} ml"}
     if lungs.left_ml is not None and lungs.right_ml is not None:
         facts["Lung volume"] += f" (left {lungs.left_ml:.0f}, right {lungs.right_ml:.0f})"
-    if findings.quality.coverage == "partial":
-        facts["Coverage"] = "partial: the lungs reach beyond the first or last slice"
+    beyond = " and the ".join(lungs.beyond) or "first or last slice"
+    partial_why = (
+        f"the lungs reach beyond the {beyond}" if findings.quality.coverage == "partial" else None
+    )
+    if partial_why:
+        facts["Coverage"] = f"partial: {partial_why}"
+    for side in lungs.sides:
+        if side.aerated_fraction is not None and side.aerated_fraction < 0.97:
+            facts[f"Without air, {side.side}"] = (
+                f"{side.unaerated_ml:.0f} ml ({100 * (1 - side.aerated_fraction):.0f} % of the "
+                "cavity)"
+            )
     return ReportContent(
         algorithm=AlgorithmContent(
             name=findings.algorithm_name,
@@ -82,11 +92,7 @@ def to_report_content(
         warnings=findings.quality.warnings,
         limits=findings.limits,
         facts=facts,
-        partial_why=(
-            "the lungs reach beyond the first or last slice"
-            if findings.quality.coverage == "partial"
-            else None
-        ),
+        partial_why=partial_why,
     )
 
 

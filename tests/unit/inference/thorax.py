@@ -8,7 +8,6 @@ does what it says, nothing of patients.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -45,9 +44,9 @@ class ThoraxSpec:
 
     seed: int = 0
     slices: int = 104
-    pixels: int = 256
+    pixels: int = 128
     slice_spacing_mm: float = 3.0
-    pixel_spacing_mm: float = 1.5
+    pixel_spacing_mm: float = 3.0
     centre_z_mm: float = -10.0
     centre_x_mm: float = 0.0
     rotation_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -183,7 +182,9 @@ def _pleura_depth(spec: ThoraxSpec, x: Array, y: Array, z: Array) -> Array:
     shift = {"left": 28.0, "right": -28.0, None: 0.0}[spec.fluid_side]
     middle = np.abs(x - shift) - (20.0 + 6.0 * np.clip((60.0 - z) / 120.0, 0, 1))
     heart = (
-        np.sqrt(((x - 22.0 - shift) / 56.0) ** 2 + ((y + 35.0) / 46.0) ** 2 + ((z + 25.0) / 58) ** 2)
+        np.sqrt(
+            ((x - 22.0 - shift) / 56.0) ** 2 + ((y + 35.0) / 46.0) ** 2 + ((z + 25.0) / 58) ** 2
+        )
         - 1.0
     ) * 46.0
     spine = np.sqrt((x / 1.2) ** 2 + (y - 86.0) ** 2) - 30.0
@@ -232,7 +233,7 @@ def _slice(
     if spec.fissures:
         hu += _fissure_hu(spec, x, y, z) * _inside(depth - 1.0)
     solid = _without_air(spec, x, y, z, left)
-    _mix(hu, _inside(depth) * solid, np.where(solid > 0.5, 28.0, 28.0))
+    _mix(hu, _inside(depth) * solid, 28.0)
     trachea = _airway_depth(spec, x, y, z)
     _mix(hu, _inside(trachea + 1.5), 40.0)
     _mix(hu, _inside(trachea), -990.0)
@@ -332,9 +333,7 @@ def _draw_vessels(
                 _splat(hu, aerated, affine, inverse, point, radius * (1 - 0.6 * share))
 
 
-def _point_in_lobe(
-    index: int, side: float, spec: ThoraxSpec, random: np.random.Generator
-) -> Array:
+def _point_in_lobe(index: int, side: float, spec: ThoraxSpec, random: np.random.Generator) -> Array:
     for _ in range(5000):
         point = random.uniform((25, -90, -140), (130, 90, 130)) * np.array([side, 1.0, 1.0])
         x, y, z = (np.array(value) for value in point)
@@ -359,7 +358,9 @@ def _splat(
     if (high <= low).any():
         return
     box = tuple(slice(*pair) for pair in zip(low, high, strict=True))
-    offsets = np.stack(np.meshgrid(*(np.arange(*p) for p in zip(low, high, strict=True)), indexing="ij"))
+    offsets = np.stack(
+        np.meshgrid(*(np.arange(*p) for p in zip(low, high, strict=True)), indexing="ij")
+    )
     distance = np.linalg.norm((offsets.T - centre) * spacing, axis=-1).T
     share = _inside(radius - distance)
     hu[box] = np.where(aerated[box], np.maximum(hu[box], -860.0 + share * 900.0), hu[box])
@@ -382,15 +383,17 @@ CASES: dict[str, ThoraxSpec] = {
         ),
     ),
     "pleural mass": ThoraxSpec(balls=(Ball(centre=(-105.0, 30.0, 20.0), radius_mm=34.0, hu=40.0),)),
-    "mass at the hilum": ThoraxSpec(balls=(Ball(centre=(46.0, 25.0, 50.0), radius_mm=26.0, hu=40.0),)),
+    "mass at the hilum": ThoraxSpec(
+        balls=(Ball(centre=(46.0, 25.0, 50.0), radius_mm=26.0, hu=40.0),)
+    ),
     "bowel gas": ThoraxSpec(bowel_gas=True),
     "bases cut off": ThoraxSpec(slices=60, centre_z_mm=60.0),
     "apices cut off": ThoraxSpec(slices=60, centre_z_mm=-70.0),
     "tilted": ThoraxSpec(rotation_deg=(14.0, 8.0, 10.0)),
-    "table and arms": ThoraxSpec(table_and_arms=True, pixels=320),
-    "cropped field of view": ThoraxSpec(pixel_spacing_mm=0.95, circle=True),
-    "low dose": ThoraxSpec(noise_hu=90.0, vessels=8),
-    "sharp kernel": ThoraxSpec(noise_hu=140.0, noise_pixels=0.35, vessels=8),
+    "table and arms": ThoraxSpec(table_and_arms=True, pixels=160),
+    "cropped field of view": ThoraxSpec(pixel_spacing_mm=1.9, circle=True),
+    "low dose": ThoraxSpec(noise_hu=50.0, vessels=8),
+    "sharp kernel": ThoraxSpec(noise_hu=80.0, noise_pixels=0.35, vessels=8),
     "feet first, turned round": ThoraxSpec(flip=(0, 1, 2)),
 }
 """Simulated thoraces by name, each with something that lungs are lost by."""
@@ -398,6 +401,3 @@ CASES: dict[str, ThoraxSpec] = {
 
 def with_nodules(spec: ThoraxSpec, *balls: Ball) -> ThoraxSpec:
     return replace(spec, balls=(*spec.balls, *balls))
-
-
-Builder = Callable[[ThoraxSpec], Thorax]
