@@ -112,6 +112,9 @@ def find_body_air(coarse: Volume) -> BodyAir:
             ):
                 filled[k] = more
                 cut += len(wall)
+    if cut:
+        # A slice in which the stretch was not clear, between such in which it was.
+        filled |= ndimage.binary_closing(filled, np.ones((5, 1, 1), dtype=bool))
     filled &= seen
     return BodyAir(
         body=filled,
