@@ -34,10 +34,12 @@ ROOM_AIR_HU = (-1030.0, -970.0)
 ABOVE_ROOM_AIR_HU = 30.0
 """Median from which a stretch along the image's border may be lung that is cut."""
 ROOM_AIR_SHARE = 0.15
+CUT_LUNG_AT_LEAST_MM2 = 1200.0
+CUT_LUNG_DEEP_MM, CUT_LUNG_DEEP_SHARE = 30.0, 0.1
 CUT_LUNG_AT_LEAST_HU = -920.0
-"""What such a stretch encloses is lung when so little of it is as thin as the room's air and
-its median lies above this; otherwise it was a blanket."""
-CUT_MM = (6.0, 280.0)
+"""What such a stretch encloses is lung when it is large, reaches deep into the image, little of
+it is as thin as the room's air, and its median lies above this; otherwise it was a blanket."""
+CUT_MM = (6.0, 200.0)
 """Length of such a stretch; longer is the way round the whole patient."""
 CORNER = 4
 IN_PLANE = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], dtype=bool)
@@ -95,6 +97,7 @@ def find_body_air(coarse: Volume) -> BodyAir:
     border = _border_in_order(seen)
     filled = np.zeros_like(trunk)
     cut = 0
+    from_border = ndimage.distance_transform_edt(np.pad(seen, 1))[1:-1, 1:-1]
     pixel_mm = float(coarse.spacing_mm[1:].mean())
     for k, plane in enumerate(trunk):
         closed = ndimage.binary_closing(plane, iterations=2) | plane
@@ -103,10 +106,13 @@ def find_body_air(coarse: Volume) -> BodyAir:
         if len(wall):
             closed[wall[:, 0], wall[:, 1]] = True
             more = ndimage.binary_fill_holes(closed)
-            gained = coarse.hu[k][more & ~filled[k] & air[k]]
+            new = more & ~filled[k] & air[k]
+            gained = coarse.hu[k][new]
+            deep = from_border[new] * pixel_mm > CUT_LUNG_DEEP_MM
             room = gained < ROOM_AIR_HU[1] + ABOVE_ROOM_AIR_HU
             if (
-                gained.size
+                gained.size * pixel_mm**2 >= CUT_LUNG_AT_LEAST_MM2
+                and deep.mean() > CUT_LUNG_DEEP_SHARE
                 and room.mean() < ROOM_AIR_SHARE
                 and np.median(gained) > CUT_LUNG_AT_LEAST_HU
             ):
