@@ -101,11 +101,13 @@ def all_searched(volume: Volume) -> LungMask:
     """A lung mask that keeps a segmenter from nothing, for cubes without lungs of their own."""
     return LungMask(
         lungs=np.ones(volume.shape, dtype=np.uint8),
+        unaerated=np.zeros(volume.shape, dtype=np.uint8),
         search=np.ones(volume.shape, dtype=bool),
         affine=volume.affine,
         right_ml=None,
         left_ml=None,
         total_ml=0.0,
+        unaerated_ml=0.0,
         coverage="partial",
     )
 

@@ -9,7 +9,7 @@ from scipy import ndimage
 from inference.lungs import LungMask, segment_lungs
 from inference.resample import mask_onto
 from inference.volume import Volume
-from tests.unit.inference.thorax import CASES, Thorax, make_thorax
+from tests.unit.inference.hard_thorax import CASES, Thorax, make_thorax
 
 SAID = {
     "effusion left": ["left lung", "% of the cavity is not aerated"],

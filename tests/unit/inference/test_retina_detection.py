@@ -50,11 +50,13 @@ def whole_lungs(volume: Volume) -> LungMask:
     """All of the volume is search region."""
     return LungMask(
         lungs=np.ones(volume.shape, dtype=np.uint8),
+        unaerated=np.zeros(volume.shape, dtype=np.uint8),
         search=np.ones(volume.shape, dtype=bool),
         affine=volume.affine,
         right_ml=None,
         left_ml=None,
         total_ml=1.0,
+        unaerated_ml=0.0,
         coverage="full",
     )
 
@@ -151,11 +153,13 @@ def test_what_lies_outside_of_the_search_region_is_dropped() -> None:
     x = volume.index_to_lps(np.stack(np.indices(volume.shape), axis=-1))[..., 0]
     far = LungMask(
         lungs=lungs.lungs,
+        unaerated=lungs.unaerated,
         search=x < CENTRE[0] - 10,
         affine=lungs.affine,
         right_ml=None,
         left_ml=None,
         total_ml=1.0,
+        unaerated_ml=0.0,
         coverage="full",
     )
 
