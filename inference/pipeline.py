@@ -25,6 +25,7 @@ from inference.findings import (
     VoiMask,
 )
 from inference.guidelines import assess_exam, assess_nodule, brock
+from inference.lobes import LobeMap, find_lobes
 from inference.lungs import LungMask, segment_lungs
 from inference.measurement import checked_type, classify_type, measure_nodule
 from inference.ranking import nodule_probability
@@ -43,7 +44,11 @@ LIMITS = (
     "nodules under 6 mm mean diameter are not reported",
     "the detection score ranks; it is not a calibrated probability",
     "no malignancy grade is given by this version",
-    "lobe, spiculation and growth are not judged by this version",
+    (
+        "lobes are estimated, from fissures where these show and else from position; what is less "
+        "than 70 % likely is not named"
+    ),
+    "spiculation and growth are not judged by this version",
 )
 
 
@@ -121,8 +126,10 @@ def analyse(
             and item.diameter_mm >= REPORT_AT_LEAST_MM
             and item.centre_lps_mm not in outlined
         ]
+    with stage("lobes"):
+        lobes = find_lobes(volume, lungs) if shown else None
         nodules = tuple(
-            _to_nodule(volume, lungs, rank, len(shown), *row, context)
+            _to_nodule(volume, lungs, lobes, rank, len(shown), *row, context)
             for rank, row in enumerate(shown, start=1)
         )
     return CaseFindings(
@@ -265,6 +272,7 @@ def _measure(volume: Volume, item: Segmented) -> tuple[NoduleType, Measurements]
 def _to_nodule(
     volume: Volume,
     lungs: LungMask,
+    lobes: LobeMap | None,
     rank: int,
     count: int,
     candidate: Candidate,
@@ -274,6 +282,9 @@ def _to_nodule(
     context: ClinicalContext,
 ) -> Nodule:
     centre = _centre(volume, item.voi)
+    place = np.array(centre)
+    side = lungs.side_at(place)
+    lobe = lobes.lobe_at(place, side) if lobes else None
     return Nodule(
         id=rank,
         centre_lps_mm=centre,
@@ -281,16 +292,16 @@ def _to_nodule(
         detection_probability=candidate.probability,
         measurements=measured,
         type=nodule_type,
-        laterality=lungs.side_at(np.array(centre)),
-        lobe=None,
-        lobe_probability=None,
+        laterality=side,
+        lobe=lobe[0] if lobe else None,
+        lobe_probability=lobe[1] if lobe else None,
         lung_rads=assess_nodule(measured, nodule_type, context),
         brock=brock(
             max_diameter_mm=measured.long_axis.length_mm,
             nodule_type=nodule_type,
             nodule_count=count,
             context=context,
-            upper_lobe=None,
+            upper_lobe=lobes.upper_at(place, side) if lobes else None,
             spiculation=None,
         ),
     )

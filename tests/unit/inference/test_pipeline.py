@@ -60,7 +60,18 @@ def test_limits_and_timings_are_said(findings: CaseFindings) -> None:
     assert any("no malignancy grade" in limit for limit in findings.limits)
     assert set(findings.timings_s) >= {"lungs", "candidates", "nodules", "measurements"}
     assert findings.peak_rss_mb > 0
-    assert all(nodule.lobe is None for nodule in findings.nodules)
+    assert any("lobes are estimated" in limit for limit in findings.limits)
+
+
+def test_a_lobe_is_named_with_its_probability_or_not_at_all(findings: CaseFindings) -> None:
+    for nodule in findings.nodules:
+        if nodule.lobe is None:
+            assert nodule.lobe_probability is None
+        else:
+            assert nodule.laterality is not None
+            assert nodule.lobe.startswith(nodule.laterality)
+            assert nodule.lobe_probability is not None
+            assert 0.7 <= nodule.lobe_probability <= 1.0
 
 
 def test_the_same_volume_gives_the_same_findings(phantom: Phantom, findings: CaseFindings) -> None:
