@@ -28,7 +28,9 @@ SHEET_OVER_REST = 0.45
 DEPTH_MM = 3.5
 """The pleura itself is a sheet: so far from it nothing counts."""
 SHEETS_AT_MOST = 120_000
-STEEP_FROM_COS = 0.72
+STEEP_FROM_COS = 0.8
+TILTS = (-0.4, -0.2, 0.0, 0.2, 0.4, 0.7, 1.0, 1.4)
+"""Slopes towards the back, about the expected one: steep fissures are common."""
 BANDS_MM = (14.0, 8.0, 5.0, 4.0)
 ON_SURFACE_MM = 2.5
 CELL_MM = 8.0
@@ -85,8 +87,8 @@ class Surface:
 
 
 def _terms(x: NDArray[np.float64], y: NDArray[np.float64]) -> Points:
-    terms: Points = np.column_stack([np.ones_like(x), x, y, x * x, x * y, y * y])
-    return terms
+    terms = np.column_stack([np.ones_like(x), x, y, x * x, x * y, y * y])
+    return np.asarray(terms, dtype=np.float64)
 
 
 def find_sheets(grid: Volume, lung: NDArray[np.bool_]) -> Sheets:
@@ -149,7 +151,7 @@ def _mixed(
             place[:, b] += sign_b
             place = np.clip(place, 0, last)
             total += sign_a * sign_b * image[tuple(place.T)]
-    return total / 4
+    return np.asarray(total / 4, dtype=np.float32)
 
 
 def fit_surface(sheets: Sheets, expected: Surface, lung: Points) -> Surface:
@@ -192,7 +194,7 @@ def _starts(sheets: Sheets, expected: Surface) -> list[Surface]:
     """The best few surfaces of the expected shape, moved up and down and tilted."""
     rows = []
     reach = 1.6 * expected.error_mm
-    for tilt in (-0.3, -0.15, 0.0, 0.15, 0.3, 0.45):
+    for tilt in TILTS:
         factors = expected.factors.copy()
         factors[2] += tilt
         tilted = Surface(centre=expected.centre, factors=factors, error_mm=expected.error_mm)
@@ -204,7 +206,7 @@ def _starts(sheets: Sheets, expected: Surface) -> list[Surface]:
         top = int(smooth.argmax())
         rows.append((float(smooth[top]), tilt, _moved(tilted, float(bins[top] + 1.0))))
     rows.sort(key=lambda row: (-row[0], row[1]))
-    return [row[2] for row in rows[:3]]
+    return [row[2] for row in rows[:4]]
 
 
 def _along(sheets: Sheets, surface: Surface) -> NDArray[np.bool_]:

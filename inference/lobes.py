@@ -53,10 +53,12 @@ FAR_SHARE = 0.1
 # 0, apex 1): the oblique one runs from the back a quarter below the apex (level of T4) to the
 # diaphragm a little behind the front; the horizontal one at about half height (fourth rib) from
 # the oblique one to the front. After Hayashi et al., RadioGraphics 2001;21:861.
-OBLIQUE_BACK, OBLIQUE_FRONT = (1.0, 0.76), (0.15, 0.22)
+OBLIQUE_BACK, OBLIQUE_FRONT = (1.0, 0.78), (0.22, 0.22)
 HORIZONTAL_HEIGHT = 0.52
 PRIOR_ERROR_SHARE = 0.09
 """One standard deviation, of the lung's height."""
+CUT_FACTOR = 1.6
+"""So much larger where the lungs are cut and their height is not known."""
 POSITION_AT_MOST = 0.95
 """Position alone is never surer than this: fissures vary more than a normal curve says."""
 
@@ -148,12 +150,13 @@ def find_lobes(volume: Volume, lungs: LungMask) -> LobeMap:
             continue
         places = _places(lungs, label)
         sheets = _sheets(volume, lungs, label) if thin else None
-        expected = _expected_oblique(places)
+        error = PRIOR_ERROR_SHARE * (CUT_FACTOR if lungs.coverage == "partial" else 1.0)
+        expected = _expected_oblique(places, error)
         found = _fit(sheets, expected, places)
         oblique[side.side] = _Fissure(surface=found, expected=expected)
         seen = [found.seen]
         if side.side == "right":
-            level = _expected_horizontal(places)
+            level = _expected_horizontal(places, error)
             above = places[found.height_mm(places) > 4.0]
             flat = _fit(_above(sheets, found), level, above)
             horizontal = _Fissure(surface=flat, expected=level)
@@ -219,7 +222,7 @@ def _extent(places: NDArray[np.float64]) -> tuple[float, float, float, float, fl
     return float(front), float(back), float(base), float(apex), float(np.median(places[:, 0]))
 
 
-def _expected_oblique(places: NDArray[np.float64]) -> Surface:
+def _expected_oblique(places: NDArray[np.float64], error_share: float) -> Surface:
     front, back, base, apex, middle_x = _extent(places)
     deep, high = back - front, apex - base
     (u0, v0), (u1, v1) = OBLIQUE_FRONT, OBLIQUE_BACK
@@ -229,15 +232,15 @@ def _expected_oblique(places: NDArray[np.float64]) -> Surface:
     return Surface(
         centre=np.array([middle_x, middle_y, 0.0]),
         factors=np.array([z, 0.0, slope, 0.0, 0.0, 0.0]),
-        error_mm=PRIOR_ERROR_SHARE * high,
+        error_mm=error_share * high,
     )
 
 
-def _expected_horizontal(places: NDArray[np.float64]) -> Surface:
+def _expected_horizontal(places: NDArray[np.float64], error_share: float) -> Surface:
     front, back, base, apex, middle_x = _extent(places)
     high = apex - base
     return Surface(
         centre=np.array([middle_x, front + 0.35 * (back - front), 0.0]),
         factors=np.array([base + HORIZONTAL_HEIGHT * high, 0.0, 0.0, 0.0, 0.0, 0.0]),
-        error_mm=PRIOR_ERROR_SHARE * high,
+        error_mm=error_share * high,
     )
