@@ -52,7 +52,8 @@ FAR_SHARE = 0.1
 # Where the fissures lie in a lung, as shares of its depth (front 0, back 1) and its height (base
 # 0, apex 1): the oblique one runs from the back a quarter below the apex (level of T4) to the
 # diaphragm a little behind the front; the horizontal one at about half height (fourth rib) from
-# the oblique one to the front. After Hayashi et al., RadioGraphics 2001;21:861.
+# the oblique one to the front. Rounded by hand, also from looking at real series: see
+# docs/methods.md.
 OBLIQUE_BACK, OBLIQUE_FRONT = (1.0, 0.78), (0.22, 0.22)
 HORIZONTAL_HEIGHT = 0.52
 PRIOR_ERROR_SHARE = 0.09

@@ -8,7 +8,7 @@ does what it says, nothing of patients.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -397,7 +397,3 @@ CASES: dict[str, ThoraxSpec] = {
     "feet first, turned round": ThoraxSpec(flip=(0, 1, 2)),
 }
 """Simulated thoraces by name, each with something that lungs are lost by."""
-
-
-def with_nodules(spec: ThoraxSpec, *balls: Ball) -> ThoraxSpec:
-    return replace(spec, balls=(*spec.balls, *balls))
