@@ -6,10 +6,9 @@ place, and the outlined nodule's centre where both list it. Bounds are those of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +18,6 @@ from inference.findings import Candidate, CaseFindings, PointLps
 from inference.phantom import PhantomNodule, PhantomSpec, make_phantom
 from inference.pipeline import analyse
 from inference.volume import Volume
-from inference.weights import load_weights
 from tests.conftest import need_ct
 from tests.unit.inference.acquisitions import STORED
 from tests.unit.inference.test_real_ct import read
@@ -67,15 +65,6 @@ LESIONS: dict[str, PointLps] = {
 """Those that `workers/known_lesions.yaml` says the detector must find."""
 WITHIN_MM = 12.0
 """What is nearer to a real lesion's place than this is that lesion."""
-
-
-MISSED = {
-    "eea1f4effd31d76b6502b26a4c598d4602f51f0bee20d67d623ff7d034e89e4d": {
-        ("tilted grid", "ground-glass 10"): "probability 0.52 becomes 0.72",
-        ("tilted grid", "ground-glass 16"): "probability 0.81 becomes 0.96",
-    }
-}
-"""Bounds that a set of weights, by its sha256, is known to miss; other weights have no excuse."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,17 +133,8 @@ def test_the_nodule_is_found_where_it_is(name: str) -> None:
     assert apart_mm < POSITION_WITHIN_MM
 
 
-def cases() -> Iterator[Any]:
-    """Every variant with every nodule; what the shipped weights are known to miss is marked."""
-    missed = MISSED.get(load_weights("detector").sha256, {})
-    for variant in (*STORED, *ACQUIRED):
-        for name in NODULES:
-            why = missed.get((variant, name))
-            marks = [pytest.mark.xfail(reason=why, strict=False)] if why else []
-            yield pytest.param(variant, name, marks=marks)
-
-
-@pytest.mark.parametrize(("variant", "name"), list(cases()))
+@pytest.mark.parametrize("name", list(NODULES))
+@pytest.mark.parametrize("variant", [*STORED, *ACQUIRED])
 def test_the_same_nodule_gets_the_same_answer(variant: str, name: str) -> None:
     nodule = NODULES[name]
     assert nodule.centre_lps_mm is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -124,13 +125,16 @@ def test_the_pipeline_lists_what_the_trained_detector_found(
     # A pixel of 1.4 mm at each end, half of it uncertain.
     assert nodule.measurements.mean_diameter_mm == pytest.approx(13.0, abs=1.5)
     assert findings.algorithm_name == "pulmonode-trained"
-    assert findings.weights == detector.weights
+    assert findings.weights == {**detector.weights, "segmenter": load_weights("segmenter").sha256}
     assert any("trained on simulated nodules" in limit for limit in findings.limits)
 
 
 def test_what_cannot_be_outlined_is_said_and_not_listed(slab: Volume, detector: Detector) -> None:
     class Blind:
         name = "sees no outline"
+        kind = "blind"
+        weights: ClassVar[dict[str, str]] = {}
+        combination = None
 
         def segment(self, *_: object) -> None:
             return None
