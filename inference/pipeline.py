@@ -87,6 +87,8 @@ def analyse(
     detector = detector or make_detector()
     segmenter = segmenter or make_segmenter()
     combination = segmenter.combination and segmenter.combination.for_detector(detector.weights)
+    if combination is not None and not combination.asks_segmenter:
+        combination = None
     report_from = report_threshold(detector, segmenter)
     timings_s: dict[str, float] = {}
 

@@ -90,6 +90,11 @@ class Combination:
         """Itself for the detector that it was fitted with, else the mean of the logits."""
         return self if self.fitted_with in weights.values() else Combination()
 
+    @property
+    def asks_segmenter(self) -> bool:
+        """Whether the segmenter has a say; where it has none, nobody needs to ask it."""
+        return self.segmenter != 0.0
+
     def combine(self, detector: float, segmenter: float) -> float:
         """The combined probability of two, 0 to 1."""
         logit = self.bias + self.detector * _logit(detector) + self.segmenter * _logit(segmenter)

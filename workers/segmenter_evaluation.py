@@ -22,7 +22,7 @@ from inference.lungs import segment_lungs
 from inference.models.centre_detector import CentreDetector, CentreDetectorConfig
 from inference.models.voi_network import VoiNetwork, VoiNetworkConfig
 from inference.pipeline import JUDGED_AT_MOST
-from inference.segmentation import Segmenter, ThresholdSegmenter
+from inference.segmentation import Combination, Segmenter, ThresholdSegmenter
 from inference.segmenters import to_segmenter
 from inference.training.patches import PatchMaker
 from inference.training.shapes import load_shapes
@@ -190,6 +190,12 @@ def _real(
                     }
                 )
     return rows
+
+
+def detector_alone(plan: SegmenterPlan) -> dict[str, Any]:
+    """Fields of `inference.segmentation.Combination` that leave the score to the detector."""
+    detector = load_weights("detector", plan.detector)
+    return asdict(Combination(bias=0.0, detector=1.0, segmenter=0.0, fitted_with=detector.sha256))
 
 
 def fit_on_tuning(

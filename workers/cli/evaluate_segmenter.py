@@ -53,6 +53,13 @@ def segmenter(
             "the model's manifest"
         ),
     ] = False,
+    detector_decides: Annotated[
+        bool,
+        typer.Option(
+            help="note instead that the detector alone decides what is listed: its score and its "
+            "threshold stay as they are"
+        ),
+    ] = False,
     volumes: Annotated[int, typer.Option(min=1, help="tuning volumes per background")] = 3,
     false_positives: Annotated[
         float, typer.Option(min=0.05, help="per tuning volume: sets the threshold")
@@ -69,7 +76,12 @@ def segmenter(
 
     from inference.weights import SHIPPED, note_facts
     from workers.bland_altman import draw_bland_altman
-    from workers.segmenter_evaluation import SegmenterPlan, evaluate_segmenter, fit_on_tuning
+    from workers.segmenter_evaluation import (
+        SegmenterPlan,
+        detector_alone,
+        evaluate_segmenter,
+        fit_on_tuning,
+    )
     from workers.training_data import read_lesions
 
     torch.set_num_threads(threads)
@@ -87,6 +99,10 @@ def segmenter(
             phantoms=phantoms,
             classical=classical,
         )
+        if combine and detector_decides:
+            fail("--combine and --detector-decides exclude each other")
+        if detector_decides:
+            note_facts("segmenter", model, {"combination": detector_alone(plan)})
         if combine:
             try:
                 fitted = fit_on_tuning(

@@ -271,6 +271,24 @@ def test_the_second_look_decides_with_the_detector_what_is_listed(phantom: Phant
     assert listed.weights == {"detector": "a1", "segmenter": "abc"}
 
 
+def test_where_the_detector_decides_alone_only_what_it_would_list_is_outlined(
+    phantom: Phantom,
+) -> None:
+    first, second, *_ = (entry["centre_lps_mm"] for entry in phantom.truth["nodules"])
+    likely, unlikely = (
+        Candidate(centre_lps_mm=tuple(place), probability=probability, diameter_mm=12.0)
+        for place, probability in ((first, 0.9), (second, 0.1))
+    )
+    detector = OneBlob((likely, unlikely))
+    alone = Combination(bias=0.0, detector=1.0, segmenter=0.0, fitted_with="a1")
+    no = segmenter(ThresholdNetwork(nodule=-4.0), alone)
+
+    findings = analyse(phantom.volume, detector=detector, segmenter=no)
+
+    assert [nodule.detection_probability for nodule in findings.nodules] == [0.9]
+    assert [item.probability for item in findings.candidates] == [0.9, 0.1]
+
+
 def test_candidates_beyond_the_best_are_not_looked_at_and_come_last(phantom: Phantom) -> None:
     place = phantom.truth["nodules"][0]["centre_lps_mm"]
     found = tuple(
