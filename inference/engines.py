@@ -56,14 +56,15 @@ def possible_engines(options: EngineOptions) -> tuple[Choice, ...]:
                 engine, f"it is not installed: pip install 'pulmonode[{EXTRAS[engine]}]'"
             )
         return (Choice(engine=engine, device=CPU),)
-    if cuda is not None:
+    if cuda is not None and options.device != AUTO:
         return (Choice(engine="torch", device=cuda),)
+    on_gpu = () if cuda is None else (Choice(engine="torch", device=cuda),)
     if options.backend == "torch":
-        return (Choice(engine="torch", device=CPU),)
+        return (*on_gpu, Choice(engine="torch", device=CPU))
     converted = tuple(
         Choice(engine=engine, device=CPU) for engine in PACKAGES if _installed(engine)
     )
-    return (*converted, Choice(engine="torch", device=CPU))
+    return (*on_gpu, *converted, Choice(engine="torch", device=CPU))
 
 
 def make_backend(
@@ -101,17 +102,24 @@ def make_backend(
 def _make(
     network: nn.Module, example_shape: tuple[int, ...], choice: Choice, threads: int
 ) -> Backend:
-    if choice.engine == "torch":
-        return TorchBackend(network, choice.device)
+    if choice.engine == "torch" and choice.device == CPU:
+        return TorchBackend(network, CPU)
     # Tracing leaves marks on a module; torch may still have to run this one.
     twin = copy.deepcopy(network)
     try:
-        backend = _converted(twin, example_shape, choice.engine, threads)
-    except (RuntimeError, TypeError, ValueError, ImportError) as error:
+        backend = (
+            TorchBackend(twin, choice.device)
+            if choice.engine == "torch"
+            else _converted(twin, example_shape, choice.engine, threads)
+        )
+        _check(backend, network, example_shape)
+    except EngineUnavailable:
+        raise
+    except Exception as error:
         raise EngineUnavailable(
-            choice.engine, f"it cannot take this network: {type(error).__name__}: {error}"
+            choice.engine,
+            f"it cannot run this network on {choice.device}: {type(error).__name__}: {error}",
         ) from error
-    _check(backend, network, example_shape)
     return backend
 
 

@@ -4,8 +4,8 @@
 
     InferenceError
     ├── NotAnalysable      the pixels do not show what the pipeline is for
-    ├── WeightsRefused     trained weights are missing or not those of the manifest
-    ├── EngineUnavailable  what shall run the networks is not installed or cannot
+    ├── WeightsRefused     trained weights are missing or not those of the manifest (transient)
+    ├── EngineUnavailable  what shall run the networks is not installed or cannot (transient)
     └── OutOfMemory        the device ran out of memory (transient: smaller tiles, other node)
 """
 
@@ -46,6 +46,8 @@ class WeightsRefused(InferenceError):
         What is wrong, for people.
     """
 
+    transient = True  # of this host: another one, or this one mended, can do the job
+
     def __init__(self, name: str, why: str) -> None:
         self.name = name
         self.why = why
@@ -62,6 +64,8 @@ class EngineUnavailable(InferenceError):
     why : str
         What is wrong, for people.
     """
+
+    transient = True  # of this host: another one, or this one mended, can do the job
 
     def __init__(self, engine: str, why: str) -> None:
         self.engine = engine

@@ -194,7 +194,7 @@ def _delineate(
     for rank, candidate in enumerate(found):
         likely = candidate.probability >= detector.report_from
         if combination is not None and not detector.needs_ranking:
-            likely = rank < JUDGED_AT_MOST
+            likely = likely or rank < JUDGED_AT_MOST
         if detector.needs_ranking or likely:
             item = segmenter.segment(volume, lungs, candidate)
             scored = candidate
@@ -204,7 +204,7 @@ def _delineate(
                 scored = _judged(scored, item, combination)
             rows.append((scored, item))
         else:
-            rows.append((replace(candidate, probability=min(candidate.probability, unseen)), None))
+            rows.append((replace(candidate, probability=candidate.probability * unseen), None))
     rows.sort(key=lambda row: (-row[0].probability, row[0].centre_lps_mm))
     kept: list[tuple[Candidate, Segmented]] = []
     candidates: list[Candidate] = []

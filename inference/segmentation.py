@@ -71,23 +71,22 @@ class Combination:
     ----------
     bias, detector, segmenter : float
         The logit is ``bias + detector * logit(p_detector) + segmenter * logit(p_segmenter)``.
-        Halves and no bias are the mean of the logits.
+        As they stand here, the detector decides alone.
     report_from : float or None
         Probability from which a nodule is listed, for the detector that this was fitted with;
         `None` leaves the detector's own.
     fitted_with : str or None
-        sha256 of that detector's weights. With any other detector the mean of the logits and
-        the detector's own threshold are used.
+        sha256 of that detector's weights. Any other detector decides alone.
     """
 
     bias: float = 0.0
-    detector: float = 0.5
-    segmenter: float = 0.5
+    detector: float = 1.0
+    segmenter: float = 0.0
     report_from: float | None = None
     fitted_with: str | None = None
 
     def for_detector(self, weights: Mapping[str, str]) -> Combination:
-        """Itself for the detector that it was fitted with, else the mean of the logits."""
+        """Itself for the detector that it was fitted with, else one that leaves it alone."""
         return self if self.fitted_with in weights.values() else Combination()
 
     @property

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from inference.backend import Backend
+from inference.backend import Backend, run_in_portions
 from inference.findings import Candidate, NoduleType, VoiMask
 from inference.lungs import LungMask
 from inference.models.voi_network import (
@@ -97,7 +97,8 @@ def ask(
     """
     image = to_channels(cube.hu, cube.spacing_mm, slice_spacing_mm, config)
     images = [image, image[:, ::-1, :, ::-1]] if mirror else [image]
-    masks, judged = backend.run_all(np.ascontiguousarray(np.stack(images)))[:2]
+    batch = np.ascontiguousarray(np.stack(images))
+    masks, judged = run_in_portions(backend, batch, at_once=len(batch))[:2]
     voxels, logits = masks[0], judged.mean(axis=0).astype(np.float64)
     if mirror:
         voxels = (voxels + masks[1][:, ::-1, :, ::-1]) / 2

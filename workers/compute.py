@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from inference.engine_options import EngineOptions
-from workers.settings import Settings
+from workers.settings import THREADS_AT_MOST, Settings
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -46,7 +46,7 @@ def _quota(cgroups: Path) -> float | None:
 
 def threads_for(settings: Settings, *, processes: int = 1) -> int:
     """Threads for each of some processes that analyse at the same time on this machine."""
-    return settings.threads or max(1, available_cpus() // processes)
+    return settings.threads or min(THREADS_AT_MOST, max(1, available_cpus() // processes))
 
 
 def engine_options(settings: Settings) -> EngineOptions:

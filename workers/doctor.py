@@ -158,7 +158,7 @@ def _bundle(settings: Settings) -> Check:
 
     try:
         detector = detector_of(settings)
-    except (WeightsRefused, OSError) as error:
+    except (WeightsRefused, EngineUnavailable, OSError) as error:
         return Check(what="weights", ok=False, found=str(error))
     digest = next(iter(detector.weights.values()))
     found = f"MONAI bundle {detector.version}, sha256 {digest[:12]}; listed from a score of "

@@ -22,7 +22,7 @@ from inference.lungs import segment_lungs
 from inference.models.centre_detector import CentreDetector, CentreDetectorConfig
 from inference.models.voi_network import VoiNetwork, VoiNetworkConfig
 from inference.pipeline import JUDGED_AT_MOST
-from inference.segmentation import Combination, Segmenter, ThresholdSegmenter
+from inference.segmentation import Segmenter, ThresholdSegmenter
 from inference.segmenters import to_segmenter
 from inference.training.patches import PatchMaker
 from inference.training.shapes import load_shapes
@@ -192,12 +192,6 @@ def _real(
     return rows
 
 
-def detector_alone(plan: SegmenterPlan) -> dict[str, Any]:
-    """Fields of `inference.segmentation.Combination` that leave the score to the detector."""
-    detector = load_weights("detector", plan.detector)
-    return asdict(Combination(bias=0.0, detector=1.0, segmenter=0.0, fitted_with=detector.sha256))
-
-
 def fit_on_tuning(
     plan: SegmenterPlan,
     *,
@@ -220,7 +214,8 @@ def fit_on_tuning(
     network = CentreDetector(config)
     network.load_state_dict(detector.tensors)
     backend = TorchBackend(network)
-    used = detector.facts["backgrounds"]
+    left_out = load_weights("segmenter", plan.model).facts["left_out"]
+    used = [name for name in detector.facts["backgrounds"] if name not in left_out]
     names = [name for name in scan_names(plan.data) if name in used]
     backgrounds = prepare_backgrounds(
         plan.data,

@@ -61,6 +61,10 @@ class PacsQuerySettings(BaseModel):
     timeout_s: float = Field(default=10, gt=0, le=300, description="for association and answer")
 
 
+THREADS_AT_MOST = 256
+"""For one analysis; more would not make it faster."""
+
+
 class Settings(BaseSettings):
     """Settings of node, workers and command line."""
 
@@ -159,7 +163,7 @@ class Settings(BaseSettings):
     threads: int = Field(
         default=0,
         ge=0,
-        le=256,
+        le=THREADS_AT_MOST,
         description="of the CPU for one analysis; 0: the cores of this machine or container, "
         "shared among a worker's processes",
     )

@@ -53,13 +53,6 @@ def segmenter(
             "the model's manifest"
         ),
     ] = False,
-    detector_decides: Annotated[
-        bool,
-        typer.Option(
-            help="note instead that the detector alone decides what is listed: its score and its "
-            "threshold stay as they are"
-        ),
-    ] = False,
     volumes: Annotated[int, typer.Option(min=1, help="tuning volumes per background")] = 3,
     false_positives: Annotated[
         float, typer.Option(min=0.05, help="per tuning volume: sets the threshold")
@@ -78,7 +71,6 @@ def segmenter(
     from workers.bland_altman import draw_bland_altman
     from workers.segmenter_evaluation import (
         SegmenterPlan,
-        detector_alone,
         evaluate_segmenter,
         fit_on_tuning,
     )
@@ -99,10 +91,6 @@ def segmenter(
             phantoms=phantoms,
             classical=classical,
         )
-        if combine and detector_decides:
-            fail("--combine and --detector-decides exclude each other")
-        if detector_decides:
-            note_facts("segmenter", model, {"combination": detector_alone(plan)})
         if combine:
             try:
                 fitted = fit_on_tuning(

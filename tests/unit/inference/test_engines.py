@@ -171,7 +171,11 @@ def test_a_gpu_goes_before_everything(installed: set[str], monkeypatch: pytest.M
     installed.update({"openvino", "onnxruntime"})
     cuda_devices(monkeypatch, 2)
 
-    assert possible_engines(EngineOptions()) == (Choice(engine="torch", device="cuda:0"),)
+    assert possible_engines(EngineOptions())[0] == Choice(engine="torch", device="cuda:0")
+    assert possible_engines(EngineOptions())[-1] == Choice(engine="torch", device="cpu")
+    assert possible_engines(EngineOptions(device="cuda")) == (
+        Choice(engine="torch", device="cuda:0"),
+    )
     assert possible_engines(EngineOptions(device="cuda:1"))[0].device == "cuda:1"
     assert possible_engines(EngineOptions(device="cpu"))[0].engine == "openvino"
     assert possible_engines(EngineOptions(backend="openvino"))[0].device == "cpu"

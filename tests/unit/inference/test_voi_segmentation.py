@@ -217,7 +217,7 @@ def test_a_type_that_the_densities_contradict_is_not_believed() -> None:
 
 
 def test_halves_are_the_mean_of_the_logits() -> None:
-    mean = Combination()
+    mean = Combination(detector=0.5, segmenter=0.5)
 
     assert mean.combine(0.5, 0.5) == pytest.approx(0.5)
     assert mean.combine(0.9, 0.1) == pytest.approx(0.5)
@@ -230,8 +230,11 @@ def test_a_fitted_combination_holds_for_its_detector_only() -> None:
     fitted = Combination(bias=1.0, detector=0.2, segmenter=0.9, report_from=0.4, fitted_with="a1")
 
     assert fitted.for_detector({"detector": "a1"}) is fitted
-    assert fitted.for_detector({"detector": "b2"}) == Combination()
-    assert fitted.for_detector(MappingProxyType({})) == Combination()
+    for others in ({"detector": "b2"}, MappingProxyType({})):
+        alone = fitted.for_detector(others)
+        assert not alone.asks_segmenter
+        assert alone.combine(0.7, 0.001) == pytest.approx(0.7)
+        assert alone.report_from is None
 
 
 class OneBlob(BlobDetector):
@@ -280,7 +283,7 @@ def test_where_the_detector_decides_alone_only_what_it_would_list_is_outlined(
         for place, probability in ((first, 0.9), (second, 0.1))
     )
     detector = OneBlob((likely, unlikely))
-    alone = Combination(bias=0.0, detector=1.0, segmenter=0.0, fitted_with="a1")
+    alone = Combination(fitted_with="a1")
     no = segmenter(ThresholdNetwork(nodule=-4.0), alone)
 
     findings = analyse(phantom.volume, detector=detector, segmenter=no)
@@ -294,15 +297,18 @@ def test_candidates_beyond_the_best_are_not_looked_at_and_come_last(phantom: Pha
     found = tuple(
         Candidate(
             centre_lps_mm=(place[0] + 0.01 * rank, place[1], place[2]),
-            probability=0.9 - 0.001 * rank,
+            probability=0.4 - 0.001 * rank,
             diameter_mm=12.0,
         )
         for rank in range(JUDGED_AT_MOST + 3)
     )
     network = ThresholdNetwork(nodule=-4.0)
+    both = Combination(detector=0.5, segmenter=0.5, fitted_with="a1")
 
-    findings = analyse(phantom.volume, detector=OneBlob(found), segmenter=segmenter(network))
+    findings = analyse(phantom.volume, detector=OneBlob(found), segmenter=segmenter(network, both))
 
     assert len(network.seen) == JUDGED_AT_MOST
-    unseen = Combination().combine(0.0, 0.0)
-    assert [item.probability for item in findings.candidates[-3:]] == [unseen] * 3
+    last = [item.probability for item in findings.candidates[-3:]]
+    assert last == sorted(last, reverse=True)
+    assert len(set(last)) == 3, "the detector's order stays"
+    assert max(last) < min(item.probability for item in findings.candidates[:-3])
