@@ -95,15 +95,23 @@ def _applicable(context: ClinicalContext) -> Literal["yes", "no", "unknown"]:
 
 
 def assess_exam(
-    nodules: Sequence[LungRadsAssessment], context: ClinicalContext, *, coverage: str
+    nodules: Sequence[LungRadsAssessment],
+    context: ClinicalContext,
+    *,
+    coverage: str,
+    unseen: bool = False,
 ) -> LungRadsAssessment:
-    """The examination's category: the highest of its nodules'; none without nodules."""
+    """The examination's category: the highest of its nodules'; none without nodules.
+
+    Lungs that are not all there (`coverage`), or of which a part could not be judged (`unseen`:
+    effusion, consolidation, collapse ...), are said: a reader may have to choose category 0.
+    """
     applicable = _applicable(context)
-    doubt = (
-        " Parts of the lungs are not covered: category 0 may apply."
-        if coverage == "partial"
-        else ""
-    )
+    doubt = ""
+    if coverage == "partial":
+        doubt = " Parts of the lungs are not covered: category 0 may apply."
+    elif unseen:
+        doubt = " Parts of the lungs could not be judged: category 0 may apply."
     if applicable == "no":
         return LungRadsAssessment(
             applicable="no", category=None, why=f"Not a screening examination.{doubt}"

@@ -153,7 +153,10 @@ def analyse(
         candidates=candidates,
         nodules=nodules,
         exam_lung_rads=assess_exam(
-            [nodule.lung_rads for nodule in nodules], context, coverage=lungs.coverage
+            [nodule.lung_rads for nodule in nodules],
+            context,
+            coverage=lungs.coverage,
+            unseen=bool(lungs.warnings),
         ),
         limits=(*detector.limits, *LIMITS),
     )

@@ -89,6 +89,9 @@ def test_the_exam_takes_the_highest_category() -> None:
 
 def test_partial_coverage_is_said_beside_the_category() -> None:
     assert "not covered" in assess_exam([], SCREENING, coverage="partial").why
+    opaque = assess_exam([], SCREENING, coverage="full", unseen=True)
+    assert "could not be judged: category 0 may apply" in opaque.why
+    assert "category 0" not in assess_exam([], SCREENING, coverage="full").why
 
 
 KNOWN = ClinicalContext(age_years=62.0, sex="M", emphysema=False, family_history_lung_cancer=False)
