@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from inference.engine_options import EngineOptions
@@ -18,7 +19,9 @@ DEFAULT_SEGMENTER: SegmenterName = "trained"
 
 @lru_cache(maxsize=2)
 def make_segmenter(
-    name: SegmenterName = DEFAULT_SEGMENTER, options: EngineOptions | None = None
+    name: SegmenterName = DEFAULT_SEGMENTER,
+    options: EngineOptions | None = None,
+    folder: Path | None = None,
 ) -> Segmenter:
     """A segmenter that is ready to work; the trained one is made once per process.
 
@@ -28,19 +31,21 @@ def make_segmenter(
         Which one.
     options : EngineOptions, optional
         What its network shall run on; the fastest that is here if absent.
+    folder : Path, optional
+        A site's own weights; see `inference.weights.folder_with`.
 
     Raises
     ------
     inference.errors.WeightsRefused
-        If the shipped weights are missing or were changed.
+        If the weights are missing or were changed.
     inference.errors.EngineUnavailable
         If what was asked for cannot run the network.
     """
     if name == "classical":
         return ThresholdSegmenter()
-    from inference.weights import load_weights
+    from inference.weights import folder_with, load_weights
 
-    return to_segmenter(load_weights("segmenter"), options)
+    return to_segmenter(load_weights("segmenter", folder_with("segmenter", folder)), options)
 
 
 def to_segmenter(

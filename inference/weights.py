@@ -81,6 +81,22 @@ def load_weights(name: str, folder: Path = SHIPPED) -> Weights:
     )
 
 
+def folder_with(name: str, own: Path | None) -> Path:
+    """Where a set of weights is: a site's own folder where its manifest names it, else ours.
+
+    Raises
+    ------
+    WeightsRefused
+        If the site's folder has no manifest.
+    """
+    if own is None:
+        return SHIPPED
+    manifest = own / MANIFEST
+    if not manifest.exists():
+        raise WeightsRefused(name, f"{manifest} is missing: {own} is no folder of a training")
+    return own if name in json.loads(manifest.read_text()) else SHIPPED
+
+
 def note_facts(name: str, folder: Path, facts: dict[str, Any]) -> None:
     """Add facts that were found out after training, a threshold say, to the manifest."""
     manifest = folder / MANIFEST

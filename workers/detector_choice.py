@@ -16,7 +16,7 @@ from workers.settings import Settings
 
 def segmenter_of(settings: Settings) -> Segmenter:
     """A segmenter that is ready to work, read once per process; raises as `detector_of`."""
-    return make_segmenter(settings.segmenter, engine_options(settings))
+    return make_segmenter(settings.segmenter, engine_options(settings), settings.weights_dir)
 
 
 def detector_of(settings: Settings) -> Detector:
@@ -30,7 +30,7 @@ def detector_of(settings: Settings) -> Detector:
         If what its network shall run on is not here.
     """
     if settings.detector != "monai":
-        return make_detector(settings.detector, engine_options(settings))
+        return make_detector(settings.detector, engine_options(settings), settings.weights_dir)
     folder = settings.monai_bundle or Path()
     return _bundle(folder, settings.monai_threshold, engine_options(settings))
 

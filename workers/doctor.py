@@ -141,11 +141,14 @@ def _weights(settings: Settings) -> Iterator[Check]:
         return
     if settings.detector == "monai":
         yield _bundle(settings)
-    from inference.weights import load_weights  # here, because the node runs without torch
+    from inference.weights import (  # here, because the node runs without torch
+        folder_with,
+        load_weights,
+    )
 
     for name in wanted:
         try:
-            weights = load_weights(name)
+            weights = load_weights(name, folder_with(name, settings.weights_dir))
         except WeightsRefused as error:
             yield Check(what="weights", ok=False, found=str(error))
             continue

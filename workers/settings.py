@@ -151,6 +151,11 @@ class Settings(BaseSettings):
         lt=1,
         description="score from which the bundle's findings are listed: measure it on own data",
     )
+    weights_dir: Path | None = Field(
+        default=None,
+        description="folder with weights that the site trained, the same path on every worker; "
+        "what its manifest does not name is taken from those that came with this version",
+    )
     backend: Literal["auto", "torch", "openvino", "onnxruntime"] = Field(
         default="auto",
         description="what runs the networks; auto: torch on a GPU, else the fastest installed",
