@@ -301,4 +301,7 @@ def test_boxes_are_those_of_monais_own_detector() -> None:
 
     assert len(boxes) == len(wanted["box"]) > 5
     assert scores == pytest.approx(wanted["label_scores"].numpy(), abs=1e-4)
-    assert boxes == pytest.approx(wanted["box"].numpy(), abs=1e-2)
+    # Boxes of nearly the same score may stand in another order.
+    apart = np.abs(boxes[:, None] - wanted["box"].numpy()[None]).max(axis=2)
+    assert sorted(apart.argmin(axis=1)) == list(range(len(boxes)))
+    assert apart.min(axis=1).max() < 1e-2

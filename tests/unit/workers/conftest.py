@@ -12,10 +12,15 @@ from workers.cli import output
 from workers.settings import DestinationSettings, Settings
 
 
-@pytest.fixture(autouse=True)
-def _logging_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command run in this process must not tie every logger to its test's captured output."""
-    monkeypatch.setattr(output, "configure_logging", lambda *_: None)
+@pytest.fixture(autouse=True, scope="session")
+def _logging_as_it_is() -> Iterator[None]:
+    """A command run in this process must not tie every logger to its test's captured output.
+
+    For the session: a fixture of a module that runs a command comes before any of a test.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(output, "configure_logging", lambda *_: None)
+        yield
 
 
 @pytest.fixture
