@@ -19,7 +19,7 @@ from workers.bench.chest import CHEST, chest_file
 from workers.bench.process import run_fresh
 from workers.errors import BenchmarkFailed
 
-WORK = ("lungs", "candidates", "nodules", "measurements")
+WORK = ("lungs", "candidates", "nodules", "measurements", "lobes")
 """Stages that every series takes; ``start`` is once for each process."""
 
 
