@@ -6,9 +6,10 @@ place, and the outlined nodule's centre where both list it. Bounds are those of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from inference.findings import Candidate, CaseFindings, PointLps
 from inference.phantom import PhantomNodule, PhantomSpec, make_phantom
 from inference.pipeline import analyse
 from inference.volume import Volume
+from inference.weights import load_weights
 from tests.conftest import need_ct
 from tests.unit.inference.acquisitions import STORED
 from tests.unit.inference.test_real_ct import read
@@ -133,8 +135,25 @@ def test_the_nodule_is_found_where_it_is(name: str) -> None:
     assert apart_mm < POSITION_WITHIN_MM
 
 
-@pytest.mark.parametrize("name", list(NODULES))
-@pytest.mark.parametrize("variant", [*STORED, *ACQUIRED])
+MISSED = {
+    "6c16a46651ff6cdc2304016066ca2416457239a85bf04e85d943871fec9becba": {
+        ("tilted grid", "ground-glass 16"): "score 0.70 becomes 0.96: docs/models/detector.md",
+    }
+}
+"""Bounds that a detector, by its sha256, is known to miss; others have no excuse."""
+
+
+def cases() -> Iterator[Any]:
+    """Every variant with every nodule; what the shipped weights are known to miss is marked."""
+    missed = MISSED.get(load_weights("detector").sha256, {})
+    for variant in (*STORED, *ACQUIRED):
+        for name in NODULES:
+            why = missed.get((variant, name))
+            marks = [pytest.mark.xfail(reason=why, strict=True)] if why else []
+            yield pytest.param(variant, name, marks=marks)
+
+
+@pytest.mark.parametrize(("variant", "name"), list(cases()))
 def test_the_same_nodule_gets_the_same_answer(variant: str, name: str) -> None:
     nodule = NODULES[name]
     assert nodule.centre_lps_mm is not None
