@@ -149,20 +149,24 @@ def detector(
     _print(result)
 
 
+def _cells(summary: dict[str, Any]) -> tuple[str, ...]:
+    """Volumes, nodules, CPM, sensitivity at 1 FP, what is found at the threshold."""
+    low, high = summary["intervals_95"]["cpm"]
+    groups = summary["at_threshold"]["size_mm"].values()
+    found, count = (sum(group[key] for group in groups) for key in ("found", "all"))
+    return (
+        str(summary["volumes"]),
+        str(summary["nodules"]),
+        f"{summary['cpm']:.2f} ({low:.2f} to {high:.2f})",
+        f"{summary['froc']['1.0']:.2f}",
+        f"{found}/{count}, {summary['at_threshold']['false_positives_per_scan']:.1f} FP",
+    )
+
+
 def _print_annotated(result: dict[str, Any]) -> None:
     table = Table("method", "scans", "nodules", "CPM (95 %)", "at 1 FP", "at its threshold")
     for name, summary in result["annotated"].items():
-        low, high = summary["intervals_95"]["cpm"]
-        groups = summary["at_threshold"]["size_mm"].values()
-        found, count = (sum(group[key] for group in groups) for key in ("found", "all"))
-        table.add_row(
-            name,
-            str(summary["volumes"]),
-            str(summary["nodules"]),
-            f"{summary['cpm']:.2f} ({low:.2f} to {high:.2f})",
-            f"{summary['froc']['1.0']:.2f}",
-            f"{found}/{count}, {summary['at_threshold']['false_positives_per_scan']:.1f} FP",
-        )
+        table.add_row(name, *_cells(summary))
     console.print(table)
     for name, summary in result["annotated"].items():
         points = ", ".join(f"{at}: {value:.2f}" for at, value in summary["froc"].items())
@@ -189,17 +193,7 @@ def _print(result: dict[str, Any]) -> None:
     for kind, summary in (result["simulated"] | {"tuning": result["tuning"]}).items():
         if summary is None:
             continue
-        low, high = summary["intervals_95"]["cpm"]
-        groups = summary["at_threshold"]["size_mm"].values()
-        found, count = (sum(group[key] for group in groups) for key in ("found", "all"))
-        table.add_row(
-            kind,
-            str(summary["volumes"]),
-            str(summary["nodules"]),
-            f"{summary['cpm']:.2f} ({low:.2f} to {high:.2f})",
-            f"{summary['froc']['1.0']:.2f}",
-            f"{found}/{count}, {summary['at_threshold']['false_positives_per_scan']:.1f} FP",
-        )
+        table.add_row(kind, *_cells(summary))
     console.print(table)
     for kind, summary in result["simulated"].items():
         for group in ("size_mm", "type"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +39,20 @@ commands = typer.Typer(help="Train a network from data outside of this installat
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.add_typer(commands, name="train")
+
+
+@contextmanager
+def told_and_kept(path: Path, begun: float) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Print lines of progress and append them to a file, with the seconds since `begun`."""
+    with path.open("a") as log:
+
+        def tell(line: dict[str, Any]) -> None:
+            text = json.dumps({"at_s": round(time.time() - begun, 1), **line})
+            log.write(text + "\n")
+            log.flush()
+            typer.echo(text)
+
+        yield tell
 
 
 @commands.callback()
@@ -145,14 +161,7 @@ def detector(
             backgrounds = BackgroundShelf(prepared, annotated.folders if annotated else ())
             shapes = load_shapes(data / "lidc", parts=("train",)) if data is not None else ()
             out.mkdir(parents=True, exist_ok=True)
-            with (out / "progress.jsonl").open("a") as log:
-
-                def progress(line: dict[str, Any]) -> None:
-                    text = json.dumps({"at_s": round(time.time() - begun, 1), **line})
-                    log.write(text + "\n")
-                    log.flush()
-                    typer.echo(text)
-
+            with told_and_kept(out / "progress.jsonl", begun) as progress:
                 model = train_detector(
                     shapes,
                     backgrounds,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from workers.cli.output import console, errors, fail, load_settings, reported_errors
-from workers.cli.train import commands
+from workers.cli.train import commands, told_and_kept
 
 SimulationData = Annotated[
     Path,
@@ -71,8 +70,9 @@ def segmenter(
     import torch
 
     from inference.models.voi_network import VoiNetworkConfig
+    from inference.training.run import Schedule
     from inference.training.shapes import load_shapes
-    from inference.training.voi_loop import VoiTrainingConfig, train_segmenter
+    from inference.training.voi_loop import train_segmenter
     from inference.weights import SHIPPED, load_weights, save_weights
     from workers.training_data import check_names, read_lesions, scan_names
     from workers.voi_training_data import prepare_voi_backgrounds
@@ -83,7 +83,7 @@ def segmenter(
         minutes = 20.0
     with reported_errors():
         try:
-            config = VoiTrainingConfig(
+            config = Schedule(
                 seed=seed,
                 steps=steps,
                 minutes=None if steps else minutes,
@@ -106,14 +106,7 @@ def segmenter(
             )
             shapes = load_shapes(data / "lidc", parts=("train",))
             out.mkdir(parents=True, exist_ok=True)
-            with (out / "progress.jsonl").open("a") as log:
-
-                def progress(line: dict[str, Any]) -> None:
-                    text = json.dumps({"at_s": round(time.time() - begun, 1), **line})
-                    log.write(text + "\n")
-                    log.flush()
-                    typer.echo(text)
-
+            with told_and_kept(out / "progress.jsonl", begun) as progress:
                 model = train_segmenter(
                     shapes,
                     backgrounds,

@@ -10,14 +10,15 @@ import torch
 from inference.backend import TorchBackend
 from inference.models.centre_detector import CentreDetector, CentreDetectorConfig
 from inference.models.voi_network import MASK, NODULE, TYPES, VoiNetwork, VoiNetworkConfig
+from inference.training.run import Schedule
 from inference.training.voi_backgrounds import VoiBackground, mine_candidates, to_voi_background
-from inference.training.voi_loop import VoiTrainingConfig, to_batch, train_segmenter
+from inference.training.voi_loop import to_batch, train_segmenter
 from inference.training.voi_losses import UNKNOWN_TYPE, VoiTargets, voi_loss
 from inference.training.voi_samples import SampleMaker
 from tests.unit.inference.lung_box import ball, lung_box
 
 SMALL = VoiNetworkConfig(side=24, widths=(8, 10, 12), least_spacing_mm=1.0, most_spacing_mm=1.6)
-QUICK = VoiTrainingConfig(seed=4, steps=24, batch_size=4, warm_up=4, log_every=4)
+QUICK = Schedule(seed=4, steps=24, batch_size=4, warm_up=4, log_every=4)
 
 
 def background() -> VoiBackground:
@@ -26,7 +27,7 @@ def background() -> VoiBackground:
 
 
 def train(
-    path: Path, stop: int | None = None, config: VoiTrainingConfig = QUICK
+    path: Path, stop: int | None = None, config: Schedule = QUICK
 ) -> tuple[VoiNetwork, list[dict[str, Any]]]:
     lines: list[dict[str, Any]] = []
     model = train_segmenter(
@@ -144,11 +145,11 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     train(path, stop=1)
 
     with pytest.raises(ValueError, match="of another training"):
-        train(path, config=VoiTrainingConfig(seed=5, steps=24, batch_size=4))
+        train(path, config=Schedule(seed=5, steps=24, batch_size=4))
 
 
 def test_minutes_become_a_number_of_steps(tmp_path: Path) -> None:
-    config = VoiTrainingConfig(minutes=0.0001, batch_size=1, log_every=1)
+    config = Schedule(minutes=0.0001, batch_size=1, log_every=1)
 
     _, lines = train(tmp_path / "checkpoint.pt", config=config)
 
@@ -157,7 +158,7 @@ def test_minutes_become_a_number_of_steps(tmp_path: Path) -> None:
 
 def test_either_steps_or_minutes_must_be_given() -> None:
     with pytest.raises(ValueError, match="either steps or minutes"):
-        VoiTrainingConfig()
+        Schedule()
 
 
 def test_a_network_learns_a_few_cubes_by_heart() -> None:
