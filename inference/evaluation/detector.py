@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.evaluation.froc import (
+    OPERATING_POINTS,
     ScoredScan,
     Truth,
     bootstrap,
@@ -22,6 +23,7 @@ from inference.evaluation.froc import (
     froc,
     score_scan,
     sensitivity_by,
+    threshold_at,
 )
 from inference.evaluation.volumes import SimulatedVolume
 from inference.findings import Candidate
@@ -152,6 +154,7 @@ def summarise(
         "volumes": len(scans),
         "nodules": int(sum(len(scan.hits) for scan in scans)),
         "froc": {str(point): value for point, value in froc(scans).items()},
+        "thresholds": {str(point): threshold_at(scans, point) for point in OPERATING_POINTS},
         "cpm": cpm(scans),
         "intervals_95": {name: list(pair) for name, pair in intervals.items()},
         "at_threshold": {

@@ -55,7 +55,8 @@ def detector(
     ] = 1,
     seed: Annotated[int, typer.Option(help="of the simulated volumes")] = 0,
     false_positives: Annotated[
-        float, typer.Option(min=0.05, help="per simulated tuning volume: sets the threshold")
+        float,
+        typer.Option(min=0.05, help="per simulated tuning volume or annotated scan: sets it"),
     ] = 1.0,
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="fixed earlier, instead of tuning")
@@ -103,6 +104,8 @@ def detector(
 
     torch.set_num_threads(threads)
     load_settings()
+    if dataset and threshold_into is not None and len(model or ()) != 1:
+        fail("--threshold-into with --dataset needs exactly one --model")
     if dataset:
         with reported_errors():
             annotated = AnnotatedPlan(
@@ -119,6 +122,10 @@ def detector(
         if json_file is not None:
             json_file.write_text(json.dumps(figures, indent=2) + "\n")
         _print_annotated(figures)
+        if threshold_into is not None:
+            chosen = threshold or _threshold_of_first(figures, false_positives)
+            note_facts("detector", threshold_into, {"threshold": round(chosen, 3)})
+            console.print(f"threshold {chosen:.3f} noted in {threshold_into}")
         return
     if data is None or not model:
         fail("give --data and --model, or --dataset")
@@ -147,6 +154,17 @@ def detector(
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=2) + "\n")
     _print(result)
+
+
+def _threshold_of_first(figures: dict[str, Any], false_positives: float) -> float:
+    """The first method's threshold at so many false positives per annotated scan."""
+    thresholds = next(iter(figures["annotated"].values()))["thresholds"]
+    if str(float(false_positives)) not in thresholds:
+        fail(f"--false-positives with --dataset is one of {', '.join(thresholds)}")
+    threshold = float(thresholds[str(float(false_positives))])
+    if threshold == 0:
+        fail("there are fewer false positives than that: no threshold can be set; give --threshold")
+    return threshold
 
 
 def _cells(summary: dict[str, Any]) -> tuple[str, ...]:

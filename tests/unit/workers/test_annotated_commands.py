@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,23 @@ def test_evaluation_measures_patients_that_training_did_not_see(
     # Every nodule of a phantom that counts is a solid ball of 20 mm: easy to find.
     assert classical["froc"]["8.0"] == 1.0
     assert "CPM" in result.output
+
+
+def test_the_threshold_is_set_on_annotated_scans(
+    trained: Path, tables: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "own"
+    shutil.copytree(trained, folder)
+    figures = tmp_path / "figures.json"
+
+    result = run("evaluate", "detector", "--dataset", f"csv:{tables['both']}", "--model",
+                 str(folder), "--no-flips", "--no-classical", "--false-positives", "2",
+                 "--threshold-into", str(folder), "--json", str(figures))  # fmt: skip
+
+    assert result.exit_code == 0, result.output
+    (measured,) = json.loads(figures.read_text())["annotated"].values()
+    noted = load_weights("detector", folder).facts["threshold"]
+    assert noted == pytest.approx(measured["thresholds"]["2.0"], abs=0.001)
 
 
 def test_a_model_is_not_measured_on_its_own_patients(
