@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from inference.training.shapes import part_of
 from inference.weights import load_weights
+from workers.cli.evaluate import _threshold_of_first
 from workers.cli.main import app
 from workers.datasets.backgrounds import patient_digest, prepare_annotated
 from workers.datasets.source import parse_source
@@ -86,21 +87,32 @@ def test_evaluation_measures_patients_that_training_did_not_see(
     assert "CPM" in result.output
 
 
-def test_the_threshold_is_set_on_annotated_scans(
+def test_a_threshold_is_noted_and_none_is_made_up(
     trained: Path, tables: dict[str, Path], tmp_path: Path
 ) -> None:
     folder = tmp_path / "own"
     shutil.copytree(trained, folder)
-    figures = tmp_path / "figures.json"
+    command = ("evaluate", "detector", "--dataset", f"csv:{tables['both']}", "--model",
+               str(folder), "--no-flips", "--no-classical",
+               "--threshold-into", str(folder))  # fmt: skip
 
-    result = run("evaluate", "detector", "--dataset", f"csv:{tables['both']}", "--model",
-                 str(folder), "--no-flips", "--no-classical", "--false-positives", "2",
-                 "--threshold-into", str(folder), "--json", str(figures))  # fmt: skip
+    chosen = run(*command, "--threshold", "0.4")
+    # After a few steps the network is wrong nowhere, so nothing tells where to put it.
+    unknown = run(*command, "--false-positives", "2")
+    odd = run(*command, "--false-positives", "3")
 
-    assert result.exit_code == 0, result.output
-    (measured,) = json.loads(figures.read_text())["annotated"].values()
-    noted = load_weights("detector", folder).facts["threshold"]
-    assert noted == pytest.approx(measured["thresholds"]["2.0"], abs=0.001)
+    assert chosen.exit_code == 0, chosen.output
+    assert load_weights("detector", folder).facts["threshold"] == 0.4
+    assert unknown.exit_code == odd.exit_code == 1
+    assert "give --threshold" in unknown.output
+    assert "is one of 0.125, 0.25" in odd.output
+
+
+def test_the_threshold_follows_from_the_false_positives() -> None:
+    first = {"thresholds": {"1.0": 0.3, "2.0": 0.2}}
+    figures = {"annotated": {"model": first, "classical": {"thresholds": {"1.0": 0.9}}}}
+
+    assert _threshold_of_first(figures, 2) == 0.2
 
 
 def test_a_model_is_not_measured_on_its_own_patients(
