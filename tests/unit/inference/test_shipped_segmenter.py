@@ -72,11 +72,35 @@ def test_a_known_nodule_is_measured_and_typed(
     found = checked_type(slab.volume, item.voi, item.type, item.core)
     measured = measure_nodule(slab.volume, item.voi, found, item.core)
     assert found == kind
-    assert measured.volume_mm3 == pytest.approx(np.pi / 6 * diameter_mm**3, rel=0.15)
-    # 1 mm is wanted; the outline between voxels of 1 mm adds up to one of them.
-    assert measured.long_axis.length_mm == pytest.approx(diameter_mm, abs=2.0)
+    assert measured.volume_mm3 == pytest.approx(np.pi / 6 * diameter_mm**3, rel=0.1)
     assert item.probability is not None
     assert item.probability > 0.5
+
+
+def too_long(kind: NoduleType) -> list[pytest.MarkDecorator]:
+    """What the card says of large subsolid nodules: their long axis misses the bound of 1 mm."""
+    if kind in ("solid", "calcified"):
+        return []
+    return [
+        pytest.mark.xfail(reason="1.1 to 1.6 mm too long: docs/models/segmenter.md", strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "diameter_mm", "place"),
+    [pytest.param(*nodule, marks=too_long(nodule[0])) for nodule in NODULES],
+)
+def test_the_long_axis_is_right_within_a_millimetre(
+    segmenter: Segmenter,
+    slab: Phantom,
+    kind: NoduleType,
+    diameter_mm: float,
+    place: tuple[float, float, float],
+) -> None:
+    item = outlined(segmenter, slab.volume, place, diameter_mm)
+    measured = measure_nodule(slab.volume, item.voi, kind, item.core)
+
+    assert measured.long_axis.length_mm == pytest.approx(diameter_mm, abs=1.0)
 
 
 def test_the_answer_does_not_depend_on_how_slices_are_stored(
