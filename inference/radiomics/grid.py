@@ -102,7 +102,8 @@ def _resample(
     padding = [(0 if planar and axis == 0 else 1,) * 2 for axis in range(3)]
     box, weight = np.pad(box, padding, mode="edge"), np.pad(weight, padding)
     last = np.array(box.shape) - 1
-    shape = np.ceil(last / step - ROUNDING_ERROR).astype(int) + 1
+    # As many as the old voxels are wide: of a whole ratio none then lies on an old border.
+    shape = np.ceil((last + 1) / step - ROUNDING_ERROR).astype(int)
     start = (last - (shape - 1) * step) / 2
     sampled = [
         ndimage.affine_transform(

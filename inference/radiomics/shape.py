@@ -20,7 +20,7 @@ from inference.radiomics.grid import Region
 
 
 def shape_3d(region: Region) -> dict[str, float]:
-    """Volume, surface, diameters and principal axes; mm, mm2, mm3.
+    """Volume, surface, diameters and ratios of the principal axes; mm, mm2, mm3.
 
     ``elongation`` and ``flatness`` of a single voxel are NaN. The three 2-D diameters lie in
     planes along the grid: ``slice`` across k, ``column`` across j, ``row`` across i.
@@ -42,9 +42,6 @@ def shape_3d(region: Region) -> dict[str, float]:
         "shape_maximum_2d_diameter_slice": across[0],
         "shape_maximum_2d_diameter_column": across[1],
         "shape_maximum_2d_diameter_row": across[2],
-        "shape_major_axis_length": major,
-        "shape_minor_axis_length": minor,
-        "shape_least_axis_length": least,
         "shape_elongation": minor / major if major else math.nan,
         "shape_flatness": least / major if major else math.nan,
     }

@@ -4,7 +4,8 @@ Names are PyRadiomics' in lower case: ``glcm_joint_energy`` is its
 ``original_glcm_JointEnergy``. A change of a name, of the order or of a setting is a new
 `TABLE_VERSION`, and weights trained on another version do not fit.
 
-Left out, with reasons in ``docs/methods.md``: GLRLM of the key slice and the MCC of the GLCM.
+Left out, with reasons in ``docs/methods.md``: the three axis lengths of the volume, the MCC of the
+GLCM, and the GLRLM of the key slice.
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ _FIRST_ORDER = (
 _SHAPE = (
     "voxel_volume", "mesh_volume", "surface_area", "surface_volume_ratio", "sphericity",
     "maximum_3d_diameter", "maximum_2d_diameter_slice", "maximum_2d_diameter_column",
-    "maximum_2d_diameter_row", "major_axis_length", "minor_axis_length", "least_axis_length",
-    "elongation", "flatness",
+    "maximum_2d_diameter_row", "elongation", "flatness",
 )  # fmt: skip
 _SHAPE_2D = (
     "pixel_surface", "mesh_surface", "perimeter", "perimeter_surface_ratio", "sphericity",
