@@ -4,8 +4,8 @@ Names are PyRadiomics' in lower case: ``glcm_joint_energy`` is its
 ``original_glcm_JointEnergy``. A change of a name, of the order or of a setting is a new
 `TABLE_VERSION`, and weights trained on another version do not fit.
 
-Left out, with reasons in ``docs/methods.md``: the three axis lengths of the volume, the MCC of the
-GLCM, and the GLRLM of the key slice.
+Left out, with reasons in ``docs/methods.md``: the three axis lengths of the volume and the
+GLRLM of the key slice.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _GLCM = (
     "autocorrelation", "joint_average", "cluster_prominence", "cluster_shade", "cluster_tendency",
     "contrast", "correlation", "difference_average", "difference_entropy", "difference_variance",
     "joint_energy", "joint_entropy", "imc1", "imc2", "idm", "idmn", "id", "idn",
-    "inverse_variance", "maximum_probability", "sum_average", "sum_entropy", "sum_squares",
+    "inverse_variance", "maximum_probability", "mcc", "sum_average", "sum_entropy", "sum_squares",
 )  # fmt: skip
 _GLRLM = (
     "short_run_emphasis", "long_run_emphasis", "gray_level_non_uniformity",
