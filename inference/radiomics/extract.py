@@ -81,9 +81,10 @@ def roi_features(volume: Volume, voi: VoiMask, key_slice_k: int) -> NDArray[np.f
         are NaN where the mask does not reach it.
     """
     k = key_slice_k - voi.origin_kji[0]
-    plane = voi.mask[k : k + 1] if 0 <= k < len(voi.mask) else np.zeros((1, 1, 1), dtype=bool)
+    if not 0 <= k < len(voi.mask):
+        return np.full(len(ROI_TABLE.names), math.nan)
     _, j, i = voi.origin_kji
-    return _on_volume(volume, (key_slice_k, j, i), plane, ROI_TABLE)
+    return _on_volume(volume, (key_slice_k, j, i), voi.mask[k : k + 1], ROI_TABLE)
 
 
 def voi_features(volume: Volume, voi: VoiMask) -> NDArray[np.float64]:
