@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 PointLps = tuple[float, float, float]
 NoduleType = Literal["solid", "part-solid", "ground-glass", "calcified"]
 Laterality = Literal["left", "right"]
+Applicable = Literal["yes", "no", "unknown"]
+"""Whether a guideline is meant for this examination."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,15 +72,57 @@ class Measurements:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PriorNodule:
+    """The same nodule at an earlier examination; `None` is unknown."""
+
+    mean_diameter_mm: float
+    nodule_type: NoduleType
+    days_before: float
+    """From that examination to this one; over 0."""
+    solid_mean_diameter_mm: float | None = None
+    """Of the solid part of a part-solid nodule."""
+    volume_mm3: float | None = None
+    category: str | None = None
+    """Lung-RADS category that it had then."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is not earlier.
+
+        Raises
+        ------
+        ValueError
+            If `days_before` is not over 0.
+        """
+        if self.days_before <= 0:
+            raise ValueError(f"prior lies {self.days_before:g} days before, wanted over 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LungRadsAssessment:
     """Lung-RADS v2022 for one nodule or for the exam."""
 
-    applicable: Literal["yes", "no", "unknown"]
+    applicable: Applicable
     category: str | None
     why: str
     management: str | None = None
     modifier: str | None = None
+    """Always `None`: S is offered."""
+    offered: tuple[str, ...] = ()
+    """What only a radiologist sets (0, 1, 4X, S), each with its reason: ``4X: spiculation``."""
     version: str = "2022"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleischnerAssessment:
+    """Fleischner 2017 for one nodule or for the exam."""
+
+    applicable: Applicable
+    recommendation: str | None
+    """Both risks' where the risk is unknown and matters."""
+    why: str
+    missing: tuple[str, ...] = ()
+    """Inputs that would decide what is still open."""
+    version: str = "2017"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +131,29 @@ class BrockEstimate:
 
     probability: float | None
     missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MayoEstimate:
+    """Mayo Clinic model; `probability` is `None` while an input is missing or it is withheld."""
+
+    probability: float | None
+    missing: tuple[str, ...] = ()
+    withheld: str | None = None
+    """Why the model does not hold for this nodule or patient."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowthEstimate:
+    """What became of a nodule's volume since an earlier examination."""
+
+    volume_change_percent: float
+    doubling_days: float | None
+    """`None` for a change under 25 % and for a nodule that became smaller."""
+    change: Literal["growing", "stable", "shrinking"]
+    pace: Literal["fast", "intermediate", "slow"] | None
+    """Doubling within 400 days, within 600 days, later; `None` without a doubling time."""
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +172,9 @@ class Nodule:
     lobe: str | None
     lobe_probability: float | None
     lung_rads: LungRadsAssessment
+    fleischner: FleischnerAssessment
     brock: BrockEstimate
+    mayo: MayoEstimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +227,16 @@ class ClinicalContext:
     screening_exam: bool | None = None
     emphysema: bool | None = None
     family_history_lung_cancer: bool | None = None
+    ever_smoker: bool | None = None
+    """Cigarettes, now or formerly."""
+    extrathoracic_cancer_over_5_years: bool | None = None
+    """Diagnosed more than five years ago."""
+    known_cancer: bool | None = None
+    """A primary cancer that may have spread to the lungs, lung cancer, or any cancer diagnosed
+    within the last five years."""
+    immunosuppressed: bool | None = None
+    high_risk: bool | None = None
+    """Of lung cancer, as a clinician judges it (Fleischner 2017: intermediate counts as high)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,5 +257,6 @@ class CaseFindings:
     candidates: tuple[Candidate, ...]
     nodules: tuple[Nodule, ...]
     exam_lung_rads: LungRadsAssessment
+    exam_fleischner: FleischnerAssessment
     limits: tuple[str, ...] = ()
     """What this version cannot know, said in every report."""

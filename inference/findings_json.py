@@ -7,7 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from inference.findings import Axis, CaseFindings, LungRadsAssessment, Nodule
+from inference.findings import (
+    Axis,
+    CaseFindings,
+    FleischnerAssessment,
+    LungRadsAssessment,
+    Nodule,
+)
 from inference.pipeline import ALGORITHM_NAME, ALGORITHM_VERSION
 from inference.volume import Volume
 
@@ -87,7 +93,10 @@ def findings_to_dict(
             _nodule(nodule, uid, volume, sop_instance_uids)
             for nodule, uid in zip(findings.nodules, tracking_uids, strict=True)
         ],
-        "exam": {"lung_rads": _lung_rads(findings.exam_lung_rads)},
+        "exam": {
+            "lung_rads": _lung_rads(findings.exam_lung_rads),
+            "fleischner_2017": _fleischner(findings.exam_fleischner),
+        },
     }
 
 
@@ -149,9 +158,15 @@ def _nodule(
         "similar_cases": [],
         "guidelines": {
             "lung_rads": _lung_rads(nodule.lung_rads),
+            "fleischner_2017": _fleischner(nodule.fleischner),
             "brock": {
                 "probability": nodule.brock.probability,
                 "missing": list(nodule.brock.missing),
+            },
+            "mayo": {
+                "probability": nodule.mayo.probability,
+                "missing": list(nodule.mayo.missing),
+                "withheld": nodule.mayo.withheld,
             },
         },
     }
@@ -175,4 +190,15 @@ def _lung_rads(assessment: LungRadsAssessment) -> dict[str, Any]:
         "modifier": assessment.modifier,
         "management": assessment.management,
         "why": assessment.why,
+        "offered": list(assessment.offered),
+    }
+
+
+def _fleischner(assessment: FleischnerAssessment) -> dict[str, Any]:
+    return {
+        "version": assessment.version,
+        "applicable": assessment.applicable,
+        "recommendation": assessment.recommendation,
+        "why": assessment.why,
+        "missing": list(assessment.missing),
     }

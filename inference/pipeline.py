@@ -24,11 +24,13 @@ from inference.findings import (
     Quality,
     VoiMask,
 )
-from inference.guidelines import assess_exam, assess_nodule, brock
 from inference.lobes import LobeMap, find_lobes
 from inference.lungs import LungMask, segment_lungs
 from inference.measurement import checked_type, classify_type, measure_nodule
 from inference.ranking import nodule_probability
+from inference.rules import fleischner, lung_rads
+from inference.rules.brock import brock
+from inference.rules.mayo import mayo
 from inference.segmentation import Combination, Segmented, Segmenter
 from inference.segmenters import make_segmenter
 from inference.thresholds import REPORT_AT_LEAST_MM, REPORT_AT_MOST_MM, THICK_SLICE_MM
@@ -130,8 +132,9 @@ def analyse(
         ]
     with stage("lobes"):
         lobes = find_lobes(volume, lungs) if shown else None
+        sizes = [_sized(nodule_type, measured) for _, _, nodule_type, measured in shown]
         nodules = tuple(
-            _to_nodule(volume, lungs, lobes, rank, len(shown), *row, context)
+            _to_nodule(volume, lungs, lobes, rank, sizes, *row, context)
             for rank, row in enumerate(shown, start=1)
         )
     return CaseFindings(
@@ -152,12 +155,13 @@ def analyse(
         ),
         candidates=candidates,
         nodules=nodules,
-        exam_lung_rads=assess_exam(
+        exam_lung_rads=lung_rads.assess_exam(
             [nodule.lung_rads for nodule in nodules],
             context,
             coverage=lungs.coverage,
             unseen=bool(lungs.warnings),
         ),
+        exam_fleischner=fleischner.assess_exam(sizes, context),
         limits=(*detector.limits, *LIMITS),
     )
 
@@ -274,12 +278,22 @@ def _measure(volume: Volume, item: Segmented) -> tuple[NoduleType, Measurements]
     return nodule_type, measure_nodule(volume, item.voi, nodule_type, item.core)
 
 
+def _sized(nodule_type: NoduleType, measured: Measurements) -> fleischner.SizedNodule:
+    """What the Fleischner guideline asks of a measured nodule."""
+    return fleischner.SizedNodule(
+        nodule_type=nodule_type,
+        mean_diameter_mm=measured.mean_diameter_mm,
+        solid_mean_diameter_mm=measured.solid_mean_diameter_mm,
+        volume_mm3=measured.volume_mm3,
+    )
+
+
 def _to_nodule(
     volume: Volume,
     lungs: LungMask,
     lobes: LobeMap | None,
     rank: int,
-    count: int,
+    sizes: Sequence[fleischner.SizedNodule],
     candidate: Candidate,
     item: Segmented,
     nodule_type: NoduleType,
@@ -290,6 +304,7 @@ def _to_nodule(
     place = np.array(centre)
     side = lungs.side_at(place)
     lobe = lobes.lobe_at(place, side) if lobes else None
+    upper_lobe = lobes.upper_at(place, side) if lobes else None
     return Nodule(
         id=rank,
         centre_lps_mm=centre,
@@ -300,13 +315,23 @@ def _to_nodule(
         laterality=side,
         lobe=lobe[0] if lobe else None,
         lobe_probability=lobe[1] if lobe else None,
-        lung_rads=assess_nodule(measured, nodule_type, context),
+        lung_rads=lung_rads.assess_nodule(measured, nodule_type, context),
+        fleischner=fleischner.assess_nodule(
+            sizes[rank - 1], context, others=[*sizes[: rank - 1], *sizes[rank:]]
+        ),
         brock=brock(
             max_diameter_mm=measured.long_axis.length_mm,
             nodule_type=nodule_type,
-            nodule_count=count,
+            nodule_count=len(sizes),
             context=context,
-            upper_lobe=lobes.upper_at(place, side) if lobes else None,
+            upper_lobe=upper_lobe,
+            spiculation=None,
+        ),
+        mayo=mayo(
+            diameter_mm=measured.long_axis.length_mm,
+            nodule_type=nodule_type,
+            context=context,
+            upper_lobe=upper_lobe,
             spiculation=None,
         ),
     )

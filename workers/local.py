@@ -33,6 +33,11 @@ class ContextFile(BaseModel):
     screening_exam: bool | None = None
     emphysema: bool | None = None
     family_history_lung_cancer: bool | None = None
+    ever_smoker: bool | None = None
+    extrathoracic_cancer_over_5_years: bool | None = None
+    known_cancer: bool | None = None
+    immunosuppressed: bool | None = None
+    high_risk: bool | None = None
 
     def to_context(self) -> ClinicalContext:
         """As `inference` takes it."""

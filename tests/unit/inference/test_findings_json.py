@@ -82,3 +82,16 @@ def test_key_slice_axes_and_box_agree_with_the_mask(
         start = phantom.volume.lps_to_index(row["long_axis"]["start_lps_mm"])
         assert start == pytest.approx([k, *row["long_axis"]["start_ji"]], abs=1e-6)
         assert row["grade"] == {"withheld": row["grade"]["withheld"]}
+
+
+def test_every_rule_is_written_and_says_what_it_lacks(written: dict[str, Any]) -> None:
+    for nodule in written["nodules"]:
+        rules = nodule["guidelines"]
+        assert list(rules) == ["lung_rads", "fleischner_2017", "brock", "mayo"]
+        assert rules["mayo"]["probability"] is None
+        assert "spiculation" in rules["mayo"]["missing"]
+        assert rules["fleischner_2017"]["applicable"] == "unknown"
+        assert rules["fleischner_2017"]["recommendation"]
+    assert list(written["exam"]) == ["lung_rads", "fleischner_2017"]
+    assert "age" in written["exam"]["fleischner_2017"]["missing"]
+    assert written["exam"]["lung_rads"]["offered"] == []

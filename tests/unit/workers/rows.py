@@ -12,7 +12,13 @@ from sqlalchemy import func, select
 
 from dicom_node.compose.content import AlgorithmContent, ComposedObject, ReportContent
 from dicom_node.read.header import InstanceHeader
-from inference.findings import CaseFindings, LungRadsAssessment, LungSummary, Quality
+from inference.findings import (
+    CaseFindings,
+    FleischnerAssessment,
+    LungRadsAssessment,
+    LungSummary,
+    Quality,
+)
 from tests.integration.bad_series import save
 from workers.application import Application
 from workers.case import CaseResult
@@ -239,6 +245,7 @@ def empty_result(revision: int = 1) -> CaseResult:
         candidates=(),
         nodules=(),
         exam_lung_rads=rads,
+        exam_fleischner=FleischnerAssessment(applicable="unknown", recommendation=None, why="test"),
     )
     algorithm = AlgorithmContent(
         name="test", version="0", manufacturer="test", model_name="test", device_uid="2.25.1"

@@ -174,7 +174,9 @@ def test_a_context_file_makes_the_guideline_apply(tmp_path: Path) -> None:
         tmp_path / "ct", seed=3, slices=64, spacing_mm=4.0, pixels=256, pixel_spacing_mm=1.4,
         nodules=["solid:20"],
     )  # fmt: skip
-    (tmp_path / "context.json").write_text('{"screening_exam": true, "age_years": 61}')
+    (tmp_path / "context.json").write_text(
+        '{"screening_exam": true, "age_years": 61, "ever_smoker": true}'
+    )
     (tmp_path / "wrong.json").write_text('{"age": 61}')
 
     def analyse(context: str) -> subprocess.CompletedProcess[str]:
@@ -189,6 +191,8 @@ def test_a_context_file_makes_the_guideline_apply(tmp_path: Path) -> None:
     assert findings["exam"]["lung_rads"]["applicable"] == "yes"
     assert findings["exam"]["lung_rads"]["category"] == "4B"
     assert "age" not in findings["nodules"][0]["guidelines"]["brock"]["missing"]
+    assert "ever_smoker" not in findings["nodules"][0]["guidelines"]["mayo"]["missing"]
+    assert findings["exam"]["fleischner_2017"]["applicable"] == "no"
     assert wrong.returncode == 1
     assert "wrong.json" in wrong.stderr
 
