@@ -157,6 +157,12 @@ def test_what_is_over_30_mm_is_beyond_the_guideline() -> None:
     assert "beyond this guideline" in str(beyond)
 
 
+def test_among_several_what_is_over_30_mm_leads() -> None:
+    found = assess_exam([sized("solid", 20.0), sized("solid", 45.0)], INCIDENTAL)
+
+    assert found.recommendation == "over 30 mm: beyond this guideline, a clinician decides"
+
+
 def test_a_calcified_nodule_is_a_readers() -> None:
     found = assess_nodule(sized("calcified", 12.0), INCIDENTAL)
 

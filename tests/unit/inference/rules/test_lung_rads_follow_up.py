@@ -84,6 +84,14 @@ def test_growth_comes_before_the_juxtapleural_row_and_before_a_work_up() -> None
     assert category(9.0, prior(7.0, category="4B"), proven_benign=True) == "4B"
 
 
+def test_a_part_solid_nodule_whose_whole_grew_is_not_benign_by_an_earlier_work_up() -> None:
+    before = prior(12.0, nodule_type="part-solid", solid_mm=5.0, category="4B")
+
+    found = category(14.0, before, nodule_type="part-solid", solid_mm=5.0, proven_benign=True)
+
+    assert found == "4B"
+
+
 def test_a_juxtapleural_nodule_that_does_not_grow_stays_category_2() -> None:
     assert category(7.0, prior(6.8, category="2"), juxtapleural=True) == "2"
     assert category(8.1, prior(7.9), juxtapleural=True) == "2"
