@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CT ?=
 OUT ?= demo-out
+# How many processes run tests; the fault tests watch the clock, so not more than cores.
+TEST_PROCESSES ?= 2
 
 .PHONY: demo test test-long bench-detection check format setup setup-tests clean
 
@@ -14,7 +16,7 @@ demo: $(VENV)/.worker
 ## Install what the tests need, check the code, run every test.
 test: setup-tests
 	$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 ## The long forms as well; leaves docs/evidence/DATE-test-long.txt and the tables of faults.
 test-long: setup-tests
