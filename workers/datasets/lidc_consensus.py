@@ -127,7 +127,7 @@ def _group(
     if not len(members):
         return []
     if tolerance_mm < SMALLEST_TOLERANCE_MM:
-        return _by_overlap([int(index) for index in members], marks)
+        return _by_overlap([int(index) for index in members], marks, most)
     near = distance[np.ix_(members, members)] <= tolerance_mm
     count, labels = connected_components(near, directed=False)
     groups: list[list[int]] = []
@@ -140,8 +140,8 @@ def _group(
     return groups
 
 
-def _by_overlap(members: Sequence[int], marks: Sequence[GridMark]) -> list[list[int]]:
-    """Put together those that overlap most, at most one mark of each reader."""
+def _by_overlap(members: Sequence[int], marks: Sequence[GridMark], most: int) -> list[list[int]]:
+    """Put together those that overlap most, at most one mark of each reader, `most` in all."""
     groups = [[index] for index in members]
     pairs = sorted(
         ((dice(marks[a], marks[b]), a, b) for a, b in combinations(members, 2)),
@@ -151,7 +151,8 @@ def _by_overlap(members: Sequence[int], marks: Sequence[GridMark]) -> list[list[
         first = next(group for group in groups if a in group)
         second = next(group for group in groups if b in group)
         readers = [marks[index].reader for index in (*first, *second)]
-        if overlap > 0 and first is not second and len(set(readers)) == len(readers):
+        fits = len(set(readers)) == len(readers) <= most
+        if overlap > 0 and first is not second and fits:
             first += second
             groups.remove(second)
     return groups
