@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,16 +15,16 @@ from inference.grading.table import ModalityTable
 def save_table(path: Path, table: ModalityTable) -> None:
     """Write a table; a file that is there is replaced as a whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    arrays: dict[str, Any] = {
+        "names": np.array(json.dumps({name: list(table.names[name]) for name in table.features})),
+        "patients": table.patients,
+        "nodules": table.nodules,
+        "rating": table.rating,
+        **{f"features_{name}": values for name, values in table.features.items()},
+    }
     partial = path.with_suffix(".partial")
     with partial.open("wb") as stream:
-        np.savez_compressed(
-            stream,
-            names=np.array(json.dumps({name: list(table.names[name]) for name in table.features})),
-            patients=table.patients,
-            nodules=table.nodules,
-            rating=table.rating,
-            **{f"features_{name}": values for name, values in table.features.items()},
-        )
+        np.savez_compressed(stream, **arrays)
     partial.replace(path)
 
 

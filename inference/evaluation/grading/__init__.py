@@ -1,0 +1,1 @@
+"""How graders are compared: folds, nested cross-validation, metrics, intervals, figures."""

@@ -1,0 +1,86 @@
+"""Who is compared: a name, a kind, how to make it, and which configurations may be tried."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.grading.table import GradeModel, ModalityTable
+
+Kind = Literal["baseline", "graph", "variant"]
+Config = dict[str, Any]
+"""JSON values only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entrant:
+    """A model to be compared.
+
+    Attributes
+    ----------
+    name, kind : str
+        The full graph is named ``graph``; ``variant`` is a graph with something switched.
+    make : callable
+        Configuration -> a model that has learned nothing yet.
+    space : mapping of str to sequence
+        Values of each setting; the first of each is the default. Empty: nothing to tune.
+    modalities : tuple of str
+        What it is given; empty is everything.
+    version : str
+        Changed when the code behind `make` changes its answers, so that no older result is used.
+    """
+
+    name: str
+    kind: Kind
+    make: Callable[[Config], GradeModel]
+    space: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    modalities: tuple[str, ...] = ()
+    version: str = "1"
+
+    def configurations(self, budget: int) -> list[Config]:
+        """The default and, drawn from all others, at most ``budget`` in all; always the same.
+
+        Every entrant gets the same budget; one whose space is smaller tries all of it.
+        """
+        names = list(self.space)
+        every = [dict(zip(names, values, strict=True)) for values in product(*self.space.values())]
+        seed = int(hashlib.sha256(self.name.encode()).hexdigest()[:8], 16)
+        order = 1 + np.random.default_rng(seed).permutation(len(every) - 1)
+        return [every[0], *(every[int(at)] for at in order[: budget - 1])]
+
+    def describe(self) -> str:
+        """What its results depend on, beside data and protocol."""
+        facts = [self.name, self.version, dict(self.space), list(self.modalities)]
+        return json.dumps(facts, sort_keys=True, default=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """What a model can tell beside its answer.
+
+    Attributes
+    ----------
+    embedding : ndarray of shape (N, h)
+        Fused representation of each row.
+    attention : ndarray of shape (N, M)
+        Weight of each modality of the table, in its order; rows sum to 1.
+    """
+
+    embedding: NDArray[np.float32]
+    attention: NDArray[np.float64]
+
+
+@runtime_checkable
+class ExplainingModel(Protocol):
+    """A `GradeModel` that shows its fused features and attention."""
+
+    def explain(self, table: ModalityTable) -> Explanation:
+        """For the rows of a table."""
+        ...
