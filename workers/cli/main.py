@@ -29,8 +29,10 @@ if find_spec("scipy") is not None:
         bench,
         demo,
         evaluate,
+        evaluate_grader,
         evaluate_segmenter,
         local,
+        simulate,
         train,
         train_segmenter,
     )
@@ -39,9 +41,11 @@ if find_spec("scipy") is not None:
     demo.register(app)
     train_segmenter.register()
     evaluate_segmenter.register()
+    evaluate_grader.register()
     train.register(app)
     evaluate.register(app)
     bench.register(app)
+    simulate.register(app)
 
 if __name__ == "__main__":
     app()

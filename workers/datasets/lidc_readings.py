@@ -16,7 +16,7 @@ least three readers.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -114,17 +114,11 @@ def find_nodules(scan: ScanReadings) -> list[ReadNodule]:
 
 
 def build_tables(
-    database: Path, *, told: Callable[[str], None] = lambda _: None
+    scans: Iterable[ScanReadings], *, told: Callable[[str], None] = lambda _: None
 ) -> dict[Protocol, ModalityTable]:
-    """Read every scan and make both tables; rows by patient, then as in the database.
-
-    Raises
-    ------
-    DatasetRefused
-        If the file is no database of LIDC readings.
-    """
+    """Make both tables from some scans; rows by patient, then in the order of the scans."""
     rows: dict[Protocol, list[_Row]] = {"D1": [], "D2": []}
-    for count, scan in enumerate(read_scans(database)):
+    for count, scan in enumerate(scans):
         if count % 100 == 0:
             told(f"readings of scan {count + 1}")
         for nodule in find_nodules(scan):
@@ -145,11 +139,17 @@ def read_table(
         If the package with the readings is not installed.
     """
     database = find_database()
+    path = table_path(protocol, cache, database)
+    if not path.is_file():
+        for name, table in build_tables(read_scans(database), told=told).items():
+            save_table(table_path(name, cache, database), table)
+    return load_table(path)
+
+
+def table_path(protocol: Protocol, cache: Path, database: Path) -> Path:
+    """Where a table made from a database is kept: another database or version, another file."""
     key = hashlib.sha256(f"{TABLE_VERSION}:{database.stat().st_size}".encode()).hexdigest()[:12]
-    if not (cache / f"{protocol}-{key}.npz").is_file():
-        for name, table in build_tables(database, told=told).items():
-            save_table(cache / f"{name}-{key}.npz", table)
-    return load_table(cache / f"{protocol}-{key}.npz")
+    return cache / f"{protocol}-{key}.npz"
 
 
 def without_threes(table: ModalityTable) -> ModalityTable:

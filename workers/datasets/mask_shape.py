@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
+from scipy.spatial.distance import pdist
 from skimage import measure
 
 SMOOTHING_MM = 0.6
@@ -95,11 +96,12 @@ def _outline(slice_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 def _axes(outline: NDArray[np.float64]) -> tuple[float, float]:
     """Long axis, and how wide the outline is across it, mm."""
-    distance = np.linalg.norm(outline[:, None] - outline[None], axis=-1)
-    a, b = np.unravel_index(distance.argmax(), distance.shape)
-    along = (outline[a] - outline[b]) / distance[a, b]
+    distance = pdist(outline)
+    farthest = int(distance.argmax())
+    first, second = np.triu_indices(len(outline), 1)
+    along = (outline[first[farthest]] - outline[second[farthest]]) / distance[farthest]
     across = outline @ np.array([-along[1], along[0]])
-    return float(distance[a, b]), float(np.ptp(across))
+    return float(distance[farthest]), float(np.ptp(across))
 
 
 def _radial(around: NDArray[np.float64]) -> Shape:
@@ -160,12 +162,10 @@ def _surface(
         hull = ConvexHull(vertices)
     except QhullError:
         return _sphericity(surface_mm2, volume_mm3)
-    outer = vertices[hull.vertices]
-    apart = np.linalg.norm(outer[:, None] - outer[None], axis=-1)
     return {
         **_sphericity(surface_mm2, volume_mm3),
         "solidity3d": volume_mm3 / float(hull.volume),
-        "max3d_diam_mm": float(apart.max()),
+        "max3d_diam_mm": float(pdist(vertices[hull.vertices]).max()),
         "hull_surface_ratio": float(hull.area) / surface_mm2,
         "radial_cv3d": float(radius.std() / radius.mean()),
         "radial_p95_p50": float(np.percentile(radius, 95) / np.percentile(radius, 50)),

@@ -19,6 +19,7 @@ GRADES = 4
 RESIDUALS_FROM = 4
 """One in so many patients is kept aside to see how far a regression errs."""
 LEAST_SIGMA = 0.2
+BATCH = 128
 DIAMETER = {
     "roi2d": ("axial_mean_diam_mm", "log_axial_mean_diam_mm"),
 }
@@ -138,7 +139,7 @@ class Perceptron:
         self._members = members
         self._settings = {
             "hidden_layer_sizes": (width,), "alpha": decay, "max_iter": epochs,
-            "learning_rate_init": 2e-3, "batch_size": 128, "n_iter_no_change": epochs,
+            "learning_rate_init": 2e-3, "n_iter_no_change": epochs,
         }  # fmt: skip
 
     def fit(self, table: ModalityTable, *, seed: int) -> None:
@@ -152,7 +153,11 @@ class Perceptron:
         self._scaling = Scaling.of(matrix)
         scaled = self._scaling.apply(matrix)
         self._models = [
-            MLPClassifier(**self._settings, random_state=seed * self._members + member)
+            MLPClassifier(
+                **self._settings,
+                batch_size=min(BATCH, len(table)),
+                random_state=seed * self._members + member,
+            )
             for member in range(self._members)
         ]
         with warnings.catch_warnings():  # stopping after so many epochs is meant
