@@ -45,6 +45,8 @@ class GraderPlan:
         With a simulated cohort's modalities, to see that they work: no figure counts.
     quick : bool
         `QUICK_PATIENTS` patients, the first seed, two folds, one configuration each.
+    bias : bool
+        Calibrate with a bias per grade beside the temperature.
     rounds : int
         Of the bootstrap.
     """
@@ -56,6 +58,7 @@ class GraderPlan:
     ablation: bool = False
     quick: bool = False
     budget: int = 3
+    bias: bool = False
     rounds: int = 1000
     figures: Path | None = None
     simulated: bool = False
@@ -85,6 +88,7 @@ def evaluate_grader(plan: GraderPlan, told: Callable[[str], None]) -> dict[str, 
         seeds=plan.seeds[:1] if plan.quick else plan.seeds,
         budget=1 if plan.quick else plan.budget,
         native=frozenset() if plan.quick else NATIVE,
+        bias=plan.bias,
         outer_folds=(0, 1) if plan.quick else tuple(range(5)),
         cache=plan.cache / "folds" / plan.protocol,
     )
@@ -104,6 +108,7 @@ def evaluate_grader(plan: GraderPlan, told: Callable[[str], None]) -> dict[str, 
             "outer_folds": len(steps.outer_folds),
             "inner_folds": steps.inner_folds,
             "budget": steps.budget,
+            "calibration": "temperature and bias" if plan.bias else "temperature",
             "bootstrap_rounds": rounds,
             "quick": plan.quick,
             "simulated_modalities": ["clinical", "serology"] if plan.simulated else [],

@@ -44,6 +44,9 @@ def grader(
         typer.Option(help="with SIMULATED clinical and serological data; no figure counts"),
     ] = False,
     budget: Annotated[int, typer.Option(min=1, help="configurations that each model may try")] = 3,
+    bias: Annotated[
+        bool, typer.Option(help="calibrate with a bias per grade beside the temperature")
+    ] = False,
     rounds: Annotated[int, typer.Option(min=20, help="of the bootstrap")] = 1000,
     json_file: Annotated[
         Path | None, typer.Option("--json", dir_okay=False, help="write the figures here")
@@ -82,6 +85,7 @@ def grader(
             quick=quick,
             simulated=simulated,
             budget=budget,
+            bias=bias,
             rounds=rounds,
             figures=figures,
         )

@@ -103,9 +103,18 @@ class Boosted:
 
 
 class Regressed:
-    """XGBoost on the mean rating itself; a Gaussian around it gives the grades."""
+    """A regression on the mean rating itself; a Gaussian around it gives the grades.
 
-    def __init__(self, **settings: Any) -> None:
+    Parameters
+    ----------
+    ridge : float, optional
+        Ridge regression of that strength on scaled columns; XGBoost if absent.
+    settings :
+        Of XGBoost.
+    """
+
+    def __init__(self, *, ridge: float | None = None, **settings: Any) -> None:
+        self._ridge = ridge
         self._settings = settings
 
     def fit(self, table: ModalityTable, *, seed: int) -> None:
@@ -114,7 +123,8 @@ class Regressed:
         names = np.unique(table.patients)
         apart = random.permutation(names)[: max(1, len(names) // RESIDUALS_FROM)]
         aside = np.isin(table.patients, apart)
-        matrix = to_matrix(table)
+        self._scaling = Scaling.of(to_matrix(table))
+        matrix = self._matrix(table)
         first = self._new(seed).fit(matrix[~aside], table.rating[~aside])
         residual = table.rating[aside] - first.predict(matrix[aside])
         self._sigma = max(LEAST_SIGMA, float(np.sqrt(np.mean(residual**2))))
@@ -123,10 +133,18 @@ class Regressed:
 
     def predict(self, table: ModalityTable) -> NDArray[np.float64]:
         """Probabilities, shape (N, 4)."""
-        mean = self._model.predict(to_matrix(table)).astype(np.float64)
+        mean = self._model.predict(self._matrix(table)).astype(np.float64)
         return _between(norm.cdf((self._limits[None] - mean[:, None]) / self._sigma))
 
+    def _matrix(self, table: ModalityTable) -> NDArray[np.float64]:
+        matrix = to_matrix(table)
+        return matrix if self._ridge is None else self._scaling.apply(matrix)
+
     def _new(self, seed: int) -> Any:
+        if self._ridge is not None:
+            from sklearn.linear_model import Ridge
+
+            return Ridge(alpha=self._ridge)
         from xgboost import XGBRegressor
 
         return XGBRegressor(**self._settings, random_state=seed, n_jobs=1)

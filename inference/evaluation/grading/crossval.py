@@ -53,6 +53,9 @@ class Plan:
         Entrants that are also trained without each modality, to compare with.
     outer_folds : tuple of int
         Which of the five are tested; fewer for a quick look.
+    bias : bool
+        Calibrate with a bias per grade, not only with a temperature: better calibrated where
+        there are many rows, but it can change which grade is given.
     cache : Path, optional
         Folder of finished folds.
     """
@@ -63,6 +66,7 @@ class Plan:
     missing: bool = True
     native: frozenset[str] = frozenset()
     outer_folds: tuple[int, ...] = tuple(range(FOLDS))
+    bias: bool = False
     cache: Path | None = None
 
 
@@ -147,7 +151,8 @@ def cross_validate(
                     told(f"{entrant.name}, seed {seed}, fold {fold}")
                     result = _run(entrant, table, fold_of == fold, plan, seed * 100 + fold)
                     _keep(result, entrant, plan, digest, seed, fold)
-                calibrator = fit_calibrator(result.inner, table.grades[fold_of != fold])
+                known = table.grades[fold_of != fold]
+                calibrator = fit_calibrator(result.inner, known, with_bias=plan.bias)
                 result = replace(result, probabilities=calibrator.apply(result.raw))
                 by_seed.setdefault(seed, {})[fold] = result
     return found

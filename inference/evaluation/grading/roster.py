@@ -66,6 +66,12 @@ def baseline_entrants() -> dict[str, Entrant]:
         Entrant(name="xgb", kind="baseline", make=lambda c: Boosted(**c), space=TREES),
         Entrant(name="reg_xgb", kind="baseline", make=lambda c: Regressed(**c), space=REGRESSION),
         Entrant(
+            name="ridge",
+            kind="baseline",
+            make=lambda c: Regressed(ridge=c["ridge"]),
+            space={"ridge": (30.0, 3.0, 300.0)},
+        ),
+        Entrant(
             name="mlp",
             kind="baseline",
             make=lambda c: Perceptron(**c),

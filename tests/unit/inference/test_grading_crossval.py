@@ -20,6 +20,12 @@ from inference.evaluation.grading.simulated_cohort import (
 )
 from tests.unit.inference.grading_tables import ExplainingHalf, make_table
 
+FITTING = [
+    name
+    for name, entrant in baseline_entrants().items()
+    if set(entrant.modalities) <= {"roi2d", "report"}
+]
+"""The small table has no other modalities."""
 SMALL = Plan(seeds=(0,), budget=2, inner_folds=2, outer_folds=(0, 1))
 
 
@@ -47,15 +53,13 @@ def test_folds_depend_on_the_seed_alone() -> None:
     assert deals[0] != deals[2]
 
 
-@pytest.mark.parametrize("name", list(baseline_entrants()))
+@pytest.mark.parametrize("name", FITTING)
 def test_every_baseline_answers_with_probabilities_also_where_modalities_are_absent(
     name: str,
 ) -> None:
     table = make_table()
     entrant = baseline_entrants()[name]
-    given = [m for m in entrant.modalities if m in table.modalities] or list(table.modalities)
-    if entrant.modalities and not set(entrant.modalities) <= set(table.modalities):
-        pytest.skip("its modality is not in the small table")
+    given = entrant.modalities or table.modalities
     table = table.only(given)
     model = entrant.make(entrant.configurations(1)[0])
     model.fit(table, seed=0)

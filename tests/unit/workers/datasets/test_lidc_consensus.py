@@ -87,3 +87,9 @@ def test_overlap_is_told_by_dice() -> None:
     assert dice(mark(0, 4, 10, 10), mark(1, 4, 10, 13)) == pytest.approx(0.5)
     assert dice(mark(0, 4, 10, 10), mark(1, 4, 10, 10)) == 1.0
     assert dice(mark(0, 4, 10, 10), mark(1, 5, 10, 10)) == 0.0
+
+
+def test_a_nodule_has_no_more_marks_than_readers_where_nobody_says_who_read() -> None:
+    marks = [mark(number, 0, 10, 10 + number // 4) for number in range(5)]
+
+    assert sorted(len(group) for group in groups_of(marks, readers=4)) == [1, 4]
