@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from workers.cli.evaluate import commands
 from workers.cli.output import console, errors, fail, load_settings, reported_errors
 
 SPREAD = {"auc_ovr": "AUC", "qwk": "QWK"}
-MEANS = {"accuracy": "right", "macro_f1": "F1", "brier": "Brier"}
+MEANS = {"accuracy": "right", "brier": "Brier"}
 MISSING = {"report": "-report", "random_30": "-30 %"}
 
 
@@ -104,7 +105,10 @@ def _print(result: Mapping[str, Any]) -> None:
         + (", quick: these figures mean nothing" if setup["quick"] else "")
         + (", SIMULATED modalities: no figure counts" if setup["simulated_modalities"] else "")
     )
-    table = Table("model", *SPREAD.values(), *MEANS.values(), "ECE", *MISSING.values())
+    # Without frames, that it fits 80 columns.
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for head in ("model", *SPREAD.values(), *MEANS.values(), "ECE", *MISSING.values()):
+        table.add_column(head, no_wrap=True)
     for name, model in result["models"].items():
         missing = model["missing"]
         table.add_row(
