@@ -14,39 +14,38 @@ from scipy import ndimage
 
 from inference.findings import NoduleType
 from inference.models.voi_network import VoiNetworkConfig
-from inference.training.acquisition import AcquisitionRange, vary_acquisition
 from inference.training.appearance import Array, Image
 from inference.training.decoys import PatchSites, draw_decoys
 from inference.training.insertion import PLANE_BLUR_MM, WantedNodule, fits_site
-from inference.training.noise import smooth_noise
 from inference.training.shapes import NoduleShape
-from inference.training.slices import along_slices, slice_matrices
 from inference.training.voi_backgrounds import VoiBackground
+from inference.training.voi_frames import (
+    SLICES_MM,
+    Frame,
+    as_scanned,
+    cut_background,
+    make_frame,
+    pick_background,
+)
 from inference.training.voi_nodules import (
     DrawnNodule,
-    Slicing,
     put_nodule,
     smooth_shapes,
     wish_nodule,
 )
-from inference.voi import cube_spacing_mm
 
 NODULE_SHARE = 0.62
 TRIES = 6
-REAL_SHARE = 0.65
 EXACT_SHARE = 0.4
 """Of the candidates lie right, as in the second look at a nodule."""
 OFF_AT_MOST, OFF_AT_MOST_MM = 0.35, 4.0
 """A candidate's centre is off by so much of the diameter, and by so many mm."""
 WRONG_SIZE = (0.6, 1.6)
-SLICES_MM = (0.6, 5.0)
-OVERLAP_SHARE = 0.25
 DECOYS_SHARE = 0.5
 NEGATIVES = {"mistake": 0.35, "decoy": 0.3, "tissue": 0.23, "lung": 0.12}
 NEGATIVE_SIZES_MM = (4.0, 25.0)
 SOFT_SLOPE = 1.5
 """Of the soft target around the outline: truth is known better than to a voxel."""
-WITHOUT_SLICES = AcquisitionRange(slice_blur_mm=0.3, noise_hu=12.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,21 +84,6 @@ class VoiSample:
     site: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Frame:
-    """Where a cube lies: its own voxel p -> the fine CT's index ``matrix @ (p - middle) + at``."""
-
-    background: VoiBackground
-    at: Array
-    middle: Array
-    matrix: Array
-    spacing_mm: float
-    candidate_mm: float
-    thickness_mm: float
-    gap_mm: float
-    slicing: Slicing
-
-
 @dataclass(slots=True, kw_only=True)
 class SampleMaker:
     """Makes samples from shapes and backgrounds.
@@ -135,15 +119,8 @@ class SampleMaker:
                     return sample
         return self._without_nodule(random)
 
-    def _pick_background(self, random: np.random.Generator) -> VoiBackground:
-        real = [item for item in self.backgrounds if item.coarse.real]
-        simulated = [item for item in self.backgrounds if not item.coarse.real]
-        use_real = bool(real) and (not simulated or random.random() < REAL_SHARE)
-        chosen = real if use_real else simulated
-        return chosen[int(random.integers(len(chosen)))]
-
     def _with_nodule(self, random: np.random.Generator) -> VoiSample | None:
-        background = self._pick_background(random)
+        background = pick_background(self.backgrounds, random)
         wanted = wish_nodule(self.shapes, self._diameters, self._smooth, random)
         coarse = background.coarse
         fits = np.flatnonzero(fits_site(coarse.place_depth_mm, coarse.place_vessels, wanted))
@@ -159,7 +136,7 @@ class SampleMaker:
             wanted.diameter_mm,
             random,
         )
-        hu = _cut(frame)
+        hu = cut_background(frame)
         centre = frame.middle
         self._add_decoys(hu, frame, _around(centre, wanted, frame.spacing_mm, random), random)
         drawn = put_nodule(
@@ -176,7 +153,7 @@ class SampleMaker:
         return self._finish(hu, frame, drawn, wanted.site, random)
 
     def _without_nodule(self, random: np.random.Generator) -> VoiSample:
-        background = self._pick_background(random)
+        background = pick_background(self.backgrounds, random)
         sort = str(random.choice(list(NEGATIVES), p=list(NEGATIVES.values())))
         if sort == "mistake" and not len(background.mistakes):
             sort = "decoy"
@@ -196,7 +173,7 @@ class SampleMaker:
             point = background.coarse.volume.index_to_lps(index)
         off = random.normal(0, 1.0, 3)
         frame = self._frame(background, point, diameter_mm, off, diameter_mm, random)
-        hu = _cut(frame)
+        hu = cut_background(frame)
         if sort == "decoy":
             self._add_decoys(hu, frame, frame.middle[None], random, always=True)
         else:
@@ -211,48 +188,23 @@ class SampleMaker:
         off_mm: Array,
         diameter_mm: float,
         random: np.random.Generator,
-    ) -> _Frame:
+    ) -> Frame:
         """A cube whose own middle is the candidate, `off_mm` away from the point."""
-        spacing_mm = cube_spacing_mm(candidate_mm, self.config)
-        angle = random.uniform(-np.pi / 12, np.pi / 12) + np.pi / 2 * random.integers(4)
-        cosine, sine = np.cos(angle), np.sin(angle)
-        turn = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
-        flips = np.diag(random.choice([-1.0, 1.0], size=3))
-        scale = float(np.exp(random.uniform(np.log(0.85), np.log(1.2))))
-        fine = background.fine
-        matrix = np.diag(1 / fine.spacing_mm) @ turn @ flips * (scale * spacing_mm)
-        thickness_mm = self._thickness_mm(diameter_mm, random)
-        overlap = 0.5 if random.random() < OVERLAP_SHARE else 1.0
-        gap_mm = max(thickness_mm * overlap, self.slices_mm[0])
-        average, interpolate = slice_matrices(
-            self.config.side,
-            spacing_mm=spacing_mm,
-            thickness_mm=thickness_mm,
-            gap_mm=gap_mm,
-            phase=float(random.uniform(0, 1)),
+        return make_frame(
+            background,
+            point_lps_mm,
+            candidate_mm,
+            off_mm,
+            diameter_mm,
+            config=self.config,
+            slices_mm=self.slices_mm,
+            random=random,
         )
-        return _Frame(
-            background=background,
-            at=fine.lps_to_index(point_lps_mm),
-            middle=(self.config.side - 1) / 2 + off_mm / spacing_mm,
-            matrix=matrix,
-            spacing_mm=spacing_mm,
-            candidate_mm=candidate_mm,
-            thickness_mm=thickness_mm,
-            gap_mm=gap_mm,
-            slicing=Slicing(average=average, interpolate=interpolate),
-        )
-
-    def _thickness_mm(self, diameter_mm: float, random: np.random.Generator) -> float:
-        """Slice thickness; small nodules cannot be seen in thick slices."""
-        low, high = self.slices_mm
-        most = max(low, min(high, max(1.5, 0.5 * diameter_mm)))
-        return float(np.exp(random.uniform(np.log(low), np.log(most))))
 
     def _add_decoys(
         self,
         hu: Image,
-        frame: _Frame,
+        frame: Frame,
         near: Array,
         random: np.random.Generator,
         *,
@@ -283,20 +235,13 @@ class SampleMaker:
     def _finish(
         self,
         hu: Image,
-        frame: _Frame,
+        frame: Frame,
         drawn: DrawnNodule | None,
         site: str,
         random: np.random.Generator,
     ) -> VoiSample:
         """Noise of the slices, another scanner's kernel and calibration, and soft targets."""
-        if frame.thickness_mm > frame.background.coarse.slice_thickness_mm:
-            hu = frame.slicing.seen(hu)
-        slices = frame.slicing.interpolate.shape[1]
-        width = float(random.choice([0.4, 0.6, 0.9]))
-        noise = smooth_noise((slices, *hu.shape[1:]), (0.0, width, width), random)
-        deviation = random.uniform(0, 1) ** 2 * 40.0
-        hu = hu + along_slices(frame.slicing.interpolate, noise) * np.float32(deviation)
-        hu = vary_acquisition(hu, spacing_mm=frame.spacing_mm, random=random, limits=WITHOUT_SLICES)
+        hu = as_scanned(hu, frame, random)
         empty = np.zeros_like(hu)
         mask = _soft(drawn.share) if drawn else empty
         count = float((mask >= 0.5).sum())
@@ -338,26 +283,6 @@ def _around(
     directions = random.normal(size=(6, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     return np.asarray(centre + directions * 0.45 * wanted.diameter_mm / spacing_mm)
-
-
-def _cut(frame: _Frame) -> Image:
-    """The background's densities in a cube."""
-    fine = frame.background.fine
-    corners = np.indices((2, 2, 2)).reshape(3, -1).T * (2 * frame.middle.max())
-    reach = (corners - frame.middle) @ frame.matrix.T + frame.at
-    low = np.clip(np.floor(reach.min(axis=0)).astype(int) - 1, 0, np.array(fine.shape) - 1)
-    high = np.clip(np.ceil(reach.max(axis=0)).astype(int) + 2, low + 1, fine.shape)
-    box = fine.hu[low[0] : high[0], low[1] : high[1], low[2] : high[2]].astype(np.float32)
-    side = frame.slicing.average.shape[1]
-    cut = ndimage.affine_transform(
-        box,
-        frame.matrix,
-        frame.at - frame.matrix @ frame.middle - low,
-        output_shape=(side,) * 3,
-        order=1,
-        mode="nearest",
-    )
-    return np.asarray(cut, dtype=np.float32)
 
 
 def _wall_at(hu: Image, middle: Array) -> tuple[Array, Array]:
