@@ -96,20 +96,33 @@ def draw_shape(
     mask = np.pad(shape.mask, 2).astype(np.float32)
     mask = ndimage.gaussian_filter(mask, 0.5)
     middle = np.argwhere(np.pad(shape.mask, 2)).mean(axis=0)
-    share = _sample(mask, matrix, middle, centre_kji, size)
+    share = sample_mask(mask, matrix, middle, centre_kji, size)
     if shape.spiculation >= SPICULES_FROM or (diameter_mm > 5 and random.random() < 0.2):
         _add_spicules(share, centre_kji, diameter_mm / spacing_mm, spacing_mm, random)
     core = np.zeros_like(share)
     if part_solid:
         fraction = random.uniform(0.35, 0.75)
         shift = random.normal(0, 0.1, 3) * diameter_mm / spacing_mm
-        core = _sample(mask, matrix / fraction, middle, centre_kji + shift, size) * share
+        core = sample_mask(mask, matrix / fraction, middle, centre_kji + shift, size) * share
     return Drawn(share=share, core=core)
 
 
-def _sample(
+def sample_mask(
     mask: Image, matrix: Array, middle: Array, centre_kji: Array, size: tuple[int, int, int]
 ) -> Image:
+    """A mask's share of each voxel of a box: box voxel p -> mask voxel ``matrix @ p + ...``.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (D, H, W), dtype float32
+        Slightly smoothed, 0.5 at the outline.
+    matrix : ndarray of shape (3, 3)
+        Voxels of the box to voxels of the mask.
+    middle, centre_kji : ndarray of shape (3,)
+        The mask's voxel that comes to lie at that voxel of the box.
+    size : tuple of int
+        Of the box.
+    """
     offset = middle - matrix @ centre_kji
     drawn = ndimage.affine_transform(mask, matrix, offset, output_shape=size, order=1)
     # Linear interpolation and the small blur leave a ramp of about 2 mm around one half.
