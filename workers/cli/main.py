@@ -29,19 +29,23 @@ if find_spec("scipy") is not None:
         bench,
         demo,
         evaluate,
+        evaluate_encoder,
         evaluate_grader,
         evaluate_segmenter,
         local,
         simulate,
         train,
+        train_encoder,
         train_segmenter,
     )
 
     local.register(app)
     demo.register(app)
     train_segmenter.register()
+    train_encoder.register()
     evaluate_segmenter.register()
     evaluate_grader.register()
+    evaluate_encoder.register()
     train.register(app)
     evaluate.register(app)
     bench.register(app)
