@@ -37,7 +37,7 @@ from inference.models.cross_view_encoder import (
 from inference.models.voi_network import VoiNetworkConfig
 from inference.radiomics.extract import features_of
 from inference.radiomics.table import ROI_TABLE
-from inference.voi import cube_spacing_mm, cut_cube
+from inference.voi import Cube, cube_spacing_mm, cut_cube
 from inference.weights import Weights, folder_with, load_weights
 
 if TYPE_CHECKING:
@@ -191,6 +191,18 @@ def describe(volume: Volume, voi: VoiMask, encoder: Encoder) -> NoduleDescriptio
     encoder : Encoder
         See `to_encoder`.
     """
+    cube, mask = cut_nodule(volume, voi)
+    return describe_cube(
+        cube.hu,
+        mask,
+        spacing_mm=cube.spacing_mm,
+        slice_spacing_mm=float(volume.spacing_mm[0]),
+        encoder=encoder,
+    )
+
+
+def cut_nodule(volume: Volume, voi: VoiMask) -> tuple[Cube, NDArray[np.bool_]]:
+    """The cube around a segmented nodule as in training, and its mask there, (S, S, S)."""
     inside = np.argwhere(voi.mask)
     centre = inside.mean(axis=0) + np.array(voi.origin_kji)
     diameter_mm = ball_diameter_mm(len(inside) * volume.voxel_volume_mm3)
@@ -202,13 +214,7 @@ def describe(volume: Volume, voi: VoiMask, encoder: Encoder) -> NoduleDescriptio
         output_shape=cube.hu.shape,
         order=1,
     )
-    return describe_cube(
-        cube.hu,
-        mask >= 0.5 if (mask >= 0.5).any() else mask >= mask.max(),
-        spacing_mm=cube.spacing_mm,
-        slice_spacing_mm=float(volume.spacing_mm[0]),
-        encoder=encoder,
-    )
+    return cube, mask >= 0.5 if (mask >= 0.5).any() else mask >= mask.max()
 
 
 def describe_cube(

@@ -5,6 +5,7 @@
     InferenceError
     ├── NotAnalysable      the pixels do not show what the pipeline is for
     ├── WeightsRefused     trained weights are missing or not those of the manifest (transient)
+    ├── BankRefused        a typical-case bank is missing, damaged or would not hold together
     ├── EngineUnavailable  what shall run the networks is not installed or cannot (transient)
     └── OutOfMemory        the device ran out of memory (transient: smaller tiles, other node)
 """
@@ -52,6 +53,23 @@ class WeightsRefused(InferenceError):
         self.name = name
         self.why = why
         super().__init__(f"weights {name}: {why}")
+
+
+class BankRefused(InferenceError):
+    """A typical-case bank cannot be used, or a change to it not be made.
+
+    Attributes
+    ----------
+    name : str
+        Version or file.
+    why : str
+        What is wrong, for people.
+    """
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name = name
+        self.why = why
+        super().__init__(f"bank {name} {why}")
 
 
 class EngineUnavailable(InferenceError):

@@ -157,6 +157,47 @@ class GrowthEstimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SimilarCase:
+    """A typical case that a grade rests on."""
+
+    case_id: str
+    similarity: float
+    """Weight of its edge in the fused graph, 0 to 1."""
+    level: str
+    evidence: Literal["reader-rated", "confirmed"]
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModalityShare:
+    """What a modality did for a grade; `None` where there was only one."""
+
+    present: bool
+    attention: float | None = None
+    """Its weight in the fusion; the weights of the present ones sum to 1."""
+    contribution: float | None = None
+    """By how much the suspicion falls when it is taken away."""
+
+
+NOT_GRADED = "no grader was at work"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoduleGrade:
+    """The model's level of a nodule, learned from readers' opinion; or why there is none."""
+
+    withheld: str | None = None
+    level: Literal["I", "II", "III", "IV"] | None = None
+    patent_grade: str | None = None
+    probabilities: tuple[float, ...] = ()
+    """Of levels I to IV, calibrated."""
+    suspicion: float | None = None
+    """Probability that the mean rating of readers exceeds 3; no probability of cancer."""
+    modalities: Mapping[str, ModalityShare] = field(default_factory=dict)
+    similar_cases: tuple[SimilarCase, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Nodule:
     """A segmented, measured nodule."""
 
@@ -175,6 +216,9 @@ class Nodule:
     fleischner: FleischnerAssessment
     brock: BrockEstimate
     mayo: MayoEstimate
+    attributes: Mapping[str, float] = field(default_factory=dict)
+    """Predicted, in LIDC's scales; empty where no network described the nodule."""
+    grade: NoduleGrade = NoduleGrade(withheld=NOT_GRADED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +292,8 @@ class CaseFindings:
     weights: Mapping[str, str] = field(default_factory=dict)
     """Name to sha256 of each set of trained weights used; empty for classical methods."""
     device: str = "cpu"
+    bank_version: str | None = None
+    """Of the typical cases; `None` where nothing was graded."""
     engine: str | None = None
     """Name and version of what ran the networks; `None` for classical methods."""
     timings_s: Mapping[str, float] = field(default_factory=dict)

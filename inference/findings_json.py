@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,12 @@ from inference.findings import (
     FleischnerAssessment,
     LungRadsAssessment,
     Nodule,
+    NoduleGrade,
 )
 from inference.pipeline import ALGORITHM_NAME, ALGORITHM_VERSION
 from inference.volume import Volume
 
 SCHEMA_VERSION = 1
-NO_GRADE = "no model of this version grades nodules"
 
 
 def findings_to_dict(
@@ -55,7 +56,7 @@ def findings_to_dict(
             "name": findings.algorithm_name,
             "version": findings.algorithm_version,
             "weights": dict(findings.weights),
-            "bank_version": None,
+            "bank_version": findings.bank_version,
         },
         "device": findings.device,
         "engine": findings.engine,
@@ -152,10 +153,10 @@ def _nodule(
         ],
         "type": nodule.type,
         "mean_hu": measured.mean_hu,
-        "attributes": {},
-        "grade": {"withheld": NO_GRADE},
-        "modalities": {"ct_image": {"present": True}},
-        "similar_cases": [],
+        "attributes": dict(nodule.attributes),
+        "grade": _grade(nodule.grade),
+        "modalities": _modalities(nodule.grade),
+        "similar_cases": [asdict(case) for case in nodule.grade.similar_cases],
         "guidelines": {
             "lung_rads": _lung_rads(nodule.lung_rads),
             "fleischner_2017": _fleischner(nodule.fleischner),
@@ -170,6 +171,25 @@ def _nodule(
             },
         },
     }
+
+
+def _grade(grade: NoduleGrade) -> dict[str, Any]:
+    if grade.withheld is not None:
+        return {"withheld": grade.withheld}
+    return {
+        "level": grade.level,
+        "patent_grade": grade.patent_grade,
+        "probabilities": list(grade.probabilities),
+        "suspicion": grade.suspicion,
+    }
+
+
+def _modalities(grade: NoduleGrade) -> dict[str, Any]:
+    shares = {
+        name: {key: value for key, value in asdict(share).items() if value is not None}
+        for name, share in grade.modalities.items()
+    }
+    return shares or {"ct_image": {"present": True}}
 
 
 def _axis(axis: Axis, volume: Volume) -> dict[str, Any]:

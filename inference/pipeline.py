@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
@@ -45,13 +46,38 @@ JUDGED_AT_MOST = 24
 LIMITS = (
     "nodules under 6 mm mean diameter are not reported",
     "the detection score ranks; it is not a calibrated probability",
-    "no malignancy grade is given by this version",
     (
         "lobes are estimated, from fissures where these show and else from position; what is less "
         "than 70 % likely is not named"
     ),
-    "spiculation and growth are not judged by this version",
+    "growth is not judged by this version",
 )
+NOT_GRADED_LIMIT = "no malignancy grade is given: no grader is chosen"
+
+
+class Grading(Protocol):
+    """Describes and grades nodules that were found."""
+
+    @property
+    def weights(self) -> Mapping[str, str]:
+        """Name to sha256 of its weights."""
+        ...
+
+    @property
+    def bank_version(self) -> str:
+        """Of its typical cases."""
+        ...
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What its answers cannot tell, said in every report."""
+        ...
+
+    def grade(
+        self, volume: Volume, nodules: Sequence[Nodule], context: ClinicalContext
+    ) -> tuple[Nodule, ...]:
+        """The same nodules in the same order, with attributes and grade."""
+        ...
 
 
 def analyse(
@@ -60,6 +86,7 @@ def analyse(
     context: ClinicalContext | None = None,
     detector: Detector | None = None,
     segmenter: Segmenter | None = None,
+    grading: Grading | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> CaseFindings:
     """Find, delineate, measure and judge the nodules of a chest CT.
@@ -72,6 +99,8 @@ def analyse(
         What is known of the patient.
     detector, segmenter : optional
         Other methods than the default ones.
+    grading : Grading, optional
+        Without it no nodule is graded.
     progress : callable, optional
         Told the name of each stage as it begins.
 
@@ -137,12 +166,20 @@ def analyse(
             _to_nodule(volume, lungs, lobes, rank, sizes, *row, context)
             for rank, row in enumerate(shown, start=1)
         )
+    if grading is not None:
+        with stage("grading"):
+            nodules = grading.grade(volume, nodules, context)
     return CaseFindings(
+        bank_version=grading.bank_version if grading else None,
         algorithm_name=f"{ALGORITHM_NAME}-{detector.kind}",
         algorithm_version=ALGORITHM_VERSION,
         device=detector.device,
         engine=detector.engine,
-        weights={**detector.weights, **segmenter.weights},
+        weights={
+            **detector.weights,
+            **segmenter.weights,
+            **(grading.weights if grading else {}),
+        },
         timings_s=timings_s,
         peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0,
         quality=_quality(volume, lungs, len(reportable), unlisted),
@@ -162,7 +199,7 @@ def analyse(
             unseen=bool(lungs.warnings),
         ),
         exam_fleischner=fleischner.assess_exam(sizes, context),
-        limits=(*detector.limits, *LIMITS),
+        limits=(*detector.limits, *LIMITS, *(grading.limits if grading else (NOT_GRADED_LIMIT,))),
     )
 
 

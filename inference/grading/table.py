@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 GRADE_LIMITS = (2.0, 3.0, 4.0)
 """Mean of the readers' malignancy ratings (1 to 5): up to 2, 3, 4 and above are I, II, III, IV."""
-LEVELS = ("I", "II", "III", "IV")
+Level = Literal["I", "II", "III", "IV"]
+LEVELS: tuple[Level, ...] = ("I", "II", "III", "IV")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +117,31 @@ class GradeModel(Protocol):
 
     def predict(self, table: ModalityTable) -> NDArray[np.float64]:
         """Probability of each grade, shape (N, 4), rows sum to 1; ratings are not looked at."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """What a model can tell beside its answer.
+
+    Attributes
+    ----------
+    embedding : ndarray of shape (N, h)
+        Fused representation of each row.
+    attention : ndarray of shape (N, M)
+        Weight of each modality of the table, in its order; rows sum to 1.
+    """
+
+    embedding: NDArray[np.float32]
+    attention: NDArray[np.float64]
+
+
+@runtime_checkable
+class ExplainingModel(Protocol):
+    """A `GradeModel` that shows its fused features and attention."""
+
+    def explain(self, table: ModalityTable) -> Explanation:
+        """For the rows of a table."""
         ...
 
 

@@ -9,31 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.findings import VoiMask
-from inference.measurement import measure_nodule
+from inference.cube_measures import measure_cube
 from inference.radiomics.extract import features_of
 from inference.radiomics.table import ROI_TABLE, TABLE_VERSION, VOI_TABLE, FeatureTable
-from inference.thresholds import CALCIFIED_AT_LEAST_HU, SOLID_AT_LEAST_HU
 from inference.training.rendered_set import open_set
-from inference.volume import Volume
 
 Rows = NDArray[np.float32]
 Compute = Callable[[NDArray[np.float32], NDArray[np.bool_], float], NDArray[np.float64]]
 FILES = {"roi": f"roi-{TABLE_VERSION}.npy", "voi": f"voi-{TABLE_VERSION}.npy"}
 MEASURES_FILE = "measures.npy"
-MEASURES = (
-    "long_axis_mm",
-    "short_axis_mm",
-    "mean_diameter_mm",
-    "max_3d_diameter_mm",
-    "volume_mm3",
-    "mean_hu",
-    "deviation_hu",
-    "tenth_hu",
-    "ninetieth_hu",
-    "solid_fraction",
-    "calcified_fraction",
-)
 
 
 def roi_of(folders: Sequence[Path], *, told: Callable[[str], None]) -> Rows:
@@ -47,7 +31,7 @@ def voi_of(folders: Sequence[Path], *, told: Callable[[str], None]) -> Rows:
 
 
 def measures_of(folders: Sequence[Path], *, told: Callable[[str], None]) -> Rows:
-    """`MEASURES` for every row of a set; shape (N, 11)."""
+    """`inference.cube_measures.MEASURES` for every row of a set; shape (N, 11)."""
     return _each(folders, MEASURES_FILE, measure_cube, told)
 
 
@@ -77,30 +61,3 @@ def _each(
                 told(f"{name} of {folder.name}/{piece.name}")
             found.append(np.load(file))
     return np.concatenate(found)
-
-
-def measure_cube(
-    hu: NDArray[np.float32], mask: NDArray[np.bool_], spacing_mm: float
-) -> NDArray[np.float64]:
-    """`MEASURES` of a nodule in a cube, shape (11,)."""
-    volume = Volume(
-        hu=np.rint(hu).astype(np.int16), affine=np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
-    )
-    measured = measure_nodule(volume, VoiMask(origin_kji=(0, 0, 0), mask=mask), "solid")
-    values = hu[mask]
-    tenth, ninetieth = np.percentile(values, [10, 90])
-    return np.array(
-        [
-            measured.long_axis.length_mm,
-            measured.short_axis.length_mm,
-            measured.mean_diameter_mm,
-            measured.max_3d_diameter_mm,
-            measured.volume_mm3,
-            measured.mean_hu,
-            values.std(),
-            tenth,
-            ninetieth,
-            (values >= SOLID_AT_LEAST_HU).mean(),
-            (values >= CALCIFIED_AT_LEAST_HU).mean(),
-        ]
-    )

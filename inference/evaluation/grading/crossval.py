@@ -19,16 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.evaluation.grading.calibration import fit_calibrator
-from inference.evaluation.grading.entrants import (
-    Config,
-    Entrant,
-    ExplainingModel,
-)
+from inference.evaluation.grading.entrants import Config, Entrant
 from inference.evaluation.grading.features import drop_at_random
 from inference.evaluation.grading.folds import FOLDS, fold_of_rows, patient_folds
 from inference.evaluation.grading.metrics import macro_area, weighted_kappa
-from inference.grading.table import LEVELS, ModalityTable
+from inference.grading.calibration import fit_calibrator
+from inference.grading.table import LEVELS, ExplainingModel, ModalityTable
 from inference.grading.table_file import digest_table
 
 RANDOM_30 = "random_30"
@@ -209,7 +205,7 @@ def _inner(
     fold_of = fold_of_rows(train.patients, dealt)
     answers = np.zeros((len(train), len(LEVELS)))
     for fold in range(folds):
-        model = entrant.make(config)
+        model = entrant.make({**config, **entrant.inner})
         model.fit(train.rows(fold_of != fold), seed=seed)
         answers[fold_of == fold] = model.predict(train.rows(fold_of == fold))
     return answers

@@ -7,12 +7,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from inference.grading.table import GradeModel, ModalityTable
+from inference.grading.table import GradeModel
 
 Kind = Literal["baseline", "graph", "variant"]
 Config = dict[str, Any]
@@ -31,6 +30,9 @@ class Entrant:
         Configuration -> a model that has learned nothing yet.
     space : mapping of str to sequence
         Values of each setting; the first of each is the default. Empty: nothing to tune.
+    inner : mapping of str to value
+        Settings on inner folds, where something cheaper than the real thing chooses and
+        calibrates as well; empty is the same as ever.
     modalities : tuple of str
         What it is given; empty is everything.
     version : str
@@ -41,6 +43,7 @@ class Entrant:
     kind: Kind
     make: Callable[[Config], GradeModel]
     space: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    inner: Mapping[str, Any] = field(default_factory=dict)
     modalities: tuple[str, ...] = ()
     version: str = "1"
 
@@ -57,30 +60,7 @@ class Entrant:
 
     def describe(self) -> str:
         """What its results depend on, beside data and protocol."""
-        facts = [self.name, self.version, dict(self.space), list(self.modalities)]
+        facts: list[Any] = [self.name, self.version, dict(self.space), list(self.modalities)]
+        if self.inner:
+            facts.append(dict(self.inner))
         return json.dumps(facts, sort_keys=True, default=list)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """What a model can tell beside its answer.
-
-    Attributes
-    ----------
-    embedding : ndarray of shape (N, h)
-        Fused representation of each row.
-    attention : ndarray of shape (N, M)
-        Weight of each modality of the table, in its order; rows sum to 1.
-    """
-
-    embedding: NDArray[np.float32]
-    attention: NDArray[np.float64]
-
-
-@runtime_checkable
-class ExplainingModel(Protocol):
-    """A `GradeModel` that shows its fused features and attention."""
-
-    def explain(self, table: ModalityTable) -> Explanation:
-        """For the rows of a table."""
-        ...

@@ -1,7 +1,4 @@
-"""Every entrant by name: baselines, and the graph with its variants.
-
-The graph is plugged in here and nowhere else: `graph_entrants`.
-"""
+"""Every entrant by name: baselines, and the graph with its variants."""
 
 from __future__ import annotations
 
@@ -21,6 +18,7 @@ from inference.evaluation.grading.baselines import (
     WithDropout,
 )
 from inference.evaluation.grading.entrants import Entrant
+from inference.evaluation.grading.graph_entrants import graph_entrants
 
 STRENGTHS = (0.05, 0.005, 0.02, 0.2, 1.0)
 TREES: Mapping[str, tuple[Any, ...]] = {
@@ -118,14 +116,6 @@ def baseline_entrants() -> dict[str, Entrant]:
         ),
     ]
     return {entrant.name: entrant for entrant in entrants}
-
-
-def graph_entrants() -> dict[str, Entrant]:
-    """The full graph under the name ``graph``, and its variants by what is switched.
-
-    Empty until the graph is in the tree.
-    """
-    return {}
 
 
 def all_entrants() -> dict[str, Entrant]:

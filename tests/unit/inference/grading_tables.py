@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.evaluation.grading.entrants import Explanation
-from inference.grading.table import ModalityTable
+from inference.grading.table import Explanation, ModalityTable
 
 
 def make_table(patients: int = 40, *, seed: int = 0) -> ModalityTable:

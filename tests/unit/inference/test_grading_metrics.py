@@ -6,13 +6,13 @@ from scipy.special import softmax
 from sklearn import metrics as theirs
 
 from inference.evaluation.grading import metrics
-from inference.evaluation.grading.calibration import fit_calibrator
 from inference.evaluation.grading.significance import (
     bootstrap_figures,
     delong,
     differences,
     mcnemar,
 )
+from inference.grading.calibration import fit_calibrator
 
 PROBABILITIES = np.array(
     [[0.7, 0.1, 0.1, 0.1], [0.2, 0.5, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4], [0.1, 0.1, 0.2, 0.6]]

@@ -57,7 +57,7 @@ def test_nodules_share_no_voxel(phantom: Phantom, findings: CaseFindings) -> Non
 
 def test_limits_and_timings_are_said(findings: CaseFindings) -> None:
     assert any("not validated" in limit for limit in findings.limits)
-    assert any("no malignancy grade" in limit for limit in findings.limits)
+    assert any("no malignancy grade is given" in limit for limit in findings.limits)
     assert set(findings.timings_s) >= {"lungs", "candidates", "nodules", "measurements"}
     assert findings.peak_rss_mb > 0
     assert any("lobes are estimated" in limit for limit in findings.limits)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from inference.evaluation.grading.metrics import Grades, Probabilities
+Probabilities = NDArray[np.float64]
+Grades = NDArray[np.int64]
 
 SMALLEST = 1e-6
 PULL = 1e-3
