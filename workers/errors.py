@@ -15,6 +15,8 @@
     ├── ObjectMissing        the object store does not hold a key (transient)
     ├── ObjectChanged        an object in the store is not what was kept there
     ├── DatasetRefused       an annotated data set cannot be used as it is
+    ├── BankChangeRefused    a change to the typical-case bank may not be made
+    ├── BankInUse            another command changes the same typical-case bank
     └── BenchmarkFailed      a measured process ended with an error
 """
 
@@ -148,6 +150,34 @@ class DatasetRefused(WorkersError):
         self.why = why
         self.remedy = remedy
         super().__init__(f"{where}: {why}; {remedy}")
+
+
+class BankChangeRefused(WorkersError):
+    """A change to the typical-case bank may not be made.
+
+    Attributes
+    ----------
+    where : str
+        Candidate, case, option or file.
+    why : str
+        What is wrong.
+    remedy : str
+        What to do.
+    """
+
+    def __init__(self, where: str, why: str, remedy: str) -> None:
+        self.where = where
+        self.why = why
+        self.remedy = remedy
+        super().__init__(f"{where}: {why}; {remedy}")
+
+
+class BankInUse(WorkersError):
+    """Another command changes the same typical-case bank at this moment."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        super().__init__(f"{folder} is being changed by another command: try again when it is done")
 
 
 class BenchmarkFailed(WorkersError):
