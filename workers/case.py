@@ -20,7 +20,7 @@ from dicom_node.read.ct_series import CtSeries
 from inference.detection import Detector
 from inference.findings import CaseFindings, ClinicalContext, Nodule
 from inference.findings_json import findings_to_dict
-from inference.pipeline import analyse
+from inference.pipeline import Grading, analyse
 from inference.segmentation import Segmenter
 from workers.translate import to_context, to_report_content, to_volume
 
@@ -53,6 +53,7 @@ def analyse_case(
     predecessor: Predecessor | None = None,
     detector: Detector | None = None,
     segmenter: Segmenter | None = None,
+    grading: Grading | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> CaseResult:
     """Find, measure and report the nodules of a series.
@@ -77,6 +78,8 @@ def analyse_case(
         What finds nodules; the default one if absent.
     segmenter : Segmenter, optional
         What outlines them; the default one if absent.
+    grading : Grading, optional
+        What grades them; without it nothing is graded.
     progress : callable, optional
         Told the name of each stage.
 
@@ -93,6 +96,7 @@ def analyse_case(
         context=context or to_context(series),
         detector=detector,
         segmenter=segmenter,
+        grading=grading,
         progress=progress,
     )
     quality = replace(

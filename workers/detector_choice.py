@@ -1,4 +1,4 @@
-"""Detector and segmenter that the settings choose: ours, or a bundle of the site's own."""
+"""Detector, segmenter and grader that the settings choose: ours, or a site's own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from inference.detection import Detector
 from inference.detectors import make_detector
 from inference.engine_options import EngineOptions
+from inference.pipeline import Grading
 from inference.segmentation import Segmenter
 from inference.segmenters import make_segmenter
 from workers.compute import engine_options
@@ -17,6 +18,22 @@ from workers.settings import Settings
 def segmenter_of(settings: Settings) -> Segmenter:
     """A segmenter that is ready to work, read once per process; raises as `detector_of`."""
     return make_segmenter(settings.segmenter, engine_options(settings), settings.weights_dir)
+
+
+def grading_of(settings: Settings) -> Grading | None:
+    """What grades nodules, or nothing, read once per process; raises as `detector_of`.
+
+    Raises
+    ------
+    inference.errors.BankRefused
+        If the typical-case bank cannot be used.
+    """
+    if settings.grader == "none":
+        return None
+    # Here, not above: the graph's library takes seconds to load.
+    from inference.graders import make_grading
+
+    return make_grading(engine_options(settings), settings.weights_dir)
 
 
 def detector_of(settings: Settings) -> Detector:

@@ -131,7 +131,12 @@ def _compute(settings: Settings) -> Iterator[Check]:
 
 
 def _weights(settings: Settings) -> Iterator[Check]:
-    chosen = {"detector": settings.detector, "segmenter": settings.segmenter}
+    chosen = {
+        "detector": settings.detector,
+        "segmenter": settings.segmenter,
+        "encoder": settings.grader,
+        "grader": settings.grader,
+    }
     wanted = [name for name, kind in chosen.items() if kind == "trained"]
     if not wanted and settings.detector != "monai":
         yield Check(what="weights", ok=None, found="none: the classical methods are chosen")

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.cube_measures import MEASURES
 from inference.models.voi_network import VoiNetworkConfig
 from inference.training.encoder_loop import EncoderData
 from inference.training.rated_nodules import load_rated_nodules
-from inference.training.rendered_features import MEASURES, measures_of, roi_of
+from inference.training.rendered_features import measures_of, roi_of
 from inference.training.rendered_set import RenderedSet, SetPlan, make_set, open_set
 from inference.training.shapes import Part
 from workers.training_data import LesionEntry, scan_names

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from inference.attributes import ATTRIBUTES
+from inference.cube_measures import MEASURES
 from inference.deep_features import Encoder, Standard, describe
 from inference.evaluation.encoder import measure_encoder
 from inference.evaluation.outlines import all_searched
@@ -24,7 +25,7 @@ from inference.radiomics.table import ROI_TABLE, VOI_TABLE
 from inference.segmenters import make_segmenter
 from inference.training.encoder_loop import EncoderData, run_encoder
 from inference.training.rated_nodules import COLUMNS, EVERY_READER
-from inference.training.rendered_features import MEASURES, measures_of, voi_of
+from inference.training.rendered_features import measures_of, voi_of
 from inference.training.shapes import Part
 from inference.volume import Volume
 from inference.weights import Weights, load_weights

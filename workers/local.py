@@ -17,6 +17,7 @@ from inference.detection import Detector
 from inference.errors import NotAnalysable
 from inference.findings import ClinicalContext
 from inference.findings_json import not_eligible_to_dict
+from inference.pipeline import Grading
 from inference.segmentation import Segmenter
 from workers import clock
 from workers.case import CaseResult, analyse_case
@@ -51,6 +52,7 @@ def analyse_folder(
     context: ClinicalContext | None,
     detector: Detector | None = None,
     segmenter: Segmenter | None = None,
+    grading: Grading | None = None,
     progress: Callable[[str], None],
 ) -> CaseResult | Mapping[str, Any]:
     """Analyse the best series below a folder.
@@ -73,6 +75,7 @@ def analyse_folder(
             context=context,
             detector=detector,
             segmenter=segmenter,
+            grading=grading,
             warnings=(*best.geometry.warnings, *best.verdict.warnings),
             progress=progress,
         )

@@ -156,6 +156,11 @@ class Settings(BaseSettings):
         description="folder with weights that the site trained, the same path on every worker; "
         "what its manifest does not name is taken from those that came with this version",
     )
+    bank_dir: Path | None = Field(
+        default=None,
+        description="folder of the site's typical-case bank, the same path on every worker; the "
+        "bank that came with this version if unset",
+    )
     backend: Literal["auto", "torch", "openvino", "onnxruntime"] = Field(
         default="auto",
         description="what runs the networks; auto: torch on a GPU, else the fastest installed",
@@ -175,6 +180,10 @@ class Settings(BaseSettings):
     segmenter: Literal["trained", "classical"] = Field(
         default="trained",
         description="what outlines and types nodules: the trained network or image processing",
+    )
+    grader: Literal["trained", "none"] = Field(
+        default="trained",
+        description="what gives nodules a model level: the trained graph, or nothing",
     )
 
     lease_s: float = Field(

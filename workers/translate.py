@@ -14,7 +14,14 @@ from dicom_node.compose.content import (
 from dicom_node.compose.identity import device_uid
 from dicom_node.equipment import MANUFACTURER, MANUFACTURER_MODEL_NAME
 from dicom_node.read.ct_series import CtSeries
-from inference.findings import Axis, CaseFindings, ClinicalContext, Nodule
+from inference.findings import (
+    NOT_GRADED,
+    Axis,
+    CaseFindings,
+    ClinicalContext,
+    Nodule,
+    NoduleGrade,
+)
 from inference.volume import Volume
 
 AGE_PATTERN = re.compile(r"(\d{3})([DWMY])")
@@ -120,7 +127,39 @@ def _to_nodule_content(nodule: Nodule, tracking_uid: str) -> NoduleContent:
         lung_rads_category=nodule.lung_rads.category,
         lung_rads_why=nodule.lung_rads.why,
         brock_probability=nodule.brock.probability,
+        model_level=nodule.grade.level,
+        model_suspicion=nodule.grade.suspicion,
+        model_probabilities=nodule.grade.probabilities,
+        remarks=_grade_remarks(nodule.grade),
     )
+
+
+def _grade_remarks(grade: NoduleGrade) -> tuple[str, ...]:
+    """What the model's level rests on, or why there is none, in words."""
+    if grade.withheld is not None:
+        return () if grade.withheld == NOT_GRADED else (f"no model level: {grade.withheld}",)
+    lines = [
+        (
+            f"model level {grade.level} (patent grade {grade.patent_grade}) is learned from "
+            "readers' opinion; it is no Lung-RADS category and no probability of cancer"
+        )
+    ]
+    shares = [
+        f"{name} {100 * share.contribution:+.0f} points (attention {100 * share.attention:.0f} %)"
+        for name, share in grade.modalities.items()
+        if share.contribution is not None and share.attention is not None
+    ]
+    if shares:
+        lines.append("contributions to the suspicion: " + ", ".join(shares))
+    if grade.similar_cases:
+        lines.append(
+            "similar cases: "
+            + ", ".join(
+                f"{case.case_id} (level {case.level}, {case.evidence})"
+                for case in grade.similar_cases
+            )
+        )
+    return tuple(lines)
 
 
 def _to_axis_content(axis: Axis) -> AxisContent:

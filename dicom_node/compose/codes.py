@@ -75,6 +75,20 @@ MAXIMUM_3D_DIAMETER = Code("MAX_3D_DIAMETER", OWN, "Maximum 3D diameter")
 like the long axis."""
 BROCK_RISK = Code("BROCK_RISK", OWN, "Brock model risk of cancer")
 """Not DCM 111047 Probability of cancer: a published score of inputs, not our finding."""
+MODEL_LEVEL = Code("MODEL_LEVEL", OWN, "Model level, learned from reader opinion")
+"""Not a Lung-RADS category, and named so that it cannot be taken for one."""
+MODEL_LEVELS = {
+    "I": Code("MODEL_LEVEL_I", OWN, "Model level I (patent grade 1-2)"),
+    "II": Code("MODEL_LEVEL_II", OWN, "Model level II (patent grade 3)"),
+    "III": Code("MODEL_LEVEL_III", OWN, "Model level III (patent grade 4A)"),
+    "IV": Code("MODEL_LEVEL_IV", OWN, "Model level IV (patent grade 4B-4X)"),
+}
+MODEL_PROBABILITIES = tuple(
+    Code(f"MODEL_PROB_{level}", OWN, f"Model probability of level {level}")
+    for level in MODEL_LEVELS
+)
+MODEL_SUSPICION = Code("MODEL_SUSPICION", OWN, "Model suspicion by reader opinion")
+"""Not DCM 111047 Probability of cancer: readers' opinion was the truth, not histology."""
 DETECTION_PROBABILITY = Code("DETECTION_SCORE", OWN, "Detection score")
 NODULE_TYPE = Code("NODULE_TYPE", OWN, "Nodule type")
 NODULE_TYPES = {

@@ -70,6 +70,12 @@ class NoduleContent:
     lung_rads_why: str | None = None
     brock_probability: float | None = None
     """Risk of cancer by the Brock model, 0 to 1."""
+    model_level: str | None = None
+    """Level I to IV of the grading model, learned from readers' opinion; no Lung-RADS category."""
+    model_suspicion: float | None = None
+    """Probability that readers' mean rating exceeds 3, 0 to 1; no probability of cancer."""
+    model_probabilities: tuple[float, ...] = ()
+    """Of levels I to IV; sums to 1, or empty."""
     comment: str | None = None
     """One line for viewers that show only text; made by the composer when `None`."""
     remarks: tuple[str, ...] = ()

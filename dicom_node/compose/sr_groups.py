@@ -198,6 +198,7 @@ def _referenced_segment(
 def _measurements(nodule: NoduleContent) -> list[sr.Measurement]:
     """What was measured; what was not does not appear."""
     brock = nodule.brock_probability
+    suspicion = nodule.model_suspicion
     rows: tuple[tuple[Code, float | None, Code, Code | None, int], ...] = (
         (codes.VOLUME, nodule.volume_mm3, codes.CUBIC_MILLIMETRE, None, 1),
         (codes.DIAMETER, nodule.mean_diameter_mm, codes.MILLIMETRE, codes.MEAN, 2),
@@ -207,6 +208,19 @@ def _measurements(nodule: NoduleContent) -> list[sr.Measurement]:
         (codes.SOLID_PART_VOLUME, nodule.solid_volume_mm3, codes.CUBIC_MILLIMETRE, None, 1),
         (codes.DETECTION_PROBABILITY, nodule.detection_probability, codes.NO_UNITS, None, 3),
         (codes.BROCK_RISK, None if brock is None else 100 * brock, codes.PERCENT, None, 1),
+        (
+            codes.MODEL_SUSPICION,
+            None if suspicion is None else 100 * suspicion,
+            codes.PERCENT,
+            None,
+            1,
+        ),
+        *(
+            (name, 100 * value, codes.PERCENT, None, 1)
+            for name, value in zip(
+                codes.MODEL_PROBABILITIES, nodule.model_probabilities, strict=False
+            )
+        ),
     )
     return [
         sr.Measurement(name=name, value=round(value, digits), unit=unit, derivation=derivation)
@@ -221,6 +235,12 @@ def _evaluations(nodule: NoduleContent) -> list[sr.QualitativeEvaluation]:
         evaluations.append(
             sr.QualitativeEvaluation(
                 name=codes.NODULE_TYPE, value=codes.NODULE_TYPES[nodule.nodule_type]
+            )
+        )
+    if nodule.model_level is not None:
+        evaluations.append(
+            sr.QualitativeEvaluation(
+                name=codes.MODEL_LEVEL, value=codes.MODEL_LEVELS[nodule.model_level]
             )
         )
     if nodule.lung_rads_category is not None:

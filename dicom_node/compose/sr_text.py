@@ -20,6 +20,10 @@ def nodule_line(nodule: NoduleContent) -> str:
         parts.append(where)
     if nodule.lung_rads_category:
         parts.append(f"Lung-RADS {nodule.lung_rads_category}")
+    if nodule.model_level and nodule.model_suspicion is not None:
+        parts.append(
+            f"model level {nodule.model_level} (suspicion {100 * nodule.model_suspicion:.0f} %)"
+        )
     if nodule.brock_probability is not None:
         parts.append(f"Brock {100 * nodule.brock_probability:.1f} %")
     return ", ".join(parts)

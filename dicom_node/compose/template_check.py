@@ -41,6 +41,8 @@ UNITS = {
     codes.ATTENUATION: codes.HOUNSFIELD,
     codes.DETECTION_PROBABILITY: codes.NO_UNITS,
     codes.BROCK_RISK: codes.PERCENT,
+    codes.MODEL_SUSPICION: codes.PERCENT,
+    **dict.fromkeys(codes.MODEL_PROBABILITIES, codes.PERCENT),
 }
 FEWEST_CONTOUR_POINTS = 4
 """A triangle, closed."""

@@ -54,6 +54,7 @@ FAST = {
     # Nothing here asks what is found; torch would take seconds to load after every kill.
     "PULMONODE_DETECTOR": "classical",
     "PULMONODE_SEGMENTER": "classical",
+    "PULMONODE_GRADER": "none",
 }
 
 

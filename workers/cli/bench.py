@@ -21,11 +21,6 @@ def register(app: typer.Typer) -> None:
     app.add_typer(commands, name="bench")
 
 
-@commands.callback()
-def _group() -> None:
-    """Keep ``detection`` a command of its own while it is the only one."""
-
-
 @commands.command()
 def detection(
     runs: Annotated[int, typer.Option(min=1, help="of each method, taking turns")] = 5,
@@ -65,6 +60,35 @@ def detection(
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(result, indent=2) + "\n")
     _print(result)
+
+
+@commands.command()
+def grading(
+    cases: Annotated[str, typer.Option(help="sizes of banks, with commas")] = "100,1000,10000",
+    runs: Annotated[int, typer.Option(min=1, help="of each, taking turns")] = 30,
+    members: Annotated[int, typer.Option(min=1, help="networks that answer together")] = 3,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", dir_okay=False, help="write the figures here, - prints")
+    ] = None,
+) -> None:
+    """Time one nodule's grade against banks of growing size, on one core."""
+    if not all(text.strip().isdigit() and int(text) for text in cases.split(",")):
+        fail("--cases are numbers above 0 with commas between, such as 100,1000")
+    from workers.bench.grading import bench_grading
+
+    result = bench_grading(
+        tuple(int(text) for text in cases.split(",")), runs=runs, members=members
+    )
+    if json_file == Path("-"):
+        print_json(result)
+        return
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(result, indent=2) + "\n")
+    table = Table("cases in the bank", "ms per nodule")
+    for count, taken in result["ms"].items():
+        table.add_row(count, f"{taken:.1f}")
+    console.print(table)
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from dicom_node.read.eligibility import load_rules
 from workers.case import CaseResult
 from workers.cli.nodules import print_findings
 from workers.cli.output import console, errors, fail, load_settings, print_json, reported_errors
-from workers.detector_choice import detector_of, segmenter_of
+from workers.detector_choice import detector_of, grading_of, segmenter_of
 from workers.local import ContextFile, analyse_folder, write_result
 from workers.phantom import write_phantom
 
@@ -50,6 +50,7 @@ def analyse(
                 context=known,
                 detector=detector_of(settings),
                 segmenter=segmenter_of(settings),
+                grading=grading_of(settings),
                 progress=lambda stage: status.update(f"{stage} ..."),
             )
         paths = write_result(result, out)

@@ -26,6 +26,7 @@ network.register(app)
 rules.register(app)
 if find_spec("scipy") is not None:
     from workers.cli import (
+        bank,
         bench,
         demo,
         evaluate,
@@ -36,13 +37,16 @@ if find_spec("scipy") is not None:
         simulate,
         train,
         train_encoder,
+        train_grader,
         train_segmenter,
     )
 
     local.register(app)
     demo.register(app)
+    bank.register(app)
     train_segmenter.register()
     train_encoder.register()
+    train_grader.register()
     evaluate_segmenter.register()
     evaluate_grader.register()
     evaluate_encoder.register()

@@ -19,6 +19,8 @@ def print_findings(console: Console, findings: Mapping[str, Any]) -> None:
         console.print(_table(nodules))
     else:
         console.print("No nodule above the threshold. This does not exclude cancer.")
+    if nodules:
+        console.print("[dim]level: the model's, by reader opinion; apart from Lung-RADS[/]")
     exam = findings["exam"]["lung_rads"]
     console.print(
         f"Lung-RADS v2022 of the exam: {exam['category'] or 'none'} "
@@ -38,7 +40,8 @@ def _table(nodules: list[Mapping[str, Any]]) -> Table:
         table.add_column(name, no_wrap=True)
     for name in ("axes mm", "mean", "mm³", "HU", "z mm", "score"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("Lung-RADS", no_wrap=True)
+    for name in ("level", "Lung-RADS"):
+        table.add_column(name, no_wrap=True)
     for nodule in nodules:
         rads = nodule["guidelines"]["lung_rads"]
         table.add_row(
@@ -51,6 +54,7 @@ def _table(nodules: list[Mapping[str, Any]]) -> Table:
             f"{nodule['mean_hu']:.0f}",
             f"{nodule['centre_lps_mm'][2]:.1f}",
             f"{nodule['detection_probability']:.2f}",
+            nodule["grade"].get("level") or "-",
             rads["category"] or "-",
         )
     return table

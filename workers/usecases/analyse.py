@@ -23,7 +23,7 @@ from dicom_node.read.series import load_ct_series
 from inference.errors import InferenceError, NotAnalysable
 from workers.application import Application
 from workers.case import analyse_case
-from workers.detector_choice import detector_of, segmenter_of
+from workers.detector_choice import detector_of, grading_of, segmenter_of
 from workers.errors import LeaseLost, StoreUnavailable, WorkersError
 from workers.state.database import DATABASE_AWAY
 from workers.state.jobs import Lease, back_off_s, held_job, move, take_job
@@ -184,6 +184,7 @@ def _analyse(app: Application, work: _Work) -> str:
             predecessor=work.predecessor,
             detector=detector_of(app.settings),
             segmenter=segmenter_of(app.settings),
+            grading=grading_of(app.settings),
         )
         objects = list(result.objects)
         if work.retraction is not None:

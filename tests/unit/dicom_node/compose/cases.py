@@ -155,7 +155,9 @@ def three_nodules(series: CtSeries) -> tuple[NoduleContent, ...]:
         sphere(
             series, 2, (depth // 2, height // 2, 2 * width // 3), 6.5,
             nodule_type="part-solid", solid_mean_diameter_mm=4.2, solid_volume_mm3=40.0,
-            brock_probability=0.081, lobe=None, laterality="right",
+            brock_probability=0.081, lobe=None, laterality="right", model_level="III",
+            model_suspicion=0.72, model_probabilities=(0.02, 0.26, 0.6, 0.12),
+            remarks=("similar cases: C-12 (level III, reader-rated)",),
         ),
         sphere(
             series, 3, (2 * depth // 3, 2 * height // 3, width // 2), 4.0,

@@ -1,0 +1,101 @@
+"""`pulmonode train grader` on a small made-up file of described nodules."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from inference.graders import BANK_FILE, to_judge
+from inference.grading.bank import load_bank
+from inference.image_row import CT_IMAGE, CT_REPORT
+from inference.weights import load_weights
+from tests.unit.workers.described_nodules import write_described
+from workers.cli.main import app
+from workers.errors import DatasetRefused
+from workers.grader_training import read_described
+
+OPTIONS = ("--steps", "30", "--members", "1", "--bank-size", "40")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("grader")
+    described = write_described(folder / "described.npz")
+    command = ["train", "grader", "--described", str(described), "--out", str(folder / "out")]
+    told = CliRunner().invoke(app, [*command, *OPTIONS, "--json", str(folder / "figures.json")])
+    assert told.exit_code == 0, told.output
+    return folder
+
+
+def test_the_command_leaves_weights_bank_and_figures(trained: Path) -> None:
+    weights = load_weights("grader", trained / "out")
+    bank = load_bank(trained / "out" / BANK_FILE, sha256=weights.facts["bank_sha256"])
+    figures = json.loads((trained / "figures.json").read_text())["worth"]
+
+    assert weights.facts["encoder"] == "0" * 64
+    assert len(bank) == weights.facts["bank_cases"] == 40
+    assert {record.evidence for record in bank.records} == {"reader-rated"}
+    assert figures["patients"] == 20
+    assert figures["models"]["graph"]["auc_ovr"] > 0.6
+    assert set(figures["graph_minus"]) == {"lr", "reg_xgb", "encoder alone"}
+
+
+def test_the_bank_holds_training_patients_only(trained: Path) -> None:
+    described = read_described(trained / "described.npz")
+    bank = load_bank(trained / "out" / BANK_FILE)
+
+    others = set(described.table.patients[described.part != "train"].tolist())
+    assert not others & {record.patient for record in bank.records}
+
+
+def test_what_was_written_judges_a_nodule(trained: Path) -> None:
+    weights = load_weights("grader", trained / "out")
+    judge = to_judge(weights, load_bank(trained / "out" / BANK_FILE))
+    asked = read_described(trained / "described.npz").of("test").rows(np.arange(6))
+
+    grades = judge.judge(asked.masked([CT_REPORT]))
+
+    assert sum(grade.withheld is None for grade in grades) >= 4
+    shown = next(grade for grade in grades if grade.withheld is None)
+    assert shown.modalities[CT_IMAGE].present
+    assert not shown.modalities[CT_REPORT].present
+    assert shown.similar_cases
+
+
+def test_the_same_seed_writes_the_same_weights(trained: Path) -> None:
+    again = trained / "again"
+    described = str(trained / "described.npz")
+    told = CliRunner().invoke(
+        app, ["train", "grader", "--described", described, "--out", str(again), *OPTIONS]
+    )
+
+    assert told.exit_code == 0
+    assert load_weights("grader", again).sha256 == load_weights("grader", trained / "out").sha256
+    assert (again / BANK_FILE).read_bytes() == (trained / "out" / BANK_FILE).read_bytes()
+
+
+def test_rows_that_the_encoder_was_trained_on_are_refused(tmp_path: Path) -> None:
+    count = 300
+    path = write_described(tmp_path / "d.npz", out_of_fold=np.zeros(count, dtype=bool))
+
+    with pytest.raises(DatasetRefused, match="described by an encoder that trained on them"):
+        read_described(path)
+
+
+def test_patients_that_are_kept_for_others_are_refused(tmp_path: Path) -> None:
+    patients = np.array(["LIDC-IDRI-0007"] * 300)
+
+    with pytest.raises(DatasetRefused, match="LIDC-IDRI-0007, which is kept for others"):
+        read_described(write_described(tmp_path / "d.npz", patient=patients))
+
+
+def test_another_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "d.npz"
+    np.savez(path, nothing=np.zeros(1))
+
+    with pytest.raises(DatasetRefused, match="evaluate encoder --describe"):
+        read_described(path)
