@@ -75,15 +75,18 @@ class ModalityExtraction(nn.Module):
         )
 
     def project(self, features: Tensor) -> Tensor:
-        """``W_2 sigma(W_1 x + b)`` (eq. 1); (N, d) -> (N, d_2)."""
+        """``W_2 sigma(W_1 x + b)`` (eq. 1), of length 1 for the cosine; (N, d) -> (N, d_2).
+
+        The length is divided out here and not in equation 2, so that a bank does it once.
+        """
         projected: Tensor = self.second(functional.elu(self.first(features)))
-        return projected
+        return projected if self.similarity == "gaussian" else functional.normalize(projected)
 
     def similarities(self, queries: Tensor, cases: Tensor) -> Tensor:
         """Of projections (eq. 2), or Gaussian; (Q, d_2) and (C, d_2) -> (Q, C)."""
         if self.similarity == "gaussian":
             return torch.exp(-0.5 * torch.cdist(queries, cases).square())
-        return functional.normalize(queries, dim=1) @ functional.normalize(cases, dim=1).T
+        return queries @ cases.T
 
     def adjacency(self, similarity: Tensor, allowed: Tensor) -> Tensor:
         """The allowed pairs above the threshold (eq. 3), at most `neighbours` for each query.

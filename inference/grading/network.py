@@ -213,8 +213,10 @@ class GraphGrader(nn.Module):
         fused = self.even(fuse_states(states, attention))
         adjacency = strongest(fuse_adjacency(graphs, attention), self.config.neighbours)
         query, case = adjacency.detach().nonzero(as_tuple=True)
+        # Only cases that an edge comes from: a large bank costs no more than its neighbours.
+        used, place = case.unique(return_inverse=True)
         embedding = self.classifier(
-            fused, cases.fused, torch.stack([case, query]), adjacency[query, case]
+            fused, cases.fused[used], torch.stack([place, query]), adjacency[query, case]
         )
         logits, rating = self.head(embedding)
         if self.wide is not None:

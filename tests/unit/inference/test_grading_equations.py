@@ -40,18 +40,23 @@ def extraction(**options: object) -> ModalityExtraction:
 
 
 def test_equation_1_projects_through_two_weights_and_a_nonlinearity() -> None:
-    projected = extraction().project(torch.tensor([[3.0, 1.0], [-1.0, -1.0]]))
+    made = extraction(similarity="gaussian")
+    projected = made.project(torch.tensor([[3.0, 1.0], [-1.0, -1.0]]))
 
     # sigma is ELU: 3 -> 3; 1 + 1 -> 2; -1 -> 1/e - 1; -1 + 1 -> 0. Then times 1 and 2.
     assert torch.allclose(projected, torch.tensor([[3.0, 4.0], [1 / math.e - 1, 0.0]]))
 
 
 def test_equation_2_is_the_cosine_of_two_projections() -> None:
-    similar = extraction().similarities(
-        torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 0.0], [1.0, 1.0], [0.0, 5.0]])
-    )
+    made = extraction()
+    # Projected by equation 1 these are (1, 2), (2, 2) and (2, 4): ELU adds nothing above 0.
+    query = made.project(torch.tensor([[1.0, 0.0]]))
+    cases = made.project(torch.tensor([[2.0, 0.0], [2.0, 1.0]]))
 
-    assert torch.allclose(similar, torch.tensor([[1.0, 0.5**0.5, 0.0]]), atol=1e-6)
+    similar = made.similarities(query, cases)
+
+    # (1 * 2 + 2 * 2) / (sqrt 5 * sqrt 8), and the same direction.
+    assert torch.allclose(similar, torch.tensor([[6 / 40**0.5, 1.0]]), atol=1e-6)
 
 
 def test_gaussian_similarity_falls_with_the_distance() -> None:
