@@ -162,7 +162,7 @@ class SimilarCase:
 
     case_id: str
     similarity: float
-    """Weight of its edge in the fused graph, 0 to 1."""
+    """0 to 1, as the grader's networks see it on average."""
     level: str
     evidence: Literal["reader-rated", "confirmed"]
     source: str

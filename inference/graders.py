@@ -19,7 +19,7 @@ from inference.grading.calibration import Calibrator
 from inference.grading.grader import make_grader
 from inference.grading.judge import Judge
 from inference.grading.stored import NAME, read_grader
-from inference.image_row import CT_IMAGE, describe_rows
+from inference.image_row import FROM_PIXELS, describe_rows
 from inference.weights import Weights, folder_with, load_weights
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class TrainedGrading:
         return tuple(
             replace(
                 nodule,
-                attributes={**one.attributes},
+                attributes={} if one.beyond_training else dict(one.attributes),
                 grade=_within(grade, one.beyond_training),
             )
             for nodule, one, grade in zip(nodules, described, grades, strict=True)
@@ -136,11 +136,13 @@ def to_judge(weights: Weights, bank: Bank) -> Judge:
     return Judge(
         grader=make_grader(networks, scale, bank.table, softness=softness),
         bank=bank,
-        calibrator=Calibrator(
-            temperature=facts["calibration"]["temperature"],
-            bias=np.array(facts["calibration"]["bias"]),
-        ),
-        needed=CT_IMAGE,
+        calibrators={
+            tuple(one["present"]): Calibrator(
+                temperature=one["temperature"], bias=np.array(one["bias"])
+            )
+            for one in facts["calibration"]
+        },
+        needed=FROM_PIXELS,
         ranged={name: (low, high) for name, (low, high) in facts["ranged"].items()},
-        least_similarity=facts["least_similarity"],
+        most_distance=facts["most_distance"],
     )

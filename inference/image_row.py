@@ -1,7 +1,8 @@
-"""What the grader is given of a nodule's pixels: the columns of modality ``ct_image``.
+"""What the grader is given of a nodule's pixels: modalities ``ct_image`` and ``ct_measures``.
 
-The encoder's fused feature and answers, and plain measurements of the same cube. Training rows
-and a worker's rows are made by the same code.
+The encoder's fused feature and answers, and plain measurements of the same cube: two ways to see
+a nodule that can be weighed against each other. Training rows and a worker's rows are made by
+the same code.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from inference.cube_measures import MEASURES
 from inference.deep_features import NoduleDescription
 from inference.grading.table import ModalityTable
 
-CT_IMAGE, CT_REPORT = "ct_image", "ct_report"
+CT_IMAGE, CT_MEASURES, CT_REPORT = "ct_image", "ct_measures", "ct_report"
+FROM_PIXELS = (CT_IMAGE, CT_MEASURES)
 ANSWERS = ("rating", "implied_rating", "above_2", "above_3", "above_4", "calcified")
 REPORT_COLUMNS = tuple(f"reported_{name}" for name in ATTRIBUTES)
 LOGARITHMS = frozenset(
@@ -32,35 +34,39 @@ LOGARITHMS = frozenset(
 LEAST = 1e-2
 
 
-def image_columns(features: int) -> tuple[str, ...]:
-    """Names of the columns for an encoder with so many fused features."""
-    return (
-        *(f"encoder_{number}" for number in range(features)),
-        *(f"predicted_{name}" for name in ATTRIBUTES),
-        *(f"predicted_{name}" for name in ANSWERS),
-        *(f"log_{name}" if name in LOGARITHMS else name for name in MEASURES),
-    )
+def columns(features: int) -> dict[str, tuple[str, ...]]:
+    """Names of the columns of each modality, for an encoder with so many fused features."""
+    return {
+        CT_IMAGE: (
+            *(f"encoder_{number}" for number in range(features)),
+            *(f"predicted_{name}" for name in ATTRIBUTES),
+            *(f"predicted_{name}" for name in ANSWERS),
+        ),
+        CT_MEASURES: tuple(f"log_{name}" if name in LOGARITHMS else name for name in MEASURES),
+        CT_REPORT: REPORT_COLUMNS,
+    }
 
 
-def image_values(
+def pixel_values(
     *,
     features: NDArray[np.floating],
     attributes: NDArray[np.floating],
     answers: NDArray[np.floating],
     measures: NDArray[np.floating],
-) -> NDArray[np.float32]:
-    """Values in the order of `image_columns`.
+) -> dict[str, NDArray[np.float32]]:
+    """Values of the modalities that come from pixels, in the order of `columns`.
 
     Shapes
     ------
     - features: (N, F); attributes: (N, 8); answers: (N, 6) as `ANSWERS`; measures: (N, 11)
-    - answer: (N, F + 25)
+    - answer: ``ct_image`` (N, F + 14), ``ct_measures`` (N, 11)
     """
     scaled = measures.astype(np.float64).copy()
     for number, name in enumerate(MEASURES):
         if name in LOGARITHMS:
             scaled[:, number] = np.log(np.maximum(scaled[:, number], LEAST))
-    return np.concatenate([features, attributes, answers, scaled], axis=1).astype(np.float32)
+    image = np.concatenate([features, attributes, answers], axis=1)
+    return {CT_IMAGE: image.astype(np.float32), CT_MEASURES: scaled.astype(np.float32)}
 
 
 def above_limits(grades: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -91,20 +97,19 @@ def describe_rows(
             for one in described
         ]
     )
-    values = image_values(
+    values = pixel_values(
         features=np.stack([one.features for one in described]),
         attributes=np.array([[one.attributes[name] for name in ATTRIBUTES] for one in described]),
         answers=answers,
         measures=measures,
     )
-    columns = image_columns(len(described[0].features))
     absent = np.full((count, len(REPORT_COLUMNS)), np.nan, dtype=np.float32)
     return ModalityTable(
         features={
-            CT_IMAGE: values,
+            **values,
             CT_REPORT: absent if report is None else report.astype(np.float32),
         },
-        names={CT_IMAGE: columns, CT_REPORT: REPORT_COLUMNS},
+        names=columns(len(described[0].features)),
         patients=np.array(["query"] * count),
         nodules=np.array([f"nodule {number}" for number in range(1, count + 1)]),
         rating=np.full(count, np.nan),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -79,8 +80,8 @@ class Bank:
         BankRefused
             Two cases of one name, or another number of rows than of records.
         """
-        names = [record.case_id for record in self.records]
-        twice = sorted({name for name in names if names.count(name) > 1}) if names else []
+        counts = Counter(record.case_id for record in self.records)
+        twice = sorted(name for name, count in counts.items() if count > 1)
         if twice:
             raise BankRefused(self.version, f"holds case {twice[0]} twice")
         if len(self.records) != len(self.table):

@@ -38,6 +38,9 @@ class GraphConfig:
         ``attention`` is equations 5 to 8; ``mean`` weighs the present modalities equally;
         ``gated`` lets each modality's gate depend on all (cross-modal gate); ``branches`` adds a
         head for each modality to the attention.
+    vote : float
+        Share of the answer that neighbours vote directly, each by the weight of its edge; the
+        rest is the network's. Without it a bank hardly moves a grade.
     bank_labels : bool
         Whether messages of typical cases tell their rating.
     wide : bool
@@ -57,6 +60,7 @@ class GraphConfig:
     heads: int = 4
     edges: bool = True
     fusion: Fusion = "attention"
+    vote: float = 0.0
     bank_labels: bool = True
     wide: bool = True
     dropout: float = 0.3
@@ -75,6 +79,8 @@ class GraphConfig:
             raise ValueError(f"hidden {self.hidden} is no multiple of heads {self.heads}")
         if not 0 <= self.threshold < 1:
             raise ValueError(f"threshold {self.threshold} is not in [0, 1)")
+        if not 0 <= self.vote < 1:
+            raise ValueError(f"vote {self.vote} is not in [0, 1)")
         if self.neighbours < 1 or self.classifier_layers < 1 or self.extraction_layers < 1:
             raise ValueError("neighbours and layers must be at least 1")
 

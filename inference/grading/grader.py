@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from inference.grading.network import Cases, GraphGrader, tell_ratings
 from inference.grading.scaling import Nodes, Scale
@@ -28,6 +29,8 @@ class Graded:
     neighbours : ndarray of shape (N, C), dtype float32
         Weight of each typical case in the fused graph, 0 where there is no edge; the mean over
         the networks.
+    similarity : ndarray of shape (N, C), dtype float32
+        How alike each case is, whether joined or not; the mean over the networks.
     embedding : ndarray of shape (N, h)
         Of the first network.
     """
@@ -36,6 +39,7 @@ class Graded:
     rating: NDArray[np.float64]
     attention: NDArray[np.float64]
     neighbours: NDArray[np.float32]
+    similarity: NDArray[np.float32]
     embedding: NDArray[np.float32]
 
 
@@ -50,11 +54,14 @@ class Grader:
     scale : Scale
     cases : tuple of Cases
         One for each network.
+    nodes : Nodes
+        The cases as nodes.
     """
 
     networks: tuple[GraphGrader, ...]
     scale: Scale
     cases: tuple[Cases, ...]
+    nodes: Nodes
 
     def grade(self, table: ModalityTable) -> Graded:
         """Grade each row on its own; equal rows get equal answers, whatever stands beside them.
@@ -77,8 +84,17 @@ class Grader:
             rating=np.concatenate([part.rating for part in parts]),
             attention=np.concatenate([part.attention for part in parts]),
             neighbours=np.concatenate([part.neighbours for part in parts]),
+            similarity=np.concatenate([part.similarity for part in parts]),
             embedding=np.concatenate([part.embedding for part in parts]),
         )
+
+    def distance(self, table: ModalityTable) -> NDArray[np.float32]:
+        """How far the nearest case is, shape (N,): large for what is like none of them.
+
+        By plain standard scores, root mean square over the columns that both know; the networks'
+        own similarity is high even for what they were never shown.
+        """
+        return np.asarray(_distance(self.scale.to_nodes(table), self.nodes).numpy())
 
     def _grade(self, nodes: Nodes) -> Graded:
         with torch.inference_mode():
@@ -96,6 +112,7 @@ class Grader:
             rating=rating,
             attention=attention,
             neighbours=torch.stack([answer.adjacency for answer in answers]).mean(dim=0).numpy(),
+            similarity=torch.stack([answer.similarity for answer in answers]).mean(dim=0).numpy(),
             embedding=answers[0].embedding.numpy(),
         )
 
@@ -116,4 +133,19 @@ def make_grader(
     _, told = tell_ratings(torch.from_numpy(bank.rating).float(), softness)
     with torch.inference_mode():
         cases = tuple(network.eval().make_cases(nodes, told) for network in networks)
-    return Grader(networks=networks, scale=scale, cases=cases)
+    return Grader(networks=networks, scale=scale, cases=cases, nodes=nodes)
+
+
+def _distance(queries: Nodes, cases: Nodes) -> Tensor:
+    """To the nearest case, over the columns that both know, (Q,)."""
+    square = torch.zeros(len(queries), len(cases))
+    count = torch.zeros(len(queries), len(cases))
+    for name, values in queries.features.items():
+        width = values.shape[1] // 2
+        score, known = values[:, :width], values[:, width:]
+        other, there = cases.features[name][:, :width], cases.features[name][:, width:]
+        # (a - b)^2 over what both know, without an array of shape (Q, C, d).
+        square += (score**2 * known) @ there.T + known @ (other**2 * there).T
+        square -= 2 * (score * known) @ (other * there).T
+        count += known @ there.T
+    return (square.clamp_min(0) / count.clamp_min(1)).sqrt().amin(dim=1)

@@ -6,6 +6,7 @@ Lung-RADS category.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,34 +21,37 @@ from inference.grading.table import LEVELS, ModalityTable
 
 PATENT_GRADES = ("1-2", "3", "4A", "4B-4X")
 SIMILAR_CASES = 5
-SLACK = 0.25
+SLACK = 0.05
 """Beyond the trained range by so much of its width is still inside."""
+LOGARITHM = "log_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judge:
-    """A grader with its bank and calibrator.
+    """A grader with its bank and what was fitted beside it.
 
     Attributes
     ----------
     grader : Grader
         Its cases are those of `bank`.
     bank : Bank
-    calibrator : Calibrator
-    needed : str
-        The modality without which no grade is given.
+    calibrators : mapping of tuple of str to Calibrator
+        By the modalities that are present, in the grader's order; that of `needed` is there, and
+        serves every set that has none of its own.
+    needed : tuple of str
+        Modalities without which no grade is given.
     ranged : mapping of str to (low, high)
-        Columns of `needed` that must lie within, in their own unit.
-    least_similarity : float
-        Of the most similar case; below it the nodule is like nothing in the bank.
+        Columns of the needed modalities that must lie within.
+    most_distance : float
+        To the nearest case (`Grader.distance`, by the needed modalities).
     """
 
     grader: Grader
     bank: Bank
-    calibrator: Calibrator
-    needed: str
+    calibrators: Mapping[tuple[str, ...], Calibrator]
+    needed: tuple[str, ...]
     ranged: Mapping[str, tuple[float, float]]
-    least_similarity: float = 0.0
+    most_distance: float
 
     def judge(self, table: ModalityTable) -> tuple[NoduleGrade, ...]:
         """Grade each row, or say why not.
@@ -57,45 +61,64 @@ class Judge:
         return tuple(self._judge(table.rows(np.array([row]))) for row in range(len(table)))
 
     def _judge(self, row: ModalityTable) -> NoduleGrade:
-        present = [name for name in row.modalities if bool(row.present(name)[0])]
-        if self.needed not in present:
-            return NoduleGrade(withheld=f"no features of modality {self.needed}")
+        present = tuple(
+            name
+            for name in self.grader.scale.modalities
+            if name in row.features and bool(row.present(name)[0])
+        )
+        for name in self.needed:
+            if name not in present:
+                return NoduleGrade(withheld=f"no features of modality {name}")
         outside = self._outside(row)
         if outside:
             return NoduleGrade(withheld=outside)
-        graded = self.grader.grade(row)
-        probabilities = self.calibrator.apply(graded.probabilities)[0]
-        similar = self._similar(graded.neighbours[0])
-        if not similar or similar[0].similarity < self.least_similarity:
+        if float(self.grader.distance(row.only(self.needed))[0]) > self.most_distance:
             return NoduleGrade(withheld="like no case of the typical-case bank")
-        grade = int(probabilities.argmax())
+        graded = self.grader.grade(row)
+        probabilities = self._calibrated(graded.probabilities, present)
+        grade = int(np.searchsorted(probabilities.cumsum(), 0.5))
         return NoduleGrade(
             level=LEVELS[grade],
             patent_grade=PATENT_GRADES[grade],
             probabilities=tuple(float(value) for value in probabilities),
             suspicion=_suspicion(probabilities),
             modalities=self._shares(row, present, graded.attention[0], probabilities),
-            similar_cases=similar,
+            similar_cases=self._similar(graded.neighbours[0], graded.similarity[0]),
         )
 
+    def _calibrated(
+        self, probabilities: NDArray[np.float64], present: tuple[str, ...]
+    ) -> NDArray[np.float64]:
+        """One row's probabilities, (1, 4) -> (4,)."""
+        calibrator = self.calibrators.get(present, self.calibrators[self.needed])
+        return np.asarray(calibrator.apply(probabilities)[0])
+
     def _outside(self, row: ModalityTable) -> str | None:
-        names = row.names[self.needed]
         for column, (low, high) in self.ranged.items():
-            value = float(row.features[self.needed][0, names.index(column)])
+            name = next(name for name in self.needed if column in row.names[name])
+            value = float(row.features[name][0, row.names[name].index(column)])
             slack = SLACK * (high - low)
-            if not low - slack <= value <= high + slack:
+            low, high = low - slack, high + slack
+            if not low <= value <= high:
+                told = [value, low, high]
+                if column.startswith(LOGARITHM):
+                    told = [math.exp(one) for one in told]
                 return (
-                    f"{column} {value:.4g} is outside what the model was trained on "
-                    f"({low:.4g} to {high:.4g})"
+                    f"{column.removeprefix(LOGARITHM)} {told[0]:.1f} is outside what the model was "
+                    f"trained on ({told[1]:.1f} to {told[2]:.1f})"
                 )
         return None
 
-    def _similar(self, neighbours: NDArray[np.float32]) -> tuple[SimilarCase, ...]:
-        order = np.argsort(-neighbours, kind="stable")[:SIMILAR_CASES]
+    def _similar(
+        self, neighbours: NDArray[np.float32], similarity: NDArray[np.float32]
+    ) -> tuple[SimilarCase, ...]:
+        """The cases with the strongest edges, the most alike first."""
+        strongest = np.argsort(-neighbours, kind="stable")[:SIMILAR_CASES]
+        order = strongest[np.argsort(-similarity[strongest], kind="stable")]
         return tuple(
             SimilarCase(
                 case_id=self.bank.records[at].case_id,
-                similarity=float(neighbours[at]),
+                similarity=float(similarity[at]),
                 level=self.bank.records[at].level,
                 evidence=self.bank.records[at].evidence,
                 source=self.bank.records[at].source,
@@ -107,7 +130,7 @@ class Judge:
     def _shares(
         self,
         row: ModalityTable,
-        present: list[str],
+        present: tuple[str, ...],
         attention: NDArray[np.float64],
         probabilities: NDArray[np.float64],
     ) -> dict[str, ModalityShare]:
@@ -120,8 +143,9 @@ class Judge:
             if name not in present or len(present) == 1:
                 shares[name] = ModalityShare(present=name in present)
                 continue
+            others = tuple(other for other in present if other != name)
             without = self.grader.grade(row.masked([name])).probabilities
-            rest = self.calibrator.apply(without)[0]
+            rest = self._calibrated(without, others)
             shares[name] = ModalityShare(
                 present=True,
                 attention=float(attention[number]),

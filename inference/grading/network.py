@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from inference.grading.classifier import GraphClassifier
 from inference.grading.config import GraphConfig
-from inference.grading.extraction import ModalityExtraction
+from inference.grading.extraction import LEAST_DEGREE, ModalityExtraction
 from inference.grading.fusion import (
     AttentionFusion,
     GatedFusion,
@@ -48,12 +48,15 @@ class Cases:
     fused : Tensor of shape (C, h)
         With what the case's rating adds.
     present : Tensor of shape (C, M), dtype bool
+    soft : Tensor of shape (C, 4)
+        Their soft grades.
     """
 
     projections: list[Tensor]
     states: list[list[Tensor]]
     fused: Tensor
     present: Tensor
+    soft: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class Answer:
         alpha of equation 6.
     adjacency : Tensor of shape (Q, C)
         The fused graph (eq. 8), case -> query.
+    similarity : Tensor of shape (Q, C)
+        Of the same kind, before threshold and choice of neighbours: how alike two nodes are.
     embedding : Tensor of shape (Q, h)
     branches : Tensor of shape (Q, M, 4), optional
         Probabilities by each modality alone, for `fusion` ``branches``.
@@ -81,6 +86,7 @@ class Answer:
     deviation: Tensor
     attention: Tensor
     adjacency: Tensor
+    similarity: Tensor
     embedding: Tensor
     branches: Tensor | None
     states: Tensor
@@ -170,7 +176,13 @@ class GraphGrader(nn.Module):
         fused = self.even(fuse_states(stack, attention))
         if self.config.bank_labels:
             fused = fused + self.told(told)
-        return Cases(projections=projections, states=states, fused=fused, present=nodes.present)
+        return Cases(
+            projections=projections,
+            states=states,
+            fused=fused,
+            present=nodes.present,
+            soft=told[:, :GRADES],
+        )
 
     def forward(
         self,
@@ -200,13 +212,14 @@ class GraphGrader(nn.Module):
             allowed = torch.ones(
                 len(queries), len(cases.fused), dtype=torch.bool, device=cases.fused.device
             )
-        stack, graphs = [], []
+        stack, graphs, alike = [], [], []
         for number, (name, extraction) in enumerate(self._extractions()):
             features = queries.features[name]
-            graph = self._adjacency(
+            similarity, graph = self._adjacency(
                 number, extraction, features, queries, cases, allowed, extra_edges, keep_edges
             )
             graphs.append(graph)
+            alike.append(similarity)
             stack.append(extraction.of_queries(features, cases.states[number], graph))
         states = torch.stack(stack, dim=1)  # (Q, M, h)
         attention = self.fusion(states, queries.present)  # (Q, M)
@@ -214,7 +227,7 @@ class GraphGrader(nn.Module):
         adjacency = strongest(fuse_adjacency(graphs, attention), self.config.neighbours)
         query, case = adjacency.detach().nonzero(as_tuple=True)
         # Only cases that an edge comes from: a large bank costs no more than its neighbours.
-        used, place = case.unique(return_inverse=True)
+        used, place = torch.unique(case, return_inverse=True)
         embedding = self.classifier(
             fused, cases.fused[used], torch.stack([place, query]), adjacency[query, case]
         )
@@ -224,6 +237,8 @@ class GraphGrader(nn.Module):
             wide_logits, wide_rating = self.wide(flat)
             logits, rating = logits + wide_logits, rating + wide_rating
         probabilities, mean, deviation = to_probabilities(logits, rating)
+        if self.config.vote:
+            probabilities = self._with_votes(probabilities, adjacency, cases.soft)
         branches = None
         if self.branches is not None:
             branches = torch.stack(
@@ -241,10 +256,18 @@ class GraphGrader(nn.Module):
             deviation=deviation,
             attention=attention,
             adjacency=adjacency,
+            similarity=fuse_adjacency(alike, attention),
             embedding=embedding,
             branches=branches,
             states=states,
         )
+
+    def _with_votes(self, probabilities: Tensor, adjacency: Tensor, soft: Tensor) -> Tensor:
+        """Let the neighbours vote; a query without any keeps the network's answer."""
+        degree = adjacency.sum(dim=1, keepdim=True)  # (Q, 1)
+        share = self.config.vote * (degree > 0)
+        votes = adjacency @ soft / degree.clamp_min(LEAST_DEGREE)
+        return (1 - share) * probabilities + share * votes
 
     def _adjacency(
         self,
@@ -256,10 +279,11 @@ class GraphGrader(nn.Module):
         allowed: Tensor,
         extra_edges: Tensor | None,
         keep_edges: float,
-    ) -> Tensor:
-        """One modality's graph (eq. 3), (Q, C)."""
+    ) -> tuple[Tensor, Tensor]:
+        """One modality's similarities (eq. 2; 0 where it is absent) and graph (eq. 3), (Q, C)."""
         if not self.config.edges:
-            return torch.zeros(allowed.shape, device=features.device)
+            none = torch.zeros(allowed.shape, device=features.device)
+            return none, none
         similarity = extraction.similarities(
             extraction.project(features), cases.projections[number]
         )
@@ -270,7 +294,7 @@ class GraphGrader(nn.Module):
         adjacency = extraction.adjacency(similarity, allowed & both)
         if keep_edges < 1:
             adjacency = adjacency * (torch.rand_like(adjacency) < keep_edges)
-        return adjacency
+        return similarity.detach() * both, adjacency
 
 
 def tell_ratings(rating: Tensor, softness: float) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ from inference.grading.grader import make_grader
 from inference.grading.network import GraphGrader
 from inference.grading.scaling import Scale
 from inference.grading.table import ModalityTable
-from inference.image_row import CT_IMAGE, CT_REPORT, REPORT_COLUMNS, image_columns
+from inference.image_row import columns
 
 FEATURES = 32
 SOFTNESS = 0.25
@@ -65,13 +65,13 @@ def bench_grading(cases: tuple[int, ...], *, runs: int, members: int) -> dict[st
 
 def _noise(count: int) -> ModalityTable:
     random = np.random.default_rng(0)
-    columns = image_columns(FEATURES)
+    names = columns(FEATURES)
     return ModalityTable(
         features={
-            CT_IMAGE: random.normal(size=(count, len(columns))).astype(np.float32),
-            CT_REPORT: random.normal(size=(count, len(REPORT_COLUMNS))).astype(np.float32),
+            name: random.normal(size=(count, len(one))).astype(np.float32)
+            for name, one in names.items()
         },
-        names={CT_IMAGE: columns, CT_REPORT: REPORT_COLUMNS},
+        names=names,
         patients=np.array([f"P{number}" for number in range(count)]),
         nodules=np.array([f"N{number}" for number in range(count)]),
         rating=random.uniform(1, 5, size=count),

@@ -31,6 +31,9 @@ def grader(
     seed: Annotated[int, typer.Option(help="same seed, same weights")] = 0,
     steps: Annotated[int, typer.Option(min=1, help="of the optimiser, each network")] = 400,
     members: Annotated[int, typer.Option(min=1, help="networks that answer together")] = 3,
+    vote: Annotated[
+        float, typer.Option(min=0, max=0.9, help="share of an answer that neighbours vote")
+    ] = 0.25,
     bank_size: Annotated[int, typer.Option(min=4, help="typical cases at most")] = 1000,
     json_file: Annotated[
         Path | None, typer.Option("--json", dir_okay=False, help="write the figures here")
@@ -49,7 +52,8 @@ def grader(
     import torch
 
     from inference.grading.config import GraphConfig, TrainingConfig
-    from workers.grader_training import read_described, train_grader
+    from workers.described_nodules import read_described
+    from workers.grader_training import train_grader
 
     torch.set_num_threads(threads)
     load_settings()
@@ -58,20 +62,27 @@ def grader(
             read_described(described),
             out,
             seed=seed,
-            graph=GraphConfig(widths={"any": 1}),
+            graph=GraphConfig(widths={"any": 1}, vote=vote),
             training=TrainingConfig(steps=steps, members=members, bank_size=bank_size),
             told=errors.print,
         )
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(facts, indent=2) + "\n")
-    _print(facts["worth"])
+    for rows, figures in facts["worth"].items():
+        _print(rows, figures)
+    use = facts["use_of_the_bank"]
+    console.print(
+        f"edges per nodule and network: {use['edges']:.1f}; a twin rated 5 instead of 1 moves the "
+        f"suspicion by {use['twin']:.3f}"
+    )
     console.print(f"wrote {out / 'grader.safetensors'} and a bank of {facts['bank_cases']} cases")
 
 
-def _print(worth: dict[str, Any]) -> None:
+def _print(rows: str, worth: dict[str, Any]) -> None:
     console.print(
-        f"test: {worth['rows']} rows, {worth['nodules']} nodules, {worth['patients']} patients"
+        f"test, {rows}: {worth['rows']} rows, {worth['nodules']} nodules, "
+        f"{worth['patients']} patients"
     )
     table = Table("model", "AUC", "QWK", "right", "Brier", "ECE")
     for name, one in worth["models"].items():

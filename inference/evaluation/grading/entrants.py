@@ -33,6 +33,8 @@ class Entrant:
     inner : mapping of str to value
         Settings on inner folds, where something cheaper than the real thing chooses and
         calibrates as well; empty is the same as ever.
+    settings : mapping of str to value
+        What `make` takes where a configuration says nothing: older results do not fit others.
     modalities : tuple of str
         What it is given; empty is everything.
     version : str
@@ -44,6 +46,7 @@ class Entrant:
     make: Callable[[Config], GradeModel]
     space: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     inner: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     modalities: tuple[str, ...] = ()
     version: str = "1"
 
@@ -63,4 +66,6 @@ class Entrant:
         facts: list[Any] = [self.name, self.version, dict(self.space), list(self.modalities)]
         if self.inner:
             facts.append(dict(self.inner))
+        if self.settings:
+            facts.append(dict(self.settings))
         return json.dumps(facts, sort_keys=True, default=list)

@@ -8,6 +8,7 @@ modalities, modality dropout of 30 %, PET/CT nodules).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from inference.evaluation.grading.entrants import Config, Entrant
@@ -60,8 +61,15 @@ def make_graph(config: Config) -> GraphModel:
 
 def graph_entrants() -> dict[str, Entrant]:
     """The full graph under the name ``graph``, and its variants by what is switched."""
+    settings = {**asdict(GraphConfig(widths={"any": 1})), **asdict(TrainingConfig())}
     graph = Entrant(
-        name="graph", kind="graph", make=make_graph, space=SPACE, inner=INNER, version=VERSION
+        name="graph",
+        kind="graph",
+        make=make_graph,
+        space=SPACE,
+        inner=INNER,
+        settings=settings,
+        version=VERSION,
     )
     variants = [
         Entrant(
@@ -70,6 +78,7 @@ def graph_entrants() -> dict[str, Entrant]:
             make=make_graph,
             space={key: (value,) for key, value in switched.items()},
             inner=INNER,
+            settings=settings,
             version=VERSION,
         )
         for name, switched in VARIANTS.items()

@@ -81,7 +81,7 @@ class GraphModel:
 
 
 def choose_bank(table: ModalityTable, size: int, *, seed: int) -> NDArray[np.int64]:
-    """Rows of the bank: one per nodule while there are enough nodules, spread over the grades."""
+    """Rows of the bank, at random: one per nodule while there are enough nodules."""
     random = np.random.default_rng((seed, 7))
     order = random.permutation(len(table))
     _, first = np.unique(table.nodules[order], return_index=True)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 
 class WeightNetwork(nn.Module):
-    """A row's loss and soft grade -> its weight, within 1 - kappa and 1 + kappa, mean 1.
+    """A row's loss and soft grade -> its weight, mean 1; no two differ by more than
+    (1 + kappa) / (1 - kappa).
 
     Shapes
     ------

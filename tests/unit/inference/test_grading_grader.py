@@ -18,7 +18,7 @@ from inference.grading.judge import Judge
 from inference.grading.network import tell_ratings
 from inference.grading.scaling import Scale
 from inference.grading.stored import read_grader, save_grader
-from inference.grading.table import ModalityTable
+from inference.grading.table import LEVELS, ModalityTable
 from inference.training.grading.loop import Trainer, drop_modalities
 from inference.training.grading.model import GraphModel, choose_bank
 from inference.training.grading.views import VIEWS, make_view
@@ -288,8 +288,9 @@ def judge_of(grader: Grader, table: ModalityTable) -> Judge:
     return Judge(
         grader=make_grader(grader.networks, grader.scale, table, softness=0.25),
         bank=bank_of(table),
-        calibrator=Calibrator(temperature=1.0, bias=np.zeros(4)),
-        needed="roi2d",
+        calibrators={("roi2d",): Calibrator(temperature=1.0, bias=np.zeros(4))},
+        needed=("roi2d",),
+        most_distance=2.0,
         ranged={"axial_mean_diam_mm": (float(scale.low[0]), float(scale.high[0]))},
     )
 
@@ -305,7 +306,7 @@ def test_a_judged_nodule_has_level_shares_and_similar_cases(
     assert grade.withheld is None
     assert sum(grade.probabilities) == pytest.approx(1)
     assert grade.suspicion == pytest.approx(grade.probabilities[2] + grade.probabilities[3])
-    assert grade.level == ("I", "II", "III", "IV")[int(np.argmax(grade.probabilities))]
+    assert grade.level == LEVELS[int(np.searchsorted(np.cumsum(grade.probabilities), 0.5))]
     assert 1 <= len(grade.similar_cases) <= 5
     shares = [share.attention for share in grade.modalities.values()]
     assert sum(share for share in shares if share is not None) == pytest.approx(1, abs=1e-5)
@@ -336,5 +337,50 @@ def test_a_grade_is_withheld_without_the_image_and_outside_the_trained_range(
 
     assert blind.withheld == "no features of modality roi2d"
     assert outside.withheld is not None
-    assert "axial_mean_diam_mm 90 is outside" in outside.withheld
+    assert "axial_mean_diam_mm 90.0 is outside" in outside.withheld
     assert outside.level is None
+
+
+def test_a_level_above_two_goes_with_a_suspicion_above_one_half(
+    grader: Grader, table: ModalityTable
+) -> None:
+    grades = judge_of(grader, table).judge(make_table(30, seed=3))
+    given = [grade for grade in grades if grade.suspicion is not None]
+
+    assert given
+    assert all((grade.level in ("III", "IV")) == (grade.suspicion > 0.5) for grade in given)
+
+
+def test_what_is_like_no_case_gets_no_grade(grader: Grader, table: ModalityTable) -> None:
+    judge = judge_of(grader, table)
+    asked = make_table(1, seed=4)
+    strange = {**asked.features, "roi2d": asked.features["roi2d"] * [[1, -3, 30]]}
+
+    grade = judge.judge(replace(asked, features=strange))[0]
+
+    assert grade.withheld == "like no case of the typical-case bank"
+    assert judge.grader.distance(table)[0] == pytest.approx(0, abs=2e-3)
+
+
+def test_votes_of_the_bank_move_a_grade_more_than_messages_alone(table: ModalityTable) -> None:
+    asked = make_table(10, seed=7)
+    moved = []
+    for vote in (0.0, 0.4):
+        made = GraphModel(graph=replace(SMALL, vote=vote), training=replace(QUICK, members=1))
+        made.fit(table, seed=1)
+        assert made.grader is not None
+        spread = []
+        for row in range(10):
+            one = asked.rows(np.array([row]))
+            answers = [
+                graded_with(
+                    made.grader,
+                    join(table, replace(one, rating=np.array([rating]))),
+                    one,
+                )[0, 2:].sum()
+                for rating in (1.0, 5.0)
+            ]
+            spread.append(answers[1] - answers[0])
+        moved.append(np.mean(spread))
+
+    assert moved[1] > moved[0]

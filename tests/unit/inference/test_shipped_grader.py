@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from inference.findings import NoduleGrade
-from inference.graders import BANK_FILE, LIMITS, TrainedGrading, make_grading
-from inference.grading.bank import load_bank
+from inference.graders import BANK_FILE, LIMITS, TrainedGrading, make_grading, to_judge
+from inference.grading.bank import CaseRecord, load_bank
+from inference.image_row import FROM_PIXELS
 from inference.phantom import make_phantom
 from inference.pipeline import analyse
 from inference.training.shapes import EXCLUDED_PATIENTS
@@ -69,7 +72,9 @@ def test_the_lidc_nodule_is_graded_as_suspicious_with_its_reasons(grading: Train
     assert [case.similarity for case in grade.similar_cases] == sorted(
         (case.similarity for case in grade.similar_cases), reverse=True
     )
-    assert grade.modalities["ct_image"].present
+    shares = [grade.modalities[name] for name in FROM_PIXELS]
+    assert sum(share.attention or 0 for share in shares) == pytest.approx(1, abs=1e-5)
+    assert all(share.contribution is not None for share in shares)
 
 
 def test_the_bank_holds_nobody_who_is_kept_for_others() -> None:
@@ -83,13 +88,46 @@ def test_the_bank_holds_nobody_who_is_kept_for_others() -> None:
 def test_the_graph_of_the_shipped_model_is_in_use() -> None:
     facts = load_weights("grader").facts
 
-    assert facts["edges_per_case"] > 1
+    assert facts["use_of_the_bank"]["edges"] > 1
+    assert facts["use_of_the_bank"]["twin"] > 0.01
     assert all(
         abs(value) > 0.01 for layers in facts["mu"].values() for both in layers for value in both
     )
-    assert facts["loss"]["semantic"] > 0
-    assert facts["loss"]["contrastive"] > 0
-    assert facts["training"]["reconstruction_weight"] > 0
+    assert all(facts["loss"][name] > 0 for name in ("semantic", "contrastive", "reconstruction"))
+
+
+def test_its_twin_in_the_bank_moves_a_shipped_grade(grading: TrainedGrading) -> None:
+    weights, bank = load_weights("grader"), grading.judge.bank
+    one = bank.table.rows(np.array([3])).only(FROM_PIXELS)
+    suspicions = []
+    for rating in (1.0, 5.0):
+        record = CaseRecord(
+            case_id="twin", patient="twin", rating=rating, evidence="confirmed", source="test"
+        )
+        grade = to_judge(weights, bank.with_cases([record], one, "2")).judge(one)[0]
+        assert grade.suspicion is not None
+        suspicions.append(grade.suspicion)
+
+    assert suspicions[1] - suspicions[0] > 0.01
+
+
+def test_air_and_what_is_far_too_large_get_no_grade(grading: TrainedGrading) -> None:
+    bank = grading.judge.bank.table.only(FROM_PIXELS)
+    names = bank.names["ct_measures"]
+    withheld = []
+    for column, value in (("mean_hu", -990.0), ("log_mean_diameter_mm", np.log(39.0))):
+        measures = bank.features["ct_measures"][:1].copy()
+        measures[0, names.index(column)] = value
+        row = replace(
+            bank.rows(np.array([0])),
+            features={**bank.rows(np.array([0])).features, "ct_measures": measures},
+        )
+        withheld.append(grading.judge.judge(row)[0].withheld)
+
+    assert withheld[0] is not None
+    assert withheld[0].startswith("mean_hu -990.0 is outside")
+    assert withheld[1] is not None
+    assert withheld[1].startswith("mean_diameter_mm 39.0 is outside")
 
 
 def test_a_withheld_grade_has_nothing_but_its_reason() -> None:

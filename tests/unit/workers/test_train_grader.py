@@ -11,12 +11,12 @@ from typer.testing import CliRunner
 
 from inference.graders import BANK_FILE, to_judge
 from inference.grading.bank import load_bank
-from inference.image_row import CT_IMAGE, CT_REPORT
+from inference.image_row import CT_IMAGE, CT_MEASURES, CT_REPORT
 from inference.weights import load_weights
 from tests.unit.workers.described_nodules import write_described
 from workers.cli.main import app
+from workers.described_nodules import read_described
 from workers.errors import DatasetRefused
-from workers.grader_training import read_described
 
 OPTIONS = ("--steps", "30", "--members", "1", "--bank-size", "40")
 
@@ -34,14 +34,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_command_leaves_weights_bank_and_figures(trained: Path) -> None:
     weights = load_weights("grader", trained / "out")
     bank = load_bank(trained / "out" / BANK_FILE, sha256=weights.facts["bank_sha256"])
-    figures = json.loads((trained / "figures.json").read_text())["worth"]
+    facts = json.loads((trained / "figures.json").read_text())
+    honest = facts["worth"]["drawn by one reader"]
 
     assert weights.facts["encoder"] == "0" * 64
     assert len(bank) == weights.facts["bank_cases"] == 40
     assert {record.evidence for record in bank.records} == {"reader-rated"}
-    assert figures["patients"] == 20
-    assert figures["models"]["graph"]["auc_ovr"] > 0.6
-    assert set(figures["graph_minus"]) == {"lr", "reg_xgb", "encoder alone"}
+    assert (honest["patients"], honest["rows"]) == (20, 40)
+    assert honest["models"]["graph"]["auc_ovr"] > 0.6
+    assert set(honest["graph_minus"]) == {"lr", "reg_xgb", "encoder alone"}
+    assert facts["use_of_the_bank"]["edges"] > 1
+    assert facts["use_of_the_bank"]["twin"] > 0.005
+    assert len(facts["calibration"]) == 7
 
 
 def test_the_bank_holds_training_patients_only(trained: Path) -> None:
@@ -61,7 +65,9 @@ def test_what_was_written_judges_a_nodule(trained: Path) -> None:
 
     assert sum(grade.withheld is None for grade in grades) >= 4
     shown = next(grade for grade in grades if grade.withheld is None)
-    assert shown.modalities[CT_IMAGE].present
+    shares = [shown.modalities[name] for name in (CT_IMAGE, CT_MEASURES)]
+    assert sum(share.attention or 0 for share in shares) == pytest.approx(1, abs=1e-5)
+    assert all(share.contribution is not None for share in shares)
     assert not shown.modalities[CT_REPORT].present
     assert shown.similar_cases
 
