@@ -6,6 +6,7 @@
     ├── NotAnalysable      the pixels do not show what the pipeline is for
     ├── WeightsRefused     trained weights are missing or not those of the manifest (transient)
     ├── BankRefused        a typical-case bank is missing, damaged or would not hold together
+    │                      (transient)
     ├── EngineUnavailable  what shall run the networks is not installed or cannot (transient)
     └── OutOfMemory        the device ran out of memory (transient: smaller tiles, other node)
 """
@@ -65,6 +66,8 @@ class BankRefused(InferenceError):
     why : str
         What is wrong, for people.
     """
+
+    transient = True  # of this host: a folder that is not mounted fails no job for good
 
     def __init__(self, name: str, why: str) -> None:
         self.name = name

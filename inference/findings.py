@@ -218,6 +218,9 @@ class Nodule:
     mayo: MayoEstimate
     attributes: Mapping[str, float] = field(default_factory=dict)
     """Predicted, in LIDC's scales; empty where no network described the nodule."""
+    features: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    """What the grader was given, by modality and column; `None` is unknown. Empty where nothing
+    was given: no grader was at work, or the encoder was never trained on the like."""
     grade: NoduleGrade = NoduleGrade(withheld=NOT_GRADED)
 
 

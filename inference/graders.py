@@ -12,10 +12,10 @@ import numpy as np
 
 from inference.cube_measures import measure_cube
 from inference.deep_features import Encoder, cut_nodule, describe_cube, make_encoder
-from inference.errors import WeightsRefused
+from inference.errors import BankRefused, WeightsRefused
 from inference.findings import ClinicalContext, Nodule, NoduleGrade
 from inference.grading.bank import Bank, load_bank
-from inference.grading.calibration import Calibrator
+from inference.grading.calibration import read_calibrators
 from inference.grading.grader import make_grader
 from inference.grading.judge import Judge
 from inference.grading.stored import NAME, read_grader
@@ -49,7 +49,7 @@ class TrainedGrading:
     def grade(
         self, volume: Volume, nodules: Sequence[Nodule], context: ClinicalContext
     ) -> tuple[Nodule, ...]:
-        """Describe and grade each nodule on its own."""
+        """Describe and grade each nodule on its own, and keep what it was graded by."""
         del context  # the shipped grader knows no clinical modality
         if not nodules:
             return ()
@@ -66,14 +66,16 @@ class TrainedGrading:
                 )
             )
             measures.append(measure_cube(cube.hu, mask, cube.spacing_mm))
-        grades = self.judge.judge(describe_rows(described, np.array(measures)))
+        rows = describe_rows(described, np.array(measures))
+        grades = self.judge.judge(rows)
         return tuple(
             replace(
                 nodule,
                 attributes={} if one.beyond_training else dict(one.attributes),
+                features={} if one.beyond_training else rows.values_of(row),
                 grade=_within(grade, one.beyond_training),
             )
-            for nodule, one, grade in zip(nodules, described, grades, strict=True)
+            for row, (nodule, one, grade) in enumerate(zip(nodules, described, grades, strict=True))
         )
 
 
@@ -82,12 +84,31 @@ def _within(grade: NoduleGrade, beyond: Sequence[str]) -> NoduleGrade:
     return NoduleGrade(withheld="; ".join(beyond)) if beyond else grade
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedJudge:
+    """A trained grader beside a bank, without its encoder: for rows that are described already.
+
+    Attributes
+    ----------
+    judge : Judge
+    sha256 : str
+        Of the grader's weights.
+    encoder : str
+        sha256 of the encoder that it was trained with.
+    """
+
+    judge: Judge
+    sha256: str
+    encoder: str
+
+
 def make_grading(
     options: EngineOptions | None = None,
     folder: Path | None = None,
     bank: Path | None = None,
+    bank_sha256: str | None = None,
 ) -> TrainedGrading:
-    """The trained grader, made once per process.
+    """The trained grader, made once per process and version of the bank.
 
     Parameters
     ----------
@@ -97,6 +118,8 @@ def make_grading(
         A site's own weights; see `inference.weights.folder_with`.
     bank : Path, optional
         A site's own typical cases; the ones beside the weights if absent.
+    bank_sha256 : str, optional
+        What the site's file must have: another one is read anew.
 
     Raises
     ------
@@ -105,43 +128,54 @@ def make_grading(
     inference.errors.BankRefused
         If the bank cannot be used.
     """
-    return _trained(options, folder, bank)
+    encoder = make_encoder(options, folder)
+    loaded = load_judge(folder, bank, bank_sha256)
+    if loaded.encoder not in encoder.weights.values():
+        raise WeightsRefused(NAME, "was trained with another encoder: train both anew")
+    return TrainedGrading(
+        encoder=encoder,
+        judge=loaded.judge,
+        weights={**encoder.weights, NAME: loaded.sha256},
+        bank_version=loaded.judge.bank.version,
+    )
 
 
 @lru_cache(maxsize=2)
-def _trained(
-    options: EngineOptions | None, folder: Path | None, own_bank: Path | None
-) -> TrainedGrading:
-    encoder = make_encoder(options, folder)
+def load_judge(
+    folder: Path | None = None, bank: Path | None = None, bank_sha256: str | None = None
+) -> LoadedJudge:
+    """As `make_grading`, without the encoder; made once per process and version of the bank."""
     place = folder_with(NAME, folder)
     weights = load_weights(NAME, place)
-    if weights.facts["encoder"] not in encoder.weights.values():
-        raise WeightsRefused(NAME, "was trained with another encoder: train both anew")
-    if own_bank is not None:
-        bank = load_bank(own_bank)
+    if bank is not None:
+        cases = load_bank(bank, sha256=bank_sha256)
     else:
-        bank = load_bank(place / BANK_FILE, sha256=weights.facts["bank_sha256"])
-    return TrainedGrading(
-        encoder=encoder,
-        judge=to_judge(weights, bank),
-        weights={**encoder.weights, NAME: weights.sha256},
-        bank_version=bank.version,
+        cases = load_bank(place / BANK_FILE, sha256=weights.facts["bank_sha256"])
+    return LoadedJudge(
+        judge=to_judge(weights, cases), sha256=weights.sha256, encoder=weights.facts["encoder"]
     )
 
 
 def to_judge(weights: Weights, bank: Bank) -> Judge:
-    """Checked weights and a bank, ready to judge."""
+    """Checked weights and a bank, ready to judge.
+
+    Raises
+    ------
+    inference.errors.BankRefused
+        If the bank has other columns than the grader was trained on.
+    """
     networks, scale, softness = read_grader(weights)
     facts = weights.facts
+    if CT_IMAGE not in bank.table.features:
+        raise BankRefused(bank.version, f"does not fit the trained grader: no modality {CT_IMAGE}")
+    try:
+        grader = make_grader(networks, scale, bank.table, softness=softness)
+    except ValueError as error:
+        raise BankRefused(bank.version, f"does not fit the trained grader: {error}") from error
     return Judge(
-        grader=make_grader(networks, scale, bank.table, softness=softness),
+        grader=grader,
         bank=bank,
-        calibrators={
-            tuple(one["present"]): Calibrator(
-                temperature=one["temperature"], bias=np.array(one["bias"])
-            )
-            for one in facts["calibration"]
-        },
+        calibrators=read_calibrators(facts),
         needed=FROM_PIXELS,
         ranged={name: (low, high) for name, (low, high) in facts["ranged"].items()},
         most_distance=facts["most_distance"],

@@ -5,6 +5,7 @@ The service and `pulmonode analyse` both come through here.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -20,22 +21,28 @@ from dicom_node.read.ct_series import CtSeries
 from inference.detection import Detector
 from inference.findings import CaseFindings, ClinicalContext, Nodule
 from inference.findings_json import findings_to_dict
+from inference.grading.table import ModalityTable, table_of_values
 from inference.pipeline import Grading, analyse
 from inference.segmentation import Segmenter
 from workers.translate import to_context, to_report_content, to_volume
 
+PATIENT_LETTERS = 32
 SAME_PLACE_MM = 5.0
 """Nodules of two revisions closer than this, or than half their diameter, are one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseResult:
-    """What one analysis leaves: findings, the report's content, the objects' final bytes."""
+    """What one analysis leaves: findings, the report's content, the objects' final bytes.
+
+    `features` are what the graded nodules were graded by, one row each; `None` without any.
+    """
 
     findings: CaseFindings
     findings_json: Mapping[str, Any]
     content: ReportContent
     objects: tuple[ComposedObject, ...]
+    features: ModalityTable | None = None
 
     def findings_bytes(self) -> bytes:
         """``findings.json`` as it is stored."""
@@ -124,8 +131,44 @@ def analyse_case(
         tracking_uids=tracking_uids,
     )
     return CaseResult(
-        findings=findings, findings_json=findings_json, content=content, objects=tuple(objects)
+        findings=findings,
+        findings_json=findings_json,
+        content=content,
+        objects=tuple(objects),
+        features=features_of(findings.nodules, tracking_uids, patient_of(series)),
     )
+
+
+def features_of(
+    nodules: Sequence[Nodule], tracking_uids: Sequence[str], patient: str
+) -> ModalityTable | None:
+    """Rows of the nodules that a grader was given, named by Tracking UIDs; `None` without any.
+
+    A nodule that the encoder was never trained on the like of has no row.
+    """
+    rows = [
+        (nodule.features, uid)
+        for nodule, uid in zip(nodules, tracking_uids, strict=True)
+        if nodule.features
+    ]
+    if not rows:
+        return None
+    return table_of_values(
+        [values for values, _ in rows],
+        patients=[patient] * len(rows),
+        nodules=[uid for _, uid in rows],
+    )
+
+
+def patient_of(series: CtSeries) -> str:
+    """A text that is equal in all studies with one Patient ID (0010,0020), and is not the ID.
+
+    A digest without a secret: who knows the IDs can find theirs. Without an ID a study stands
+    for itself.
+    """
+    found = str(series.headers[0].get("PatientID") or "").strip()
+    text = f"id:{found}" if found else f"study:{series.study_instance_uid}"
+    return hashlib.sha256(f"pulmonode patient {text}".encode()).hexdigest()[:PATIENT_LETTERS]
 
 
 def assign_tracking_uids(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inference.detection import Detector
 from inference.detectors import make_detector
@@ -14,6 +15,9 @@ from inference.segmenters import make_segmenter
 from workers.compute import engine_options
 from workers.settings import Settings
 
+if TYPE_CHECKING:
+    from inference.graders import LoadedJudge
+
 
 def segmenter_of(settings: Settings) -> Segmenter:
     """A segmenter that is ready to work, read once per process; raises as `detector_of`."""
@@ -21,7 +25,10 @@ def segmenter_of(settings: Settings) -> Segmenter:
 
 
 def grading_of(settings: Settings) -> Grading | None:
-    """What grades nodules, or nothing, read once per process; raises as `detector_of`.
+    """What grades nodules, or nothing; raises as `detector_of`.
+
+    Read once per process and version of the site's bank: which one counts is looked up by every
+    call, so that a change holds from the next job on.
 
     Raises
     ------
@@ -33,7 +40,27 @@ def grading_of(settings: Settings) -> Grading | None:
     # Here, not above: the graph's library takes seconds to load.
     from inference.graders import make_grading
 
-    return make_grading(engine_options(settings), settings.weights_dir)
+    return make_grading(engine_options(settings), settings.weights_dir, *_own_bank(settings))
+
+
+def judge_of(settings: Settings) -> LoadedJudge:
+    """The trained grader beside the bank that counts, for rows that are described already.
+
+    Raises as `grading_of`.
+    """
+    from inference.graders import load_judge
+
+    return load_judge(settings.weights_dir, *_own_bank(settings))
+
+
+def _own_bank(settings: Settings) -> tuple[Path, str] | tuple[()]:
+    """File and sha256 of the site's bank that counts now; nothing where it has none."""
+    if settings.bank_dir is None:
+        return ()
+    from workers.bank.current import find_current_bank
+
+    found = find_current_bank(settings)
+    return found.path, found.sha256
 
 
 def detector_of(settings: Settings) -> Detector:

@@ -17,11 +17,14 @@ from inference.detection import Detector
 from inference.errors import NotAnalysable
 from inference.findings import ClinicalContext
 from inference.findings_json import not_eligible_to_dict
+from inference.grading.table_file import save_table
 from inference.pipeline import Grading
 from inference.segmentation import Segmenter
 from workers import clock
 from workers.case import CaseResult, analyse_case
 from workers.folder import JudgedSeries, judge_folder
+
+FEATURES_FILE = "features.npz"
 
 
 class ContextFile(BaseModel):
@@ -92,14 +95,26 @@ def _refused(series: JudgedSeries, reason: str) -> Mapping[str, Any]:
 
 
 def write_result(result: CaseResult | Mapping[str, Any], out: Path) -> Sequence[Path]:
-    """Write ``findings.json`` and the objects; returns the paths."""
+    """Write ``findings.json``, ``features.npz`` where nodules were graded, and the objects.
+
+    Features that an earlier analysis left in the folder go: they are of other findings.
+
+    Returns
+    -------
+    sequence of Path
+        What was written.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    findings = out / "findings.json"
+    findings, features = out / "findings.json", out / FEATURES_FILE
+    features.unlink(missing_ok=True)
     if not isinstance(result, CaseResult):
         findings.write_text(json.dumps(result, indent=2) + "\n")
         return [findings]
     findings.write_bytes(result.findings_bytes())
     written = [findings]
+    if result.features is not None:
+        save_table(features, result.features)
+        written.append(features)
     for item in result.objects:
         path = out / f"{item.kind}.dcm"
         path.write_bytes(item.data)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +38,16 @@ class Calibrator:
         """Calibrated, shape (N, K)."""
         logits = np.log(np.clip(probabilities, SMALLEST, 1))
         return np.asarray(softmax(logits / self.temperature + self.bias, axis=1))
+
+
+def read_calibrators(facts: Mapping[str, Any]) -> dict[tuple[str, ...], Calibrator]:
+    """As the grader's manifest keeps them (`calibration`), by the modalities that are present."""
+    return {
+        tuple(one["present"]): Calibrator(
+            temperature=float(one["temperature"]), bias=np.array(one["bias"])
+        )
+        for one in facts["calibration"]
+    }
 
 
 def fit_calibrator(

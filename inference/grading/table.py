@@ -5,7 +5,7 @@ A modality may be absent for a row, and single values of a present one may be un
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
 
@@ -87,6 +87,16 @@ class ModalityTable:
             rating=self.rating[index],
         )
 
+    def values_of(self, row: int) -> dict[str, dict[str, float | None]]:
+        """One row's values by modality and column; `None` is unknown."""
+        return {
+            name: {
+                column: float(value) if np.isfinite(value) else None
+                for column, value in zip(self.names[name], values[row], strict=True)
+            }
+            for name, values in self.features.items()
+        }
+
     def only(self, modalities: Iterable[str]) -> ModalityTable:
         """Some of the modalities; the others are no part of the table any more."""
         kept = tuple(modalities)
@@ -143,6 +153,38 @@ class ExplainingModel(Protocol):
     def explain(self, table: ModalityTable) -> Explanation:
         """For the rows of a table."""
         ...
+
+
+def table_of_values(
+    values: Sequence[Mapping[str, Mapping[str, float | None]]],
+    *,
+    patients: Sequence[str],
+    nodules: Sequence[str],
+) -> ModalityTable:
+    """Rows as `ModalityTable.values_of` gives them, at least one; ratings are unknown.
+
+    Raises
+    ------
+    ValueError
+        If the rows have not the same columns.
+    """
+    names = {name: tuple(columns) for name, columns in values[0].items()}
+    for one in values:
+        if {name: tuple(columns) for name, columns in one.items()} != names:
+            raise ValueError("the rows of a table have not the same columns")
+    return ModalityTable(
+        features={
+            name: np.array(
+                [[np.nan if v is None else v for v in one[name].values()] for one in values],
+                dtype=np.float32,
+            ).reshape(len(values), len(names[name]))
+            for name in names
+        },
+        names=names,
+        patients=np.array(patients, dtype=np.str_),
+        nodules=np.array(nodules, dtype=np.str_),
+        rating=np.full(len(values), np.nan),
+    )
 
 
 def to_grades(rating: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -115,13 +115,7 @@ def case_number(case_id: str) -> int:
 
 def to_features(row: ModalityTable) -> dict[str, dict[str, float | None]]:
     """The features of a table's only row."""
-    return {
-        name: {
-            column: float(value) if np.isfinite(value) else None
-            for column, value in zip(row.names[name], values[0], strict=True)
-        }
-        for name, values in row.features.items()
-    }
+    return row.values_of(0)
 
 
 def to_table(

@@ -2,7 +2,7 @@
 
 A fixed sample of the bank's cases and all candidates are graded with the bank as it is and as
 it would be. Nobody is graded beside a case of the same patient, so that no answer is told.
-Probabilities are those of the networks, before calibration.
+Probabilities are calibrated as in reports, so that levels are those that reports show.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from inference.errors import BankRefused
 from inference.grading.bank import Bank
+from inference.grading.calibration import Calibrator
 from inference.grading.grader import make_grader
 from inference.grading.network import GraphGrader
 from inference.grading.scaling import Scale
@@ -40,11 +41,14 @@ class TrainedGrader:
     scale : Scale
     softness : float
         Of the soft grades, as in training.
+    calibrator : Calibrator
+        As reports use it.
     """
 
     networks: tuple[GraphGrader, ...]
     scale: Scale
     softness: float
+    calibrator: Calibrator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +93,14 @@ def load_trained_grader(settings: Settings) -> TrainedGrader | None:
     manifest = folder / MANIFEST
     if not manifest.exists() or NAME not in json.loads(manifest.read_text()):
         return None
-    networks, scale, softness = read_grader(load_weights(NAME, folder))
-    return TrainedGrader(networks=networks, scale=scale, softness=softness)
+    weights = load_weights(NAME, folder)
+    networks, scale, softness = read_grader(weights)
+    return TrainedGrader(
+        networks=networks,
+        scale=scale,
+        softness=softness,
+        calibrator=Calibrator.from_facts(weights.facts),
+    )
 
 
 def preview_change(
@@ -173,7 +183,7 @@ def _make_asker(
         ready = make_grader(grader.networks, grader.scale, others, softness=grader.softness)
     except ValueError as error:
         raise BankRefused(bank.version, f"does not fit the trained grader: {error}") from error
-    return lambda asked: ready.grade(asked).probabilities
+    return lambda asked: grader.calibrator.apply(ready.grade(asked).probabilities)
 
 
 def _levels(probabilities: NDArray[np.float64]) -> list[int]:

@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def analyse(
     folder: Folder,
-    out: Annotated[Path, typer.Option(help="folder for findings.json, SR and SEG")],
+    out: Annotated[Path, typer.Option(help="folder for findings.json, features.npz, SR and SEG")],
     context: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="JSON: age, sex ...")
     ] = None,

@@ -33,6 +33,7 @@ if find_spec("scipy") is not None:
         evaluate_encoder,
         evaluate_grader,
         evaluate_segmenter,
+        evaluate_site,
         local,
         simulate,
         train,
@@ -50,6 +51,7 @@ if find_spec("scipy") is not None:
     evaluate_segmenter.register()
     evaluate_grader.register()
     evaluate_encoder.register()
+    evaluate_site.register()
     train.register(app)
     evaluate.register(app)
     bench.register(app)

@@ -14,6 +14,7 @@ Grades = NDArray[np.int64]
 
 BINS = 15
 """Of equal mass, for `calibration_error`."""
+PERFECT_DRAWS = 20
 
 
 def area_under_curve(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
@@ -85,8 +86,10 @@ def brier_score(probabilities: Probabilities, grades: Grades) -> float:
     return float(((probabilities - truth) ** 2).sum(axis=1).mean())
 
 
-def reliability(probabilities: Probabilities, grades: Grades) -> NDArray[np.float64]:
-    """Confidence and accuracy in `BINS` bins of equal mass.
+def reliability(
+    probabilities: Probabilities, grades: Grades, bins: int = BINS
+) -> NDArray[np.float64]:
+    """Confidence and accuracy in bins of equal mass.
 
     Returns
     -------
@@ -96,18 +99,28 @@ def reliability(probabilities: Probabilities, grades: Grades) -> NDArray[np.floa
     confidence = probabilities.max(axis=1)
     right = (probabilities.argmax(axis=1) == grades).astype(np.float64)
     order = np.argsort(confidence, kind="stable")
-    parts = [part for part in np.array_split(order, BINS) if len(part)]
+    parts = [part for part in np.array_split(order, bins) if len(part)]
     return np.array([[confidence[part].mean(), right[part].mean(), len(part)] for part in parts])
 
 
-def calibration_error(probabilities: Probabilities, grades: Grades) -> float:
+def calibration_error(probabilities: Probabilities, grades: Grades, bins: int = BINS) -> float:
     """Expected calibration error of the grade given, bins of equal mass.
 
     Mean |confidence - accuracy| weighted by rows (Guo et al., ICML 2017; equal mass: Nixon et
     al., CVPR workshops 2019).
     """
-    bins = reliability(probabilities, grades)
-    return float(np.average(np.abs(bins[:, 0] - bins[:, 1]), weights=bins[:, 2]))
+    found = reliability(probabilities, grades, bins)
+    return float(np.average(np.abs(found[:, 0] - found[:, 1]), weights=found[:, 2]))
+
+
+def error_by_chance(probabilities: Probabilities, bins: int = BINS) -> float:
+    """Mean calibration error if the truth were drawn from the answers: what chance alone gives."""
+    random = np.random.default_rng(0)
+    edges = probabilities.cumsum(axis=1)
+    drawn = [
+        (random.random((len(edges), 1)) > edges[:, :-1]).sum(axis=1) for _ in range(PERFECT_DRAWS)
+    ]
+    return float(np.mean([calibration_error(probabilities, one, bins) for one in drawn]))
 
 
 def to_binary(probabilities: Probabilities) -> Probabilities:

@@ -15,6 +15,7 @@ from inference.evaluation.grading.entrants import Entrant
 from inference.evaluation.grading.metrics import (
     Probabilities,
     calibration_error,
+    error_by_chance,
     grade_areas,
     macro_area,
     score,
@@ -32,7 +33,6 @@ from inference.grading.table import ModalityTable
 GRAPH = "graph"
 NOT_WORSE = -0.01
 """The graph counts as no worse than a baseline if the interval of the difference lies above."""
-PERFECT_DRAWS = 20
 
 
 class Figures:
@@ -137,7 +137,7 @@ class Figures:
             **{key: _spread([one[key] for one in scores]) for key in scores[0]},
             "ece": _spread(errors),
             "ece_pooled": calibration_error(pooled, np.tile(truth, len(answers))),
-            "ece_if_perfect": _perfect_error(answers[0]),
+            "ece_if_perfect": error_by_chance(answers[0]),
             "ece_uncalibrated": calibration_error(raw, raw_truth),
             "grade_areas": np.mean([grade_areas(one, truth) for one in answers], axis=0).tolist(),
             "missing": self._areas(folds, "missing"),
@@ -185,13 +185,3 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 
 def _best(models: Mapping[str, Any], names: Iterable[str], key: str) -> str:
     return max(names, key=lambda name: models[name][key]["mean"])
-
-
-def _perfect_error(probabilities: Probabilities) -> float:
-    """Mean calibration error if the truth were drawn from the answers: what chance alone gives."""
-    random = np.random.default_rng(0)
-    edges = probabilities.cumsum(axis=1)
-    drawn = [
-        (random.random((len(edges), 1)) > edges[:, :-1]).sum(axis=1) for _ in range(PERFECT_DRAWS)
-    ]
-    return float(np.mean([calibration_error(probabilities, one) for one in drawn]))

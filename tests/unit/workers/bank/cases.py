@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from inference.grading.bank import Bank, CaseRecord, make_bank, save_bank
+from inference.grading.calibration import Calibrator
 from inference.grading.config import GraphConfig
 from inference.grading.network import GraphGrader
 from inference.grading.scaling import Scale
@@ -99,5 +100,8 @@ def make_untrained_grader(bank: Bank) -> TrainedGrader:
         hidden=8, projection=4, heads=2, neighbours=3,
     )  # fmt: skip
     return TrainedGrader(
-        networks=(GraphGrader(config).eval(),), scale=Scale.fit(bank.table), softness=0.25
+        networks=(GraphGrader(config).eval(),),
+        scale=Scale.fit(bank.table),
+        softness=0.25,
+        calibrator=Calibrator(temperature=1.0, bias=np.zeros(4)),
     )
