@@ -23,7 +23,7 @@ from workers.bank.history import make_event
 from workers.bank.plan import Change, carry_out
 from workers.case import features_of, patient_of
 from workers.cli.main import app
-from workers.detector_choice import judge_of
+from workers.detector_choice import grading_of, judge_of
 from workers.local import write_result
 from workers.settings import Settings
 
@@ -102,7 +102,7 @@ def own_bank(tmp_path: Path) -> tuple[BankFolder, Settings]:
     folder = BankFolder(tmp_path / "bank")
     shipped = find_shipped_bank(Settings())
     begin(folder, shipped.path, prefix="KGH", by="Ada Admin", sha256=shipped.sha256)
-    return folder, Settings(bank_dir=folder.path)
+    return folder, Settings(bank_dir=folder.path, backend="torch")
 
 
 def test_a_change_of_the_sites_bank_holds_for_the_next_job(tmp_path: Path) -> None:
@@ -115,11 +115,13 @@ def test_a_change_of_the_sites_bank_holds_for_the_next_job(tmp_path: Path) -> No
         plan = Change(before=before, after=after)
         carry_out(folder, plan, folder.need_current(), make_event("remove", "Ada Admin"))
 
-    second = judge_of(settings)
+    second, grading = judge_of(settings), grading_of(settings)
+    graded_with = None if grading is None else grading.bank_version
     roll_back(folder, by="Ada Admin", why="test")
 
     assert len(second.judge.bank) == len(first.judge.bank) - 1
     assert second.judge.bank.version == "KGH-v2"
+    assert graded_with == "KGH-v2"
     assert judge_of(settings).judge.bank.version == first.judge.bank.version
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from inference.errors import BankRefused
 from inference.grading.bank import Bank, make_bank
+from inference.grading.calibration import Calibrator
 from tests.unit.workers.bank.cases import (
     make_small_bank,
     make_untrained_grader,
@@ -196,6 +197,28 @@ def test_an_import_is_refused_when_it_does_not_fit(folder: BankFolder, tmp_path:
     with pytest.raises(BankRefused, match=r"other\.safetensors cannot be read"):
         import_bank(folder, path, by="Ada Admin", grader=None, really=True)
     assert folder.need_current().number == 1
+
+
+def test_the_preview_is_calibrated_as_reports_are(
+    folder: BankFolder, add: Add, tmp_path: Path
+) -> None:
+    add()
+    grader = make_untrained_grader(current_bank(folder))
+    other = write_bank(
+        tmp_path / "other.safetensors", make_small_bank(40, version="other", letter="C")
+    )
+    surely_two = replace(
+        grader, calibrator=Calibrator(temperature=1e6, bias=np.array([0.0, 9.0, 0.0, 0.0]))
+    )
+
+    raw = import_bank(folder, other, by="Ada Admin", grader=grader, really=False).preview
+    calibrated = import_bank(folder, other, by="Ada Admin", grader=surely_two, really=False).preview
+
+    assert raw is not None
+    assert calibrated is not None
+    assert abs(raw.largest_change) > 1e-4
+    assert abs(calibrated.largest_change) < 1e-6
+    assert not calibrated.moves
 
 
 def test_the_preview_grades_reference_nodules_with_both_banks(
