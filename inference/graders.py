@@ -166,8 +166,9 @@ def to_judge(weights: Weights, bank: Bank) -> Judge:
     """
     networks, scale, softness = read_grader(weights)
     facts = weights.facts
-    if CT_IMAGE not in bank.table.features:
-        raise BankRefused(bank.version, f"does not fit the trained grader: no modality {CT_IMAGE}")
+    absent = [name for name in scale.modalities if name not in bank.table.features]
+    if absent:
+        raise BankRefused(bank.version, f"does not fit the trained grader: no modality {absent[0]}")
     try:
         grader = make_grader(networks, scale, bank.table, softness=softness)
     except ValueError as error:

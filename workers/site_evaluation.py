@@ -29,9 +29,8 @@ from inference.evaluation.grading.site import (
 from inference.findings import NoduleGrade
 from inference.grading.bank import Bank
 from inference.grading.judge import Judge
-from inference.grading.table import ModalityTable
+from inference.grading.table import LEVELS, ModalityTable
 from inference.grading.table_file import digest_table, load_table
-from inference.image_row import CT_IMAGE
 from workers.bank.anonymous import make_digest
 from workers.bank.answers import RATING_OF, RATINGS
 from workers.bank.candidates import read_candidates
@@ -114,9 +113,7 @@ def evaluate_site(plan: SitePlan, settings: Settings) -> dict[str, Any]:
     grades = _judge(loaded.judge, table, plan.tables)
     graded = np.array([grade.withheld is None for grade in grades])
     all_rows = _to_site_answers(table, grades, rating, malignant)
-    figures = measure(
-        all_rows.rows(graded), loaded.judge.calibrator, seed=plan.seed, rounds=plan.rounds
-    )
+    figures = measure(all_rows.rows(graded), seed=plan.seed, rounds=plan.rounds)
     return {
         "grader_sha256": loaded.sha256,
         "bank_version": loaded.judge.bank.version,
@@ -149,12 +146,9 @@ def read_features(path: Path) -> ModalityTable:
         table = load_table(path)
     except (OSError, KeyError, ValueError, BadZipFile, AttributeError, EOFError) as error:
         raise DatasetRefused(str(path), f"cannot be read: {error}", WRITTEN_BY) from error
-    columns = table.names.get(CT_IMAGE, ())
-    missing = [name for name in (SIZE_COLUMN, TEXTURE_COLUMN) if name not in columns]
-    if missing:
-        raise DatasetRefused(
-            str(path), f"has no column {missing[0]} of modality {CT_IMAGE}", WRITTEN_BY
-        )
+    for name in (SIZE_COLUMN, TEXTURE_COLUMN):
+        if all(name not in columns for columns in table.names.values()):
+            raise DatasetRefused(str(path), f"has no column {name}", WRITTEN_BY)
     if any(np.isinf(values).any() for values in table.features.values()):
         raise DatasetRefused(str(path), "has an infinite value", "analyse the studies again")
     low, high = RATINGS
@@ -268,20 +262,29 @@ def rows_in_bank(table: ModalityTable, bank: Bank, settings: Settings) -> NDArra
                 )
             ]
         )
-    if CT_IMAGE in bank.table.features:
-        there = set(_values(bank.table))
-        found |= np.array([values is not None and values in there for values in _values(table)])
+    shared = [name for name in table.names if bank.table.names.get(name) == table.names[name]]
+    if shared:
+        there = set(_values(bank.table.only(shared)))
+        found |= np.array(
+            [values is not None and values in there for values in _values(table.only(shared))]
+        )
     # One nodule in the bank is enough for all of its patient.
     return np.isin(table.patients, table.patients[found])
 
 
 def _values(table: ModalityTable) -> list[bytes | None]:
-    """What is known of each row's picture, to be compared; `None` for nothing."""
-    rows = np.nan_to_num(table.features[CT_IMAGE], nan=np.inf).astype(np.float32)
-    return [
-        row.tobytes() if here else None
-        for row, here in zip(rows, table.present(CT_IMAGE), strict=True)
-    ]
+    """What is known of each row, to be compared; `None` for nothing."""
+    names = sorted(table.names)
+    rows = np.concatenate([table.features[name] for name in names], axis=1)
+    known = np.isfinite(rows).any(axis=1)
+    filled = np.nan_to_num(rows, nan=np.inf).astype(np.float32)
+    return [row.tobytes() if some else None for row, some in zip(filled, known, strict=True)]
+
+
+def _column(table: ModalityTable, column: str) -> NDArray[np.float64]:
+    """A column of whichever modality has it."""
+    name = next(name for name, columns in table.names.items() if column in columns)
+    return table.features[name][:, table.names[name].index(column)].astype(np.float64)
 
 
 def _rating(text: str, where: str) -> float:
@@ -333,16 +336,15 @@ def _to_site_answers(
     rating: NDArray[np.float64],
     malignant: NDArray[np.float64],
 ) -> SiteAnswers:
-    """All rows; withheld ones have NaN for probabilities."""
-    columns = table.names[CT_IMAGE]
-    values = table.features[CT_IMAGE].astype(np.float64)
+    """All rows; withheld ones have NaN for probabilities and -1 for the level."""
     return SiteAnswers(
         probabilities=np.array([grade.probabilities or (np.nan,) * 4 for grade in grades]),
+        level=np.array([-1 if one.level is None else LEVELS.index(one.level) for one in grades]),
         patients=table.patients,
         rating=rating,
         malignant=malignant,
-        diameter_mm=np.exp(values[:, columns.index(SIZE_COLUMN)]),
-        texture=values[:, columns.index(TEXTURE_COLUMN)],
+        diameter_mm=np.exp(_column(table, SIZE_COLUMN)),
+        texture=_column(table, TEXTURE_COLUMN),
     )
 
 

@@ -135,14 +135,9 @@ def _print_truth(truth: str, figures: Mapping[str, Any]) -> None:
         f"  ECE {calibration['ece']:.3f} in {len(calibration['bins'])} bins "
         f"(by chance alone {calibration['ece_by_chance']:.3f})"
     )
-    suggestion = (
-        f"{refitted['in_use']:.2f} -> {refitted['temperature']:.2f}"
-        if "temperature" in refitted
-        else f"times {refitted['factor']:.2f}"
-    )
     _say(
-        f"  a temperature fitted here: {suggestion} "
-        f"(ECE on the same rows {refitted['ece_on_the_same_rows']:.3f}); it is not used"
+        f"  fitted here, the temperature would be {refitted['temperature_factor']:.2f} times that "
+        f"in use (ECE on the same rows {refitted['ece_on_the_same_rows']:.3f}); it is not used"
     )
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for head in ("group", "rows", "suspicious", "AUC", "sensitivity", "specificity"):

@@ -28,7 +28,7 @@ from inference.evaluation.grading.metrics import (
     to_binary,
     weighted_kappa,
 )
-from inference.grading.calibration import Calibrator, fit_calibrator
+from inference.grading.calibration import fit_calibrator
 from inference.grading.table import LEVELS, to_grades
 
 Truth = Literal["ratings", "outcomes"]
@@ -50,6 +50,8 @@ class SiteAnswers:
     ----------
     probabilities : ndarray of shape (N, 4)
         Of the levels, as reports show them.
+    level : ndarray of shape (N,), dtype int64
+        0 to 3, as reports show it: which level the probabilities make is the grader's business.
     patients : ndarray of shape (N,), dtype str
     rating : ndarray of shape (N,)
         1 to 5; NaN is unknown.
@@ -61,6 +63,7 @@ class SiteAnswers:
     """
 
     probabilities: Probabilities
+    level: Grades
     patients: NDArray[np.str_]
     rating: NDArray[np.float64]
     malignant: NDArray[np.float64]
@@ -75,6 +78,7 @@ class SiteAnswers:
         """Some of the rows."""
         return SiteAnswers(
             probabilities=self.probabilities[kept],
+            level=self.level[kept],
             patients=self.patients[kept],
             rating=self.rating[kept],
             malignant=self.malignant[kept],
@@ -107,7 +111,7 @@ class Limits:
 
 
 def measure(
-    answers: SiteAnswers, calibrator: Calibrator, *, seed: int = 0, rounds: int = ROUNDS
+    answers: SiteAnswers, *, seed: int = 0, rounds: int = ROUNDS
 ) -> dict[Truth, dict[str, Any]]:
     """Figures for each kind of truth that any row has; what cannot be told is `None`."""
     kinds: tuple[Truth, ...] = ("ratings", "outcomes")
@@ -115,7 +119,7 @@ def measure(
     for truth in kinds:
         known = answers.known(truth)
         if len(known):
-            found[truth] = _measure(known, truth, calibrator, seed=seed, rounds=rounds)
+            found[truth] = _measure(known, truth, seed=seed, rounds=rounds)
     return found
 
 
@@ -151,13 +155,11 @@ def decide(figures: Mapping[Truth, Mapping[str, Any]], limits: Limits) -> dict[s
     }
 
 
-def _measure(
-    known: SiteAnswers, truth: Truth, calibrator: Calibrator, *, seed: int, rounds: int
-) -> dict[str, Any]:
+def _measure(known: SiteAnswers, truth: Truth, *, seed: int, rounds: int) -> dict[str, Any]:
     draws = _draw_patients(known.patients, seed=seed, rounds=rounds)
     if truth == "ratings":
         grades, probabilities = to_grades(known.rating), known.probabilities
-        given = probabilities.argmax(axis=1)
+        given = known.level
         figures = {
             "auc": _interval(lambda at: macro_area(probabilities[at], grades[at]), draws),
             "auc_suspicion": _suspicion_area(known, grades >= SUSPICIOUS, draws),
@@ -182,7 +184,7 @@ def _measure(
         "patients": len(np.unique(known.patients)),
         **extra,
         **figures,
-        "calibration": _calibration(probabilities, grades, truth, calibrator),
+        "calibration": _calibration(probabilities, grades),
         "subgroups": {
             name: _subgroup(known.rows(kept), truth) for name, kept in subgroups(known).items()
         },
@@ -204,7 +206,7 @@ def subgroups(answers: SiteAnswers) -> dict[str, NDArray[np.bool_]]:
 def _subgroup(rows: SiteAnswers, truth: Truth) -> dict[str, Any]:
     """Area of the suspicion, sensitivity and specificity; no intervals, groups are small."""
     bad = _bad(rows, truth)
-    flagged = rows.probabilities.argmax(axis=1) >= SUSPICIOUS
+    flagged = rows.level >= SUSPICIOUS
     return {
         "rows": len(rows),
         "suspicious_truth": int(bad.sum()),
@@ -223,7 +225,7 @@ def _bad(rows: SiteAnswers, truth: Truth) -> NDArray[np.bool_]:
 def _at_level_three(
     known: SiteAnswers, malignant: NDArray[np.bool_], draws: list[NDArray[np.int64]]
 ) -> dict[str, Any]:
-    flagged = known.probabilities.argmax(axis=1) >= SUSPICIOUS
+    flagged = known.level >= SUSPICIOUS
 
     def sensitivity(at: NDArray[np.int64]) -> float:
         return _share(flagged[at][malignant[at]])
@@ -248,22 +250,13 @@ def _suspicion(rows: SiteAnswers) -> NDArray[np.float64]:
     return np.asarray(rows.probabilities[:, SUSPICIOUS:].sum(axis=1))
 
 
-def _calibration(
-    probabilities: Probabilities, grades: Grades, truth: Truth, calibrator: Calibrator
-) -> dict[str, Any]:
-    """Error, bins, and what a temperature fitted on these rows would be.
+def _calibration(probabilities: Probabilities, grades: Grades) -> dict[str, Any]:
+    """Error, bins, and by what the temperature in use would have to be multiplied here.
 
     The suggestion is told with its error on the rows that it was fitted on, which flatters it.
     """
     bins = int(np.clip(len(grades) // ROWS_PER_BIN, LEAST_BINS, BINS))
     again = fit_calibrator(probabilities, grades)
-    # softmax((log p / T + b) / t): T and t multiply, where the calibrated p are of four levels.
-    suggested: dict[str, Any] = {"factor": again.temperature}
-    if truth == "ratings":
-        suggested |= {
-            "in_use": calibrator.temperature,
-            "temperature": calibrator.temperature * again.temperature,
-        }
     return {
         "ece": calibration_error(probabilities, grades, bins),
         "ece_by_chance": error_by_chance(probabilities, bins),
@@ -272,7 +265,7 @@ def _calibration(
             for confidence, right, rows in reliability(probabilities, grades, bins)
         ],
         "refitted": {
-            **suggested,
+            "temperature_factor": again.temperature,
             "ece_on_the_same_rows": calibration_error(again.apply(probabilities), grades, bins),
         },
     }
