@@ -76,7 +76,7 @@ class Judge:
             return NoduleGrade(withheld="like no case of the typical-case bank")
         graded = self.grader.grade(row)
         probabilities = self._calibrated(graded.probabilities, present)
-        grade = int(np.searchsorted(probabilities.cumsum(), 0.5))
+        grade = int(middle_levels(probabilities[None])[0])
         return NoduleGrade(
             level=LEVELS[grade],
             patent_grade=PATENT_GRADES[grade],
@@ -152,6 +152,11 @@ class Judge:
                 contribution=_suspicion(probabilities) - _suspicion(rest),
             )
         return shares
+
+
+def middle_levels(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The level that is given, (N, 4) -> (N,): the median, as levels are ordered."""
+    return np.asarray((probabilities.cumsum(axis=1)[:, :-1] < 0.5).sum(axis=1), dtype=np.int64)
 
 
 def _suspicion(probabilities: NDArray[np.float64]) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from inference.errors import BankRefused
 from inference.grading.bank import Bank
-from inference.grading.calibration import Calibrator
+from inference.grading.calibration import Calibrator, read_calibrators
 from inference.grading.grader import make_grader
+from inference.grading.judge import middle_levels
 from inference.grading.network import GraphGrader
 from inference.grading.scaling import Scale
 from inference.grading.stored import NAME, read_grader
 from inference.grading.table import LEVELS, ModalityTable
+from inference.image_row import FROM_PIXELS
 from inference.weights import MANIFEST, folder_with, load_weights
 from workers.settings import Settings
 
@@ -41,14 +43,14 @@ class TrainedGrader:
     scale : Scale
     softness : float
         Of the soft grades, as in training.
-    calibrator : Calibrator
-        As reports use it.
+    calibrators : mapping of tuple of str to Calibrator
+        By the modalities that are present, as reports use them.
     """
 
     networks: tuple[GraphGrader, ...]
     scale: Scale
     softness: float
-    calibrator: Calibrator
+    calibrators: Mapping[tuple[str, ...], Calibrator]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +101,7 @@ def load_trained_grader(settings: Settings) -> TrainedGrader | None:
         networks=networks,
         scale=scale,
         softness=softness,
-        calibrator=Calibrator.from_facts(weights.facts),
+        calibrators=read_calibrators(weights.facts),
     )
 
 
@@ -183,11 +185,25 @@ def _make_asker(
         ready = make_grader(grader.networks, grader.scale, others, softness=grader.softness)
     except ValueError as error:
         raise BankRefused(bank.version, f"does not fit the trained grader: {error}") from error
-    return lambda asked: grader.calibrator.apply(ready.grade(asked).probabilities)
+    return lambda asked: _calibrated(ready.grade(asked).probabilities, asked, grader)
+
+
+def _calibrated(
+    probabilities: NDArray[np.float64], asked: ModalityTable, grader: TrainedGrader
+) -> NDArray[np.float64]:
+    """As reports show them; a set of modalities without a calibrator takes that of the pixels."""
+    names = [name for name in grader.scale.modalities if name in asked.features]
+    there = np.column_stack([asked.present(name) for name in names])
+    rows = []
+    for row, some in zip(probabilities, there, strict=True):
+        present = tuple(name for name, here in zip(names, some, strict=True) if here)
+        found = grader.calibrators.get(present, grader.calibrators.get(FROM_PIXELS))
+        rows.append(row if found is None else found.apply(row[None])[0])
+    return np.array(rows).reshape(probabilities.shape)
 
 
 def _levels(probabilities: NDArray[np.float64]) -> list[int]:
-    return [int(value) for value in probabilities.argmax(axis=1)]
+    return middle_levels(probabilities).tolist()
 
 
 def _suspicion(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

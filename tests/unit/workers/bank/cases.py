@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from inference.grading.bank import Bank, CaseRecord, make_bank, save_bank
-from inference.grading.calibration import Calibrator
 from inference.grading.config import GraphConfig
 from inference.grading.network import GraphGrader
 from inference.grading.scaling import Scale
@@ -103,5 +102,5 @@ def make_untrained_grader(bank: Bank) -> TrainedGrader:
         networks=(GraphGrader(config).eval(),),
         scale=Scale.fit(bank.table),
         softness=0.25,
-        calibrator=Calibrator(temperature=1.0, bias=np.zeros(4)),
+        calibrators={},
     )

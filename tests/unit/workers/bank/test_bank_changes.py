@@ -207,9 +207,9 @@ def test_the_preview_is_calibrated_as_reports_are(
     other = write_bank(
         tmp_path / "other.safetensors", make_small_bank(40, version="other", letter="C")
     )
-    surely_two = replace(
-        grader, calibrator=Calibrator(temperature=1e6, bias=np.array([0.0, 9.0, 0.0, 0.0]))
-    )
+    two = Calibrator(temperature=1e6, bias=np.array([0.0, 9.0, 0.0, 0.0]))
+    known = (("roi2d",), ("report",), ("roi2d", "report"))
+    surely_two = replace(grader, calibrators=dict.fromkeys(known, two))
 
     raw = import_bank(folder, other, by="Ada Admin", grader=grader, really=False).preview
     calibrated = import_bank(folder, other, by="Ada Admin", grader=surely_two, really=False).preview
