@@ -203,7 +203,7 @@ def _calibrated(
 
 
 def _levels(probabilities: NDArray[np.float64]) -> list[int]:
-    return middle_levels(probabilities).tolist()
+    return [int(value) for value in middle_levels(probabilities)]
 
 
 def _suspicion(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
