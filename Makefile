@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CT ?=
 OUT ?= demo-out
-# How many processes run tests; the fault tests watch the clock, so not more than cores.
+# How many processes run tests, one core each; the fault tests watch the clock, so not more.
 TEST_PROCESSES ?= 2
 
 .PHONY: demo test test-long bench-detection check format setup setup-tests clean
@@ -16,7 +16,7 @@ demo: $(VENV)/.worker
 ## Install what the tests need, check the code, run every test.
 test: setup-tests
 	$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 ## The long forms as well; leaves docs/evidence/DATE-test-long.txt and the tables of faults.
 test-long: setup-tests
