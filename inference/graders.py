@@ -166,6 +166,10 @@ def to_judge(weights: Weights, bank: Bank) -> Judge:
     """
     networks, scale, softness = read_grader(weights)
     facts = weights.facts
+    if bank.encoder and bank.encoder != facts["encoder"]:
+        raise BankRefused(
+            bank.version, "was described by another encoder: analyse its cases anew with this one"
+        )
     absent = [name for name in scale.modalities if name not in bank.table.features]
     if absent:
         raise BankRefused(bank.version, f"does not fit the trained grader: no modality {absent[0]}")

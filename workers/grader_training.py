@@ -125,7 +125,7 @@ def choose_cases(described: Described, size: int, *, seed: int) -> Bank:
         )
         for nodule, patient, rating in zip(table.nodules, table.patients, table.rating, strict=True)
     ]
-    return make_bank(f"shipped-{described.digest[:8]}", records, table)
+    return make_bank(f"shipped-{described.digest[:8]}", records, table, encoder=described.encoder)
 
 
 def calibrate(model: GradeModel, tune: ModalityTable) -> dict[tuple[str, ...], Calibrator]:

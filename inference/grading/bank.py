@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -66,11 +66,15 @@ class Bank:
     records : tuple of CaseRecord
     table : ModalityTable
         Patients, nodules and ratings are those of the records.
+    encoder : str
+        sha256 of the encoder that described them: another one's columns have the same names and
+        another meaning. Empty is unknown, of tables that no encoder made.
     """
 
     version: str
     records: tuple[CaseRecord, ...]
     table: ModalityTable
+    encoder: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together.
@@ -109,7 +113,10 @@ class Bank:
             features[name] = np.concatenate([values, table.features.get(name, absent)])
         everyone = (*self.records, *records)
         return Bank(
-            version=version, records=everyone, table=_table(features, self.table.names, everyone)
+            version=version,
+            records=everyone,
+            table=_table(features, self.table.names, everyone),
+            encoder=self.encoder,
         )
 
     def without_cases(self, case_ids: Sequence[str], version: str) -> Bank:
@@ -128,15 +135,18 @@ class Bank:
         if not kept.any():
             raise BankRefused(self.version, "would be empty: a grader needs typical cases")
         records = tuple(record for record, keep in zip(self.records, kept, strict=True) if keep)
-        return Bank(version=version, records=records, table=self.table.rows(kept))
+        return replace(self, version=version, records=records, table=self.table.rows(kept))
 
 
-def make_bank(version: str, records: Sequence[CaseRecord], table: ModalityTable) -> Bank:
+def make_bank(
+    version: str, records: Sequence[CaseRecord], table: ModalityTable, *, encoder: str = ""
+) -> Bank:
     """A bank of rows; patients, nodules and ratings are taken from the records."""
     return Bank(
         version=version,
         records=tuple(records),
         table=_table(dict(table.features), table.names, tuple(records)),
+        encoder=encoder,
     )
 
 
@@ -161,6 +171,7 @@ def save_bank(bank: Bank, path: Path) -> str:
     facts = {
         "format": FORMAT,
         "version": bank.version,
+        "encoder": bank.encoder,
         "names": {name: list(columns) for name, columns in bank.table.names.items()},
         "records": [asdict(record) for record in bank.records],
     }
@@ -200,4 +211,9 @@ def load_bank(path: Path, *, sha256: str | None = None) -> Bank:
             records = tuple(CaseRecord(**one) for one in facts["records"])
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise BankRefused(str(path), f"cannot be read: {error}") from error
-    return Bank(version=facts["version"], records=records, table=_table(features, names, records))
+    return Bank(
+        version=facts["version"],
+        records=records,
+        table=_table(features, names, records),
+        encoder=facts.get("encoder", ""),
+    )

@@ -106,6 +106,8 @@ def import_bank(
         current = folder.need_current()
         before = open_bank(current)
         check_columns(str(source), other.table.names, before.table.names)
+        if other.encoder != before.encoder:
+            raise BankRefused(str(source), "was described by another encoder than the bank")
         new = _new_rows(before, other, str(source))
         if not new:
             raise BankChangeRefused(

@@ -33,6 +33,7 @@ VARIANTS: Mapping[str, Config] = {
     "no_typical_cases": {"typical_cases": False, "bank_labels": False},
     "no_bank_labels": {"bank_labels": False},
     "no_wide": {"wide": False},
+    "vote": {"vote": 0.25},
     "gaussian": {"similarity": "gaussian"},
     "literal_patent": {
         "threshold": 0.5,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from inference.errors import BankRefused
 from inference.graders import BANK_FILE, to_judge
 from inference.grading.bank import load_bank
 from inference.image_row import CT_IMAGE, CT_MEASURES, CT_REPORT
@@ -46,6 +48,15 @@ def test_the_command_leaves_weights_bank_and_figures(trained: Path) -> None:
     assert facts["use_of_the_bank"]["edges"] > 1
     assert facts["use_of_the_bank"]["twin"] > 0.005
     assert len(facts["calibration"]) == 7
+
+
+def test_a_bank_of_another_encoder_is_refused(trained: Path) -> None:
+    weights = load_weights("grader", trained / "out")
+    bank = load_bank(trained / "out" / BANK_FILE)
+
+    assert bank.encoder == "0" * 64
+    with pytest.raises(BankRefused, match="described by another encoder"):
+        to_judge(weights, replace(bank, encoder="1" * 64))
 
 
 def test_the_bank_holds_training_patients_only(trained: Path) -> None:
