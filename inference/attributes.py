@@ -33,8 +33,3 @@ SUBSOLID_AT_MOST = 3.5
 def to_shares(values: NDArray[np.floating]) -> NDArray[np.float32]:
     """Ratings of shape (..., 8) -> 0 at the lowest, 1 at the highest of each scale."""
     return np.asarray((values - 1.0) / (np.array(HIGHEST) - 1.0), dtype=np.float32)
-
-
-def to_ratings(shares: NDArray[np.floating]) -> NDArray[np.float32]:
-    """The way back of `to_shares`."""
-    return np.asarray(1.0 + shares * (np.array(HIGHEST) - 1.0), dtype=np.float32)

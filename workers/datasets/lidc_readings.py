@@ -157,11 +157,6 @@ def without_threes(table: ModalityTable) -> ModalityTable:
     return table.rows(table.rating != 3.0)
 
 
-def without_patients(table: ModalityTable, patients: frozenset[str]) -> ModalityTable:
-    """Leave out some patients, such as those that never train a shipped model."""
-    return table.rows(~np.isin(table.patients, sorted(patients)))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
     patient_id: str

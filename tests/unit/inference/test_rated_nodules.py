@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.attributes import ATTRIBUTES, to_ratings, to_shares
+from inference.attributes import ATTRIBUTES, to_shares
 from inference.models.voi_network import VoiNetworkConfig
 from inference.training.rated_appearance import RatedDrawing, RatedLook, draw_rated
 from inference.training.rated_nodules import EVERY_READER, load_rated_nodules
@@ -150,8 +150,8 @@ def test_an_interrupted_set_goes_on_as_if_it_had_not_been(
         )
 
 
-def test_ratings_and_shares_are_each_others_way_back() -> None:
+def test_a_share_runs_from_the_lowest_to_the_highest_of_its_own_scale() -> None:
     ratings = np.array([1, 4, 6, 2, 3, 5, 1, 4.5])
 
-    assert to_ratings(to_shares(ratings)) == pytest.approx(ratings)
+    assert to_shares(ratings) == pytest.approx([0, 1, 1, 0.25, 0.5, 1, 0, 0.875])
     assert to_shares(np.array([1.0] * 8)).tolist() == [0.0] * len(ATTRIBUTES)
