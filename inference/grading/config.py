@@ -131,18 +131,18 @@ class TrainingConfig:
         Typical cases at most.
     """
 
-    steps: int = 140
-    nodes: int = 320
-    learning_rate: float = 4e-3
+    steps: int = 250
+    nodes: int = 192
+    learning_rate: float = 2e-3
     weight_decay: float = 2e-3
-    modality_dropout: float = 0.35
+    modality_dropout: float = 0.15
     views: int = 1
-    view_every: int = 3
+    view_every: int = 5
     semantic_weight: float = 0.5
     contrastive_weight: float = 0.05
     reconstruction_weight: float = 0.15
     ordinal_weight: float = 0.3
-    regression_weight: float = 0.3
+    regression_weight: float = 1.0
     consistency_weight: float = 0.2
     branch_weight: float = 0.2
     alignment_weight: float = 0.05

@@ -17,7 +17,7 @@ from inference.training.grading.model import GraphModel
 
 VERSION = "1"
 SPACE: Mapping[str, tuple[Any, ...]] = {
-    "regression_weight": (0.3, 1.0),
+    "regression_weight": (1.0, 0.3, 2.0),
 }
 INNER: Config = {"members": 1}
 """One network chooses and calibrates for two: half the time."""
@@ -33,7 +33,8 @@ VARIANTS: Mapping[str, Config] = {
     "no_typical_cases": {"typical_cases": False, "bank_labels": False},
     "no_bank_labels": {"bank_labels": False},
     "no_wide": {"wide": False},
-    "vote": {"vote": 0.25},
+    "vote": {"vote": 0.1},
+    "vote_quarter": {"vote": 0.25},
     "gaussian": {"similarity": "gaussian"},
     "literal_patent": {
         "threshold": 0.5,
