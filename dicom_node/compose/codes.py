@@ -21,7 +21,7 @@ SOURCE_IMAGE_FOR_SEGMENTATION = Code("121233", "DCM", "Source image for segmenta
 
 IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
 ONCOLOGY_MEASUREMENT_REPORT = Code("126001", "DCM", "Oncology Measurement Report")
-"""CID 7021; which title when, and why: `sr_profile`."""
+"""CID 7021; which title when, and why: `profile`."""
 LANGUAGE = Code("121049", "DCM", "Language of Content Item and Descendants")
 PROCEDURE_REPORTED = Code("121058", "DCM", "Procedure Reported")
 OBSERVER_TYPE = Code("121005", "DCM", "Observer Type")
@@ -37,6 +37,9 @@ TRACKING_UNIQUE_IDENTIFIER = Code("112040", "DCM", "Tracking Unique Identifier")
 FINDING = Code("121071", "DCM", "Finding")
 FINDING_SITE = Code("363698007", "SCT", "Finding Site")
 IMAGE_REGION = Code("111030", "DCM", "Image Region")
+GEOMETRIC_PURPOSE = Code("130400", "DCM", "Geometric purpose of region")
+BOUNDED_BY = Code("75958009", "SCT", "Bounded by")
+"""CID 219."""
 REFERENCED_SEGMENT = Code("121191", "DCM", "Referenced Segment")
 
 LONG_AXIS = Code("103339001", "SCT", "Long Axis")

@@ -107,7 +107,7 @@ class ComposedObject:
     """A finished DICOM instance: the bytes that every delivery attempt sends."""
 
     kind: str
-    """`sr`, `seg` or `rejection`."""
+    """An `ObjectKind` of `profile`, or `rejection`."""
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str

@@ -28,14 +28,17 @@ def derive_uid(*parts: str) -> str:
     return f"2.25.{uuid.UUID(int=number).int}"
 
 
-def result_series_uid(ct_series_uid: str, kind: str) -> str:
-    """Our series of one kind (``sr``, ``seg``) beside a CT series; all revisions share it."""
-    return derive_uid("series", ct_series_uid, kind)
+def result_series_uid(ct_series_uid: str, kind: str, variant: str = "") -> str:
+    """Our series of one kind (``sr``, ``seg``) beside a CT series; all revisions share it.
+
+    `variant` tells number and description apart (`Profile.series_variant`).
+    """
+    return derive_uid("series", ct_series_uid, kind, *([variant] if variant else ()))
 
 
-def result_instance_uid(ct_series_uid: str, revision: int, kind: str, profile: str) -> str:
-    """One object of one revision for one kind of destination."""
-    return derive_uid("instance", ct_series_uid, str(revision), kind, profile)
+def result_instance_uid(ct_series_uid: str, revision: int, kind: str, variant: str) -> str:
+    """One object of one revision; `variant` is all that shapes it beside what was found."""
+    return derive_uid("instance", ct_series_uid, str(revision), kind, variant)
 
 
 def tracking_uid(ct_series_uid: str, *seed: str) -> str:

@@ -34,7 +34,7 @@ KIND = "rejection"
 PROFILE = "default"
 """One note for every kind of destination."""
 REJECTION_SERIES_NUMBER = 9003
-"""After those of `sr` and `seg`."""
+"""None that a profile gives its series by default."""
 SERIES_DESCRIPTION = "AI lung nodules: earlier results rejected"
 DOCUMENT_CLASSES = "1.2.840.10008.5.1.4.1.1.88."
 """What SR SOP classes and Key Object Selection begin with (PS3.4 table B.5-1): no images."""

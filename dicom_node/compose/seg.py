@@ -29,12 +29,11 @@ from dicom_node.compose.envelope import (
     translated_errors,
 )
 from dicom_node.compose.identity import result_instance_uid, result_series_uid
+from dicom_node.compose.profile import DEFAULT, ObjectKind, Profile
 from dicom_node.equipment import MANUFACTURER, MANUFACTURER_MODEL_NAME
 from dicom_node.errors import ComposeError
 from dicom_node.read.ct_series import CtSeries
 
-SEG_SERIES_NUMBER = 9002
-SERIES_DESCRIPTION = "AI lung nodules SEG (research use)"
 COLOURS_RGB = (
     (230, 60, 60), (60, 180, 230), (250, 200, 40), (90, 200, 90), (200, 110, 220),
     (250, 140, 40), (70, 110, 230), (40, 200, 180), (240, 120, 160), (160, 160, 60),
@@ -42,7 +41,7 @@ COLOURS_RGB = (
 
 
 def compose_seg(
-    series: CtSeries, content: ReportContent, *, created: datetime, profile: str = "default"
+    series: CtSeries, content: ReportContent, *, created: datetime, profile: Profile = DEFAULT
 ) -> ComposedObject:
     """Compose the Segmentation of a report's nodules.
 
@@ -54,8 +53,8 @@ def compose_seg(
         With at least one nodule; masks may overlap.
     created : datetime
         Content date and time.
-    profile : str
-        Kind of destination; part of the identity.
+    profile : Profile
+        Kind of destination; the series that it wants is part of the identity.
 
     Raises
     ------
@@ -70,6 +69,8 @@ def compose_seg(
     headers = source_headers(series)
     planes = sorted({k for nodule in content.nodules for k in _planes(nodule)})
     pixels = _paint_all(content.nodules, planes, series.hu.shape[1:])
+    kind = ObjectKind.SEG
+    dress = profile.series_of(kind)
     with translated_errors("segmentation"):
         seg = highdicom.seg.Segmentation(
             source_images=[headers[k] for k in planes],
@@ -79,10 +80,12 @@ def compose_seg(
                 _describe(nodule, index, content.algorithm)
                 for index, nodule in enumerate(content.nodules)
             ],
-            series_instance_uid=result_series_uid(series.series_instance_uid, "seg"),
-            series_number=SEG_SERIES_NUMBER,
+            series_instance_uid=result_series_uid(
+                series.series_instance_uid, kind, profile.series_variant(kind)
+            ),
+            series_number=dress.number,
             sop_instance_uid=result_instance_uid(
-                series.series_instance_uid, content.revision, "seg", profile
+                series.series_instance_uid, content.revision, kind, profile.variant(kind)
             ),
             instance_number=content.revision,
             manufacturer=MANUFACTURER,
@@ -93,13 +96,13 @@ def compose_seg(
             omit_empty_frames=True,
             content_label="LUNG_NODULES",
             content_description="Lung nodules; research use, not for diagnosis",
-            series_description=SERIES_DESCRIPTION,
+            series_description=dress.description,
             contributing_equipment=contributing_equipment(content.algorithm),
             specific_character_set=None,
         )
         data = seal(seg, series.headers[0], content, created)
     return ComposedObject(
-        kind="seg",
+        kind=kind,
         sop_class_uid=str(seg.SOPClassUID),
         sop_instance_uid=str(seg.SOPInstanceUID),
         series_instance_uid=str(seg.SeriesInstanceUID),

@@ -23,6 +23,8 @@ POSITION_TOLERANCE_MM = 1e-3
 """What OHIF allows between the planes of a SEG and of its CT."""
 CENTRE_TOLERANCE_PX = 0.25
 """Between the centres of contour and segment: half of the half pixel that would be a fault."""
+BOX_TOLERANCE_PX = 1.5
+"""Between sizes of a box and of the voxels in it: an outline may pass half a pixel outside."""
 END_TOLERANCE_PX = 1.0
 """An axis ends on the nodule's border, which lies within a pixel of its outermost voxels."""
 LENGTH_TOLERANCE_MM = 0.05
@@ -277,7 +279,14 @@ def _check_contour(
         if not near.any():
             yield "contour: it does not touch the segment"
             continue
-        shift_px = _centre_of_area(points) - voxels[near].mean(axis=0)
+        if items(group, codes.GEOMETRIC_PURPOSE):  # a box: held against the voxels' bounds
+            lowest, highest = voxels[near].min(axis=0), voxels[near].max(axis=0)
+            size_px = points.max(axis=0) - points.min(axis=0)
+            if float(np.abs(size_px - (highest - lowest + 1)).max()) > BOX_TOLERANCE_PX:
+                yield f"box: {size_px[0]:.1f} rows and {size_px[1]:.1f} columns, not the segment's"
+            shift_px = _centre_of_area(points) - (lowest + highest) / 2
+        else:
+            shift_px = _centre_of_area(points) - voxels[near].mean(axis=0)
         if float(np.abs(shift_px).max()) > tolerance_px:
             yield (
                 f"contour: {shift_px[0]:+.2f} rows and {shift_px[1]:+.2f} columns off the "

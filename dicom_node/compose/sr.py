@@ -1,6 +1,6 @@
 """The Structured Report: TID 1500 in Comprehensive SR (PS3.16 TID 1500, PS3.3 A.35.3).
 
-Which SOP class and names suit which viewer: `sr_profile`. What a nodule's groups hold:
+Which SOP class, groups and names suit which viewer: `profile`. What a nodule's groups hold:
 `sr_groups`. The words: `sr_text`.
 """
 
@@ -15,7 +15,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, Comprehensive3DSRStorage
 
-from dicom_node.compose import codes, sr_profile
+from dicom_node.compose import codes
 from dicom_node.compose.content import AlgorithmContent, ComposedObject, ReportContent
 from dicom_node.compose.envelope import (
     contributing_equipment,
@@ -24,15 +24,13 @@ from dicom_node.compose.envelope import (
     translated_errors,
 )
 from dicom_node.compose.identity import derive_uid, result_instance_uid, result_series_uid
+from dicom_node.compose.profile import DEFAULT, ObjectKind, Profile
 from dicom_node.compose.sr_groups import Group, nodule_groups
-from dicom_node.compose.sr_profile import SrProfile, find_profile
 from dicom_node.compose.sr_text import summary_lines
 from dicom_node.equipment import MANUFACTURER
 from dicom_node.errors import ComposeError
 from dicom_node.read.ct_series import CtSeries
 
-SR_SERIES_NUMBER = 9001
-SERIES_DESCRIPTION = "AI lung nodules SR (research use, unverified)"
 LONGEST_LO = 64
 """Characters of an LO value (PS3.5 section 6.2)."""
 
@@ -54,7 +52,7 @@ def compose_sr(
     seg: ComposedObject | None,
     created: datetime,
     predecessor: Predecessor | None = None,
-    profile: SrProfile | str = sr_profile.DEFAULT,
+    profile: Profile = DEFAULT,
 ) -> ComposedObject:
     """Compose the report.
 
@@ -65,13 +63,14 @@ def compose_sr(
     content : ReportContent
         What to say; without nodules the report says that nothing is above the threshold.
     seg : ComposedObject or None
-        The segmentation of the same content; `None` exactly when there is no nodule.
+        The segmentation of the same content; `None` exactly when there is no nodule, or the
+        profile's reports name no segment.
     created : datetime
         Content date and time.
     predecessor : Predecessor, optional
         The report of the revision before.
-    profile : SrProfile or str
-        Kind of destination, or its name; part of the identity.
+    profile : Profile
+        Kind of destination; what of it shapes the report is part of the identity.
 
     Raises
     ------
@@ -79,15 +78,16 @@ def compose_sr(
         If `seg` and the nodules do not belong together, the slices have no common Frame of
         Reference, or a nodule's key slice is not in the series.
     """
-    if (seg is None) != (not content.nodules):
-        raise ComposeError("a report has a segmentation exactly when it has nodules")
+    names_segments = bool(content.nodules) and "segment" in profile.sr.groups
+    if (seg is not None) != names_segments:
+        raise ComposeError(
+            "a report has a segmentation exactly when it has nodules whose segments it names"
+        )
     for nodule in content.nodules:
         if not 0 <= nodule.key_slice_k < len(series.headers):
             raise ComposeError(
                 f"nodule {nodule.number}: key slice {nodule.key_slice_k} of {len(series.headers)}"
             )
-    if isinstance(profile, str):
-        profile = find_profile(profile)
     with translated_errors("report"):
         return _compose(series, content, seg, created, predecessor, profile)
 
@@ -98,39 +98,42 @@ def _compose(
     seg: ComposedObject | None,
     created: datetime,
     predecessor: Predecessor | None,
-    profile: SrProfile,
+    profile: Profile,
 ) -> ComposedObject:
     headers = source_headers(series)
     # highdicom reads the segment's source images; the pixels would be dead weight.
     segmentation = None if seg is None else dcmread(io.BytesIO(seg.data), stop_before_pixels=True)
     groups: list[Group] = []
-    if segmentation is not None:
-        for number, nodule in enumerate(content.nodules, start=1):
-            groups += nodule_groups(
-                nodule, number, headers, segmentation, content.algorithm, profile
-            )
+    for number, nodule in enumerate(content.nodules, start=1):
+        groups += nodule_groups(
+            nodule, number, headers, segmentation, content.algorithm, profile.sr
+        )
     report = sr.MeasurementReport(
         observation_context=_observation_context(content.algorithm),
         procedure_reported=codes.CT_OF_CHEST,
         imaging_measurements=groups or [_placeholder()],
-        title=codes.IMAGING_MEASUREMENT_REPORT if groups else profile.empty_report_title,
+        title=codes.IMAGING_MEASUREMENT_REPORT if groups else profile.sr.empty_title,
         referenced_images=_key_images(headers, content),
     )
     if not groups:
         _drop_measurements(report[0])
     _add_evaluations(report[0], content)
+    kind = ObjectKind.SR
+    dress = profile.series_of(kind)
     iod = (
         sr.Comprehensive3DSR
-        if profile.sop_class_uid == Comprehensive3DSRStorage
+        if profile.sr.sop_class_uid == Comprehensive3DSRStorage
         else sr.ComprehensiveSR
     )
     ds = iod(
         evidence=headers[:1],
         content=sr.ContentSequence([_bare_root(report[0])], is_root=True),
-        series_instance_uid=result_series_uid(series.series_instance_uid, "sr"),
-        series_number=SR_SERIES_NUMBER,
+        series_instance_uid=result_series_uid(
+            series.series_instance_uid, kind, profile.series_variant(kind)
+        ),
+        series_number=dress.number,
         sop_instance_uid=result_instance_uid(
-            series.series_instance_uid, content.revision, "sr", profile.name
+            series.series_instance_uid, content.revision, kind, profile.variant(kind)
         ),
         instance_number=content.revision,
         manufacturer=MANUFACTURER,
@@ -138,7 +141,7 @@ def _compose(
         is_final=False,
         is_verified=False,
         record_evidence=False,
-        series_description=SERIES_DESCRIPTION,
+        series_description=dress.description,
         contributing_equipment=contributing_equipment(content.algorithm),
         specific_character_set=None,
     )
@@ -150,7 +153,7 @@ def _compose(
         ds.PredecessorDocumentsSequence = [_predecessor_item(predecessor)]
     data = seal(ds, series.headers[0], content, created)
     return ComposedObject(
-        kind="sr",
+        kind=kind,
         sop_class_uid=str(ds.SOPClassUID),
         sop_instance_uid=str(ds.SOPInstanceUID),
         series_instance_uid=str(ds.SeriesInstanceUID),

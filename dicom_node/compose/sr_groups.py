@@ -18,7 +18,7 @@ from pydicom.sr.coding import Code
 
 from dicom_node.compose import codes
 from dicom_node.compose.content import AlgorithmContent, AxisContent, NoduleContent
-from dicom_node.compose.sr_profile import SrProfile
+from dicom_node.compose.profile import SrDress
 from dicom_node.compose.sr_text import nodule_line
 
 HALF_PIXEL = 0.5
@@ -34,11 +34,13 @@ def nodule_groups(
     nodule: NoduleContent,
     segment_number: int,
     headers: list[Dataset],
-    segmentation: Dataset,
+    segmentation: Dataset | None,
     algorithm: AlgorithmContent,
-    profile: SrProfile,
+    dress: SrDress,
 ) -> list[Group]:
-    """The three groups of a nodule, in the order in which viewers need them.
+    """The groups of a nodule that a dress asks for, in the order in which viewers need them.
+
+    Without a segment's group, what was measured and judged of the nodule stands in the first.
 
     Parameters
     ----------
@@ -48,24 +50,31 @@ def nodule_groups(
         Its segment in `segmentation`.
     headers : list of Dataset
         The series' headers in the order of its slices.
-    segmentation : Dataset
-        The SEG that holds the segment.
+    segmentation : Dataset or None
+        The SEG that holds the segment; needed when the dress has a segment's group.
     algorithm : AlgorithmContent
         Named in each group (TID 4019).
-    profile : SrProfile
-        Name of the axes, purpose of the key image.
+    dress : SrDress
+        Which groups, name of the axes, form of the region, purpose of the key image.
     """
     key_image = headers[nodule.key_slice_k]
-    return [
-        _axes_group(nodule, key_image, algorithm, profile),
-        _contour_group(nodule, key_image, algorithm, profile),
-        _segment_group(nodule, segment_number, headers, segmentation, algorithm),
-    ]
+    groups: list[Group] = [_axes_group(nodule, key_image, algorithm, dress)]
+    if "region" in dress.groups:
+        groups.append(_region_group(nodule, key_image, algorithm, dress))
+    if "segment" in dress.groups and segmentation is not None:
+        groups.append(_segment_group(nodule, segment_number, headers, segmentation, algorithm))
+    return groups
 
 
 def to_scoord(points_ji: NDArray[np.float64]) -> NDArray[np.float64]:
     """(row, column) from pixel centres -> (column, row) from the image's corner, shape (N, 2)."""
     return np.asarray(points_ji, dtype=np.float64)[:, ::-1] + HALF_PIXEL
+
+
+def box_around(contour_ji: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The closed box around a contour, five points (j, i), clockwise on the screen."""
+    (j0, i0), (j1, i1) = contour_ji.min(axis=0), contour_ji.max(axis=0)
+    return np.array([(j0, i0), (j0, i1), (j1, i1), (j1, i0), (j0, i0)])
 
 
 def _tracking(nodule: NoduleContent, prefix: str = "") -> sr.TrackingIdentifier:
@@ -85,19 +94,22 @@ def _algorithm(algorithm: AlgorithmContent) -> sr.AlgorithmIdentification:
 
 
 def _axes_group(
-    nodule: NoduleContent, key_image: Dataset, algorithm: AlgorithmContent, profile: SrProfile
+    nodule: NoduleContent, key_image: Dataset, algorithm: AlgorithmContent, dress: SrDress
 ) -> sr.MeasurementsAndQualitativeEvaluations:
     """TID 1501: long and short axis, each inferred from its line, and the label."""
-    source = _source_image(key_image, profile)
+    source = _source_image(key_image, dress)
+    alone = "segment" not in dress.groups
     group = sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(nodule, profile.axes_identifier_prefix),
+        tracking_identifier=_tracking(nodule, dress.axes_identifier_prefix),
         finding_type=codes.NODULE,
         finding_sites=_sites(nodule),
         algorithm_id=_algorithm(algorithm),
         measurements=[
             _axis(codes.LONG_AXIS, nodule.long_axis, source),
             _axis(codes.SHORT_AXIS, nodule.short_axis, source),
+            *(_measurements(nodule) if alone else ()),
         ],
+        qualitative_evaluations=_evaluations(nodule) if alone else None,
     )
     group[0].ContentSequence.append(
         sr.TextContentItem(
@@ -109,13 +121,13 @@ def _axes_group(
     return group
 
 
-def _source_image(key_image: Dataset, profile: SrProfile) -> sr.SourceImageForRegion:
+def _source_image(key_image: Dataset, dress: SrDress) -> sr.SourceImageForRegion:
     """The image that coordinates are selected from (TID 1410 row 7, TID 320 row 4)."""
     source = sr.SourceImageForRegion(
         referenced_sop_class_uid=key_image.SOPClassUID,
         referenced_sop_instance_uid=key_image.SOPInstanceUID,
     )
-    source.ConceptNameCodeSequence = [sr.CodedConcept.from_code(profile.source_image_purpose)]
+    source.ConceptNameCodeSequence = [sr.CodedConcept.from_code(dress.source_image_purpose)]
     return source
 
 
@@ -133,20 +145,24 @@ def _axis(name: Code, axis: AxisContent, source: sr.SourceImageForRegion) -> sr.
     )
 
 
-def _contour_group(
-    nodule: NoduleContent, key_image: Dataset, algorithm: AlgorithmContent, profile: SrProfile
+def _region_group(
+    nodule: NoduleContent, key_image: Dataset, algorithm: AlgorithmContent, dress: SrDress
 ) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
-    """TID 1410: the outline on the key slice, without a number (OHIF 3.11 needs it so)."""
+    """TID 1410: the region on the key slice, without a number (OHIF 3.11 needs it so)."""
+    boxed = dress.region == "box"
     contour = np.asarray(nodule.contour_ji, dtype=np.float64)
-    if not np.array_equal(contour[0], contour[-1]):
+    if boxed:
+        contour = box_around(contour)
+    elif not np.array_equal(contour[0], contour[-1]):
         contour = np.vstack([contour, contour[:1]])
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(nodule),
         referenced_region=sr.ImageRegion(
             graphic_type=sr.GraphicTypeValues.POLYLINE,
             graphic_data=to_scoord(contour),
-            source_image=_source_image(key_image, profile),
+            source_image=_source_image(key_image, dress),
         ),
+        geometric_purpose=codes.BOUNDED_BY if boxed else None,
         finding_type=codes.NODULE,
         finding_sites=_sites(nodule),
         algorithm_id=_algorithm(algorithm),

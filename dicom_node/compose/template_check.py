@@ -9,11 +9,10 @@ lies is `segment_check`'s question.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage
+from pydicom.uid import UID
 
 from dicom_node.compose import codes
 from dicom_node.compose.content_tree import (
@@ -24,10 +23,11 @@ from dicom_node.compose.content_tree import (
     tracking_uid_of,
     walk,
 )
+from dicom_node.compose.document_check import check_document, check_equipment, check_evidence
+from dicom_node.compose.profile import DEFAULT, Profile, SrDress
 from dicom_node.compose.sr_text import NOT_FOR_DIAGNOSIS
 
-AXES, CONTOUR, SEGMENT = "1501", "1410", "1411"
-GROUP_ORDER = (AXES, CONTOUR, SEGMENT)
+TEMPLATES = {"axes": "1501", "region": "1410", "segment": "1411"}
 TITLES = (codes.IMAGING_MEASUREMENT_REPORT, codes.ONCOLOGY_MEASUREMENT_REPORT)
 """Of CID 7021, those that we use."""
 UNITS = {
@@ -46,9 +46,10 @@ UNITS = {
 }
 FEWEST_CONTOUR_POINTS = 4
 """A triangle, closed."""
+BOX_POINTS = 5
 
 
-def check_sr(ds: Dataset, *, seg: Dataset | None = None) -> list[str]:
+def check_sr(ds: Dataset, *, seg: Dataset | None = None, profile: Profile = DEFAULT) -> list[str]:
     """What a report breaks.
 
     Parameters
@@ -57,20 +58,26 @@ def check_sr(ds: Dataset, *, seg: Dataset | None = None) -> list[str]:
         The report.
     seg : Dataset, optional
         The segmentation that it refers to; its segments are then looked up.
+    profile : Profile
+        The dress that it should have.
 
     Returns
     -------
     list of str
         One line per breach, naming the template's row where there is one.
     """
-    problems = list(_check_document(ds))
-    problems += _check_root(ds)
+    dress = profile.sr
+    problems = list(check_document(ds, profile))
     groups = _groups(ds)
+    problems += _check_root(ds)
+    if not groups and concept_of(ds) != dress.empty_title:
+        problems.append(f"title of a report without measurement is not {dress.empty_title.meaning}")
     for number, group in enumerate(groups, start=1):
-        problems += [f"group {number}: {problem}" for problem in _check_group(group)]
-    problems += _check_tracking(groups)
-    problems += _check_evidence(ds)
-    problems += _check_equipment(ds)
+        problems += [f"group {number}: {problem}" for problem in _check_group(group, dress)]
+    problems += _check_tracking(groups, tuple(TEMPLATES[name] for name in dress.groups))
+    problems += _check_names(groups, dress)
+    problems += check_evidence(ds)
+    problems += check_equipment(ds)
     if seg is not None:
         problems += _check_segments(groups, seg)
     return problems
@@ -82,16 +89,6 @@ def _groups(ds: Dataset) -> list[Dataset]:
         for container in items(ds, codes.IMAGING_MEASUREMENTS)
         for group in items(container, codes.MEASUREMENT_GROUP)
     ]
-
-
-def _check_document(ds: Dataset) -> Iterator[str]:
-    """SR Document General (PS3.3 C.17.2)."""
-    if ds.get("SOPClassUID") not in (ComprehensiveSRStorage, Comprehensive3DSRStorage):
-        yield f"SOP class {ds.get('SOPClassUID')} is not Comprehensive (3D) SR"
-    if ds.get("VerificationFlag") != "UNVERIFIED":
-        yield f"Verification Flag is {ds.get('VerificationFlag')}, nobody verified it"
-    if ds.get("CompletionFlag") not in ("COMPLETE", "PARTIAL"):
-        yield f"Completion Flag is {ds.get('CompletionFlag')}"
 
 
 def _check_root(ds: Dataset) -> Iterator[str]:
@@ -138,7 +135,23 @@ def _check_root(ds: Dataset) -> Iterator[str]:
         yield "TID 1500 row 14: no text says that this is not for diagnosis"
 
 
-def _check_group(group: Dataset) -> Iterator[str]:
+def _check_names(groups: list[Dataset], dress: SrDress) -> Iterator[str]:
+    """The axes' Tracking Identifier (OHIF), the image's purpose at coordinates (Stone)."""
+    prefix = f"{dress.axes_identifier_prefix}:" if dress.axes_identifier_prefix else "Nodule "
+    for number, group in enumerate(groups, start=1):
+        named = items(group, codes.TRACKING_IDENTIFIER, "TEXT")
+        if template_of(group) == TEMPLATES["axes"] and not all(
+            str(item.get("TextValue")).startswith(prefix) for item in named
+        ):
+            yield f"group {number}: Tracking Identifier does not begin with {prefix!r}"
+        for scoord in (item for item in walk(group) if item.get("ValueType") == "SCOORD"):
+            for image in items(scoord):
+                if concept_of(image) != dress.source_image_purpose:
+                    meaning = dress.source_image_purpose.meaning
+                    yield f"group {number}: the image of a SCOORD is not named {meaning}"
+
+
+def _check_group(group: Dataset, dress: SrDress) -> Iterator[str]:
     """The rows that TID 1501, 1410 and 1411 share, then those of the group's own."""
     if (group.get("ValueType"), group.get("RelationshipType")) != ("CONTAINER", "CONTAINS"):
         yield "row 1: not a contained container"
@@ -169,12 +182,15 @@ def _check_group(group: Dataset) -> Iterator[str]:
     match template:
         case "1501":
             yield from _check_axes(group)
+            if "segment" not in dress.groups and not items(group, codes.VOLUME, "NUM"):
+                yield "TID 1501: no Volume, and no group of a segment that would have it"
         case "1410":
-            yield from _check_contour(group)
+            yield from _check_region(group, boxed=dress.region == "box")
         case "1411":
             yield from _check_segment(group)
         case _:
-            yield f"template identifier {template or 'missing'} is none of {GROUP_ORDER}"
+            known = ", ".join(TEMPLATES.values())
+            yield f"template identifier {template or 'missing'} is none of {known}"
 
 
 def _check_measurement(item: Dataset) -> Iterator[str]:
@@ -214,13 +230,20 @@ def _check_axes(group: Dataset) -> Iterator[str]:
         yield "TID 1501: no Comment, viewers would show the finding's name for all nodules"
 
 
-def _check_contour(group: Dataset) -> Iterator[str]:
+def _check_region(group: Dataset, *, boxed: bool) -> Iterator[str]:
     """TID 1410 rows 6 and 7: exactly one region, on one image; no number (OHIF)."""
+    purposes = [
+        code_of(item, "ConceptCodeSequence")
+        for item in items(group, codes.GEOMETRIC_PURPOSE, "CODE")
+    ]
+    if purposes != [codes.BOUNDED_BY] * boxed:
+        yield f"TID 1410 row 5: geometric purpose {purposes}, {'one' if boxed else 'none'} wanted"
     regions = items(group, codes.IMAGE_REGION)
     if len(regions) != 1 or items(group, codes.REFERENCED_SEGMENT):
         yield f"TID 1410 row 6: {len(regions)} regions, exactly 1 and no segment wanted"
     for region in regions:
-        yield from _check_scoord(region, "region", "CONTAINS")
+        points = BOX_POINTS if boxed else None
+        yield from _check_scoord(region, "region", "CONTAINS", points=points)
     if items(group, value_type="NUM"):
         yield "TID 1410: holds a measurement, older viewers then drop the drawing"
 
@@ -272,67 +295,19 @@ def _segment_number(item: Dataset) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _check_tracking(groups: list[Dataset]) -> Iterator[str]:
+def _check_tracking(groups: list[Dataset], wanted: tuple[str, ...]) -> Iterator[str]:
     """One nodule, one Tracking UID: axes first, together, and with a drawing (OHIF)."""
     order = [tracking_uid_of(group) for group in groups]
     for uid in dict.fromkeys(order):
         own = [group for group, other in zip(groups, order, strict=True) if other == uid]
         templates = tuple(template_of(group) for group in own)
-        if templates != GROUP_ORDER:
-            yield f"tracking UID {uid}: groups {templates}, {GROUP_ORDER} wanted"
+        if templates != wanted:
+            yield f"tracking UID {uid}: groups {templates}, {wanted} wanted"
         first = order.index(uid)
         if order[first : first + len(own)] != [uid] * len(own):
             yield f"tracking UID {uid}: its groups are not next to each other"
         if not any(item.get("ValueType") == "SCOORD" for group in own for item in walk(group)):
             yield f"tracking UID {uid}: no SCOORD, OHIF would show a black viewport"
-
-
-def _check_evidence(ds: Dataset) -> Iterator[str]:
-    """PS3.3 C.17.2.3: each reference is listed, and listed once."""
-    listed = Counter(
-        str(reference.ReferencedSOPInstanceUID)
-        for keyword in (
-            "CurrentRequestedProcedureEvidenceSequence",
-            "PertinentOtherEvidenceSequence",
-        )
-        for study in ds.get(keyword) or ()
-        for series in study.ReferencedSeriesSequence
-        for reference in series.ReferencedSOPSequence
-    )
-    if not listed:
-        yield "evidence: nothing is listed"
-    for uid, count in listed.items():
-        if count > 1:
-            yield f"evidence: {uid} is listed {count} times"
-    referenced = {
-        str(reference.ReferencedSOPInstanceUID)
-        for item in walk(ds)
-        for reference in item.get("ReferencedSOPSequence") or ()
-    }
-    for uid in sorted(referenced - set(listed)):
-        yield f"evidence: {uid} is referred to but not listed"
-
-
-def _check_equipment(ds: Dataset) -> Iterator[str]:
-    """IHE AIR 6.5.3.1: the algorithm's equipment, equal to the device observer."""
-    processing = [
-        item
-        for item in ds.get("ContributingEquipmentSequence") or ()
-        if code_of(item, "PurposeOfReferenceCodeSequence") == codes.PROCESSING_EQUIPMENT
-        and "DeviceUID" in item
-    ]
-    if not processing:
-        yield "Contributing Equipment: no Processing Equipment with a Device UID"
-        return
-    for concept, keyword in (
-        (codes.DEVICE_OBSERVER_UID, "DeviceUID"),
-        (codes.DEVICE_OBSERVER_MANUFACTURER, "Manufacturer"),
-        (codes.DEVICE_OBSERVER_MODEL_NAME, "ManufacturerModelName"),
-    ):
-        for observer in items(ds, concept):
-            said = str(observer.get("UID") or observer.get("TextValue") or "")
-            if said != str(processing[0].get(keyword) or ""):
-                yield f"Contributing Equipment: {keyword} differs from the {concept.meaning}"
 
 
 def _check_segments(groups: list[Dataset], seg: Dataset) -> Iterator[str]:

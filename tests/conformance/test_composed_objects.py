@@ -9,6 +9,7 @@ import pytest
 from pydicom import dcmread
 
 from dicom_node.compose.content import NoduleContent
+from dicom_node.compose.profile import Profile, load_profiles
 from dicom_node.compose.segment_check import check_seg, measure_agreement
 from dicom_node.compose.template_check import check_sr
 from dicom_node.read.ct_series import CtSeries
@@ -131,15 +132,15 @@ def test_highdicom_reads_back_what_was_put_in(case: Case) -> None:
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("profile", ["ohif", "air"])
-def test_every_profile_is_conformant(tmp_path: Path, profile: str) -> None:
+@pytest.mark.parametrize("profile", load_profiles().values(), ids=lambda item: item.name)
+def test_every_profile_is_conformant(tmp_path: Path, profile: Profile) -> None:
     series, _ = series_on_disk(tmp_path / "ct")
     path = tmp_path / "sr.dcm"
     path.write_bytes(compose_both(series, report(three_nodules(series)), profile=profile)[1].data)
 
     assert dciodvfy(path) == []
     assert dsrdump(path) == []
-    assert check_sr(dcmread(path)) == []
+    assert check_sr(dcmread(path), profile=profile) == []
 
 
 @pytest.mark.peer

@@ -22,6 +22,7 @@ from dicom_node.compose.content import (
 )
 from dicom_node.compose.ct import CtIdentity, write_ct_series
 from dicom_node.compose.identity import device_uid, tracking_uid
+from dicom_node.compose.profile import DEFAULT, ObjectKind, Profile
 from dicom_node.compose.seg import compose_seg
 from dicom_node.compose.sr import compose_sr
 from dicom_node.read.ct_series import CtSeries
@@ -183,11 +184,22 @@ def report(nodules: Sequence[NoduleContent] = (), **more: object) -> ReportConte
 
 
 def compose_both(
-    series: CtSeries, content: ReportContent, **more: object
+    series: CtSeries, content: ReportContent, *, profile: Profile = DEFAULT, **more: object
 ) -> tuple[ComposedObject | None, ComposedObject]:
-    """SEG (when there is a nodule) and SR, as the service makes them."""
-    seg = compose_seg(series, content, created=CREATED) if content.nodules else None
-    return seg, compose_sr(series, content, seg=seg, created=CREATED, **more)  # type: ignore[arg-type]
+    """SEG (when there is a nodule and the profile has one) and SR, as the service makes them."""
+    seg = (
+        compose_seg(series, content, created=CREATED, profile=profile)
+        if content.nodules and ObjectKind.SEG in profile.objects
+        else None
+    )
+    return seg, compose_sr(
+        series,
+        content,
+        seg=seg,
+        created=CREATED,
+        profile=profile,
+        **more,  # type: ignore[arg-type]
+    )
 
 
 def decode(composed: ComposedObject) -> Dataset:
