@@ -186,9 +186,8 @@ def test_a_revision_names_its_predecessor(series: CtSeries) -> None:
 def test_a_profile_changes_the_dress_and_not_the_content(
     series: CtSeries, profile: str, sop_class: str, first_identifier: str, purpose: object
 ) -> None:
-    composed = compose_both(
-        series, report(three_nodules(series)), profile=shipped_profile(profile)
-    )[1]
+    dress = shipped_profile(profile)
+    composed = compose_both(series, report(three_nodules(series)), profile=dress)[1]
     ds = decode(composed)
     group = groups(ds)[0]
     images = [
