@@ -17,6 +17,7 @@ from pydicom.uid import UID, Comprehensive3DSRStorage
 
 from dicom_node.compose import codes
 from dicom_node.compose.content import AlgorithmContent, ComposedObject, ReportContent
+from dicom_node.compose.content_tree import walk
 from dicom_node.compose.envelope import (
     contributing_equipment,
     seal,
@@ -151,6 +152,7 @@ def _compose(
     ds.CurrentRequestedProcedureEvidenceSequence = [_evidence(headers, segmentation)]
     if predecessor is not None:
         ds.PredecessorDocumentsSequence = [_predecessor_item(predecessor)]
+    _set_items_apart(ds)
     data = seal(ds, series.headers[0], content, created)
     return ComposedObject(
         kind=kind,
@@ -227,6 +229,16 @@ def _add_evaluations(root: Dataset, content: ReportContent) -> None:
         for line in summary_lines(content)
     )
     root.ContentSequence.append(container)
+
+
+def _set_items_apart(ds: Dataset) -> None:
+    """Each item stands for itself (Continuity of Content, PS3.3 table C.17-4).
+
+    Of continuous items, which highdicom makes, OHIF makes one paragraph without names.
+    """
+    for item in (ds, *walk(ds)):
+        if item.ValueType == "CONTAINER":
+            item.ContinuityOfContent = "SEPARATE"
 
 
 def _bare_root(root: Dataset) -> sr.ContainerContentItem:

@@ -130,6 +130,13 @@ def test_a_negative_report_says_so_and_what_it_does_not_mean(series: CtSeries) -
     assert list(listed(ds)) == list(series.sop_instance_uids)
 
 
+def test_text_is_shown_line_by_line_with_its_name(sr_ds: Dataset) -> None:
+    containers = [item for item in (sr_ds, *walk(sr_ds)) if item.ValueType == "CONTAINER"]
+
+    assert len(containers) > 10
+    assert {item.ContinuityOfContent for item in containers} == {"SEPARATE"}
+
+
 def test_evidence_lists_ct_and_seg_once_each(
     series: CtSeries, sr_ds: Dataset, seg_ds: Dataset
 ) -> None:
