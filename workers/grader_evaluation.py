@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,7 +84,7 @@ def evaluate_grader(plan: GraderPlan, told: Callable[[str], None]) -> dict[str, 
         table = add_simulated_cohort(table, seed=0)
     if plan.quick:
         table, dealing = _few(table, dealing)
-    entrants = choose_entrants(plan, all_entrants())
+    entrants = choose_entrants(plan, all_entrants(), table.modalities)
     steps = Plan(
         seeds=plan.seeds[:1] if plan.quick else plan.seeds,
         budget=1 if plan.quick else plan.budget,
@@ -120,13 +121,17 @@ def evaluate_grader(plan: GraderPlan, told: Callable[[str], None]) -> dict[str, 
     return result
 
 
-def choose_entrants(plan: GraderPlan, known: Mapping[str, Entrant]) -> dict[str, Entrant]:
+def choose_entrants(
+    plan: GraderPlan, known: Mapping[str, Entrant], modalities: Collection[str]
+) -> dict[str, Entrant]:
     """By name; without names the baselines and the graph, few of them when quick.
+
+    An ablation leaves out variants that need modalities which there are not.
 
     Raises
     ------
     DatasetRefused
-        If a name is unknown.
+        If a name is unknown, or what an entrant needs is not here.
     """
     wanted = list(plan.models)
     if not wanted:
@@ -137,11 +142,21 @@ def choose_entrants(plan: GraderPlan, known: Mapping[str, Entrant]) -> dict[str,
             and (not plan.quick or name in QUICK_MODELS)
         ]
     if plan.ablation:
-        variants = [name for name, entrant in known.items() if entrant.kind == "variant"]
+        variants = [
+            name
+            for name, entrant in known.items()
+            if entrant.kind == "variant" and set(entrant.needs) <= set(modalities)
+        ]
         wanted += [name for name in variants if name not in wanted]
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise DatasetRefused(", ".join(unknown), "is no model", f"choose from {', '.join(known)}")
+    for name in wanted:
+        entrant = known[name]
+        lacking = [one for one in entrant.needs if one not in modalities]
+        lacking += [one for one in entrant.packages if find_spec(one) is None]
+        if lacking:
+            raise DatasetRefused(name, f"needs {', '.join(lacking)}", f"take {entrant.remedy}")
     return {name: known[name] for name in wanted}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,6 +47,9 @@ class GraphConfig:
         A linear way from the features to the answer, beside the graph.
     dropout : float
         Of hidden values.
+    region_gate : sequence of str
+        Modalities that become one input before the network (`inference.grading.region_gate`);
+        those that a table has, if at least two. The linear way (`wide`) goes round it.
     """
 
     widths: Mapping[str, int]
@@ -64,6 +67,7 @@ class GraphConfig:
     bank_labels: bool = True
     wide: bool = True
     dropout: float = 0.3
+    region_gate: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built.
@@ -81,6 +85,8 @@ class GraphConfig:
             raise ValueError(f"threshold {self.threshold} is not in [0, 1)")
         if not 0 <= self.vote < 1:
             raise ValueError(f"vote {self.vote} is not in [0, 1)")
+        if self.region_gate and len(set(self.region_gate)) < 2:
+            raise ValueError(f"region_gate {list(self.region_gate)} names no two modalities")
         if self.neighbours < 1 or self.classifier_layers < 1 or self.extraction_layers < 1:
             raise ValueError("neighbours and layers must be at least 1")
 
@@ -88,6 +94,12 @@ class GraphConfig:
     def modalities(self) -> tuple[str, ...]:
         """In the order of `widths`."""
         return tuple(self.widths)
+
+    @property
+    def gated(self) -> tuple[str, ...]:
+        """Those of `region_gate` that there are; empty if fewer than two."""
+        found = tuple(name for name in self.widths if name in self.region_gate)
+        return found if len(found) > 1 else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +131,9 @@ class TrainingConfig:
         Of the branches' own losses (``branches``).
     alignment_weight : float
         Of InfoNCE between modalities of a row (``gated``).
+    missing_weight : float
+        Of the missing-modality criterion: each step also answers with one modality, drawn anew,
+        taken away from all queries; 0 is none.
     weight_network : float
         Kappa: how far a row's weight may go from 1 (equation 10); 0 is none.
     label_softness : float
@@ -147,6 +162,7 @@ class TrainingConfig:
     branch_weight: float = 0.2
     alignment_weight: float = 0.05
     weight_network: float = 0.0
+    missing_weight: float = 0.0
     label_softness: float = 0.25
     typical_cases: bool = True
     members: int = 2

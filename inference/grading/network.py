@@ -6,7 +6,7 @@ nodule's answer does not depend on what else is asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +24,7 @@ from inference.grading.fusion import (
     fuse_states,
     strongest,
 )
+from inference.grading.region_gate import RegionGate
 from inference.grading.scaling import Nodes
 from inference.grading.table import GRADE_LIMITS, LEVELS
 
@@ -126,11 +127,11 @@ class GraphGrader(nn.Module):
     def __init__(self, config: GraphConfig) -> None:
         super().__init__()
         self.config = config
-        hidden = config.hidden
+        hidden, gated = config.hidden, config.gated
         self.extraction = nn.ModuleDict(
             {
                 name: ModalityExtraction(
-                    2 * width,
+                    len(gated) * hidden if name in gated else 2 * width,
                     hidden=hidden,
                     projection=config.projection,
                     layers=config.extraction_layers,
@@ -160,15 +161,27 @@ class GraphGrader(nn.Module):
         self.branches = (
             nn.ModuleList(GradeHead(hidden) for _ in config.widths) if branches else None
         )
+        self.region_gate = (
+            RegionGate({name: 2 * config.widths[name] for name in gated}, hidden) if gated else None
+        )
 
     def _extractions(self) -> Iterator[tuple[str, ModalityExtraction]]:
         return iter(self.extraction.items())  # type: ignore[arg-type]
 
+    def _inputs(self, nodes: Nodes) -> Mapping[str, Tensor]:
+        """What each modality's extraction reads: its own columns, or those of a common input."""
+        if self.region_gate is None:
+            return nodes.features
+        places = [self.config.modalities.index(name) for name in self.region_gate.modalities]
+        joint = self.region_gate(nodes.features, nodes.present[:, places])
+        return {**nodes.features, **dict.fromkeys(self.region_gate.modalities, joint)}
+
     def make_cases(self, nodes: Nodes, told: Tensor) -> Cases:
         """Typical cases from nodes and what they tell, shape (C, `RATING_WIDTH`)."""
         projections, states = [], []
+        inputs = self._inputs(nodes)
         for name, extraction in self._extractions():
-            features = nodes.features[name]
+            features = inputs[name]
             projections.append(extraction.project(features))
             states.append(extraction.of_cases(features))
         stack = torch.stack([depth[-1] for depth in states], dim=1)  # (C, M, h)
@@ -213,8 +226,9 @@ class GraphGrader(nn.Module):
                 len(queries), len(cases.fused), dtype=torch.bool, device=cases.fused.device
             )
         stack, graphs, alike = [], [], []
+        inputs = self._inputs(queries)
         for number, (name, extraction) in enumerate(self._extractions()):
-            features = queries.features[name]
+            features = inputs[name]
             similarity, graph = self._adjacency(
                 number, extraction, features, queries, cases, allowed, extra_edges, keep_edges
             )

@@ -25,7 +25,8 @@ class Entrant:
     Attributes
     ----------
     name, kind : str
-        The full graph is named ``graph``; ``variant`` is a graph with something switched.
+        The full graph is named ``graph``; ``variant`` is a graph with something switched, or
+        what another of the documents does.
     make : callable
         Configuration -> a model that has learned nothing yet.
     space : mapping of str to sequence
@@ -37,6 +38,12 @@ class Entrant:
         What `make` takes where a configuration says nothing: older results do not fit others.
     modalities : tuple of str
         What it is given; empty is everything.
+    needs : tuple of str
+        Modalities without which it cannot be.
+    packages : tuple of str
+        Import names of what it needs beside the extra ``training``.
+    remedy : str
+        How to have what it needs.
     version : str
         Changed when the code behind `make` changes its answers, so that no older result is used.
     """
@@ -48,6 +55,9 @@ class Entrant:
     inner: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     modalities: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    remedy: str = ""
     version: str = "1"
 
     def configurations(self, budget: int) -> list[Config]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.evaluation.grading.crossval import CrossValidated, FoldResult
+from inference.evaluation.grading.crossval import RANDOM_30, CrossValidated, FoldResult
 from inference.evaluation.grading.entrants import Entrant
 from inference.evaluation.grading.metrics import (
     Probabilities,
@@ -29,8 +29,11 @@ from inference.evaluation.grading.significance import (
     mcnemar,
 )
 from inference.grading.table import ModalityTable
+from inference.training.grading.losses import MISSING_DROP_AT_MOST
 
 GRAPH = "graph"
+FULL = "full"
+"""What variants are compared with: the graph with as many configurations as they try, one."""
 NOT_WORSE = -0.01
 """The graph counts as no worse than a baseline if the interval of the difference lies above."""
 
@@ -96,12 +99,21 @@ class Figures:
             rounds=rounds,
         )
         baselines = [n for n, entrant in self._entrants.items() if entrant.kind == "baseline"]
-        reference = GRAPH if GRAPH in models else _best(models, baselines or models, "auc_ovr")
+        reference = next(
+            (name for name in (GRAPH, FULL) if name in models),
+            _best(models, baselines or models, "auc_ovr"),
+        )
         paired = {
             f"{reference} - {name}": self._pair(reference, name, boot)
             for name in models
             if name != reference
         }
+        if FULL in models:
+            paired |= {
+                f"{FULL} - {name}": self._pair(FULL, name, boot)
+                for name, entrant in self._entrants.items()
+                if entrant.kind == "variant" and name != FULL
+            }
         verdict: dict[str, Any] = {}
         if GRAPH in models and baselines:
             for key in ("auc_ovr", "qwk"):
@@ -141,6 +153,7 @@ class Figures:
             "ece_uncalibrated": calibration_error(raw, raw_truth),
             "grade_areas": np.mean([grade_areas(one, truth) for one in answers], axis=0).tolist(),
             "missing": self._areas(folds, "missing"),
+            "missing_drop": self._missing_drop(folds),
             "native": self._areas(folds, "native"),
             "chosen": dict(configs.most_common()),
         }
@@ -156,6 +169,23 @@ class Figures:
                 area = macro_area(self._view(values), self.grades[fold.rows])
                 areas.setdefault(key, []).append(area)
         return {key: float(np.mean(values)) for key, values in areas.items()}
+
+    def _missing_drop(self, folds: Sequence[FoldResult]) -> dict[str, Any] | None:
+        """The modality whose absence costs most area, before calibration as the others."""
+        areas = {
+            key: area for key, area in self._areas(folds, "missing").items() if key != RANDOM_30
+        }
+        if not areas:
+            return None
+        whole = np.mean(
+            [macro_area(self._view(fold.raw), self.grades[fold.rows]) for fold in folds]
+        )
+        drops = {key: float(whole - area) for key, area in areas.items()}
+        worst = max(drops, key=lambda key: abs(drops[key]))
+        return {
+            "modality": worst, "drop": drops[worst], "at_most": MISSING_DROP_AT_MOST,
+            "holds": abs(drops[worst]) <= MISSING_DROP_AT_MOST,
+        }  # fmt: skip
 
     def _pair(
         self, first: str, second: str, boot: Mapping[str, NDArray[np.float64]]

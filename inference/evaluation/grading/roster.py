@@ -1,4 +1,4 @@
-"""Every entrant by name: baselines, and the graph with its variants."""
+"""Every entrant by name: baselines, the graph with its variants, and what other documents do."""
 
 from __future__ import annotations
 
@@ -17,8 +17,22 @@ from inference.evaluation.grading.baselines import (
     Regressed,
     WithDropout,
 )
+from inference.evaluation.grading.confidence_tiers import ConfidenceTiers
 from inference.evaluation.grading.entrants import Entrant
-from inference.evaluation.grading.graph_entrants import graph_entrants
+from inference.evaluation.grading.graph_entrants import (
+    INNER,
+    VERSION,
+    default_settings,
+    graph_entrants,
+    make_graph,
+)
+from inference.evaluation.grading.serology_text import (
+    PACKAGE,
+    REMEDY,
+    SEROLOGY_MODALITY,
+    TEXT_MODALITY,
+    SerologyInWords,
+)
 
 STRENGTHS = (0.05, 0.005, 0.02, 0.2, 1.0)
 TREES: Mapping[str, tuple[Any, ...]] = {
@@ -118,6 +132,30 @@ def baseline_entrants() -> dict[str, Entrant]:
     return {entrant.name: entrant for entrant in entrants}
 
 
+def document_entrants() -> dict[str, Entrant]:
+    """Variants from the other documents that are no graph with something switched, by name."""
+    entrants = [
+        Entrant(
+            name="confidence_tiers",
+            kind="variant",
+            make=lambda c: ConfidenceTiers(**c),
+            space={"first_strength": (0.2,), "strength": (0.2,)},
+        ),
+        Entrant(
+            name=TEXT_MODALITY,
+            kind="variant",
+            make=lambda c: SerologyInWords(make_graph(c)),
+            inner=INNER,
+            settings=default_settings(),
+            needs=(SEROLOGY_MODALITY,),
+            packages=("sentence_transformers", PACKAGE),
+            remedy=f"--simulated and {REMEDY}",
+            version=VERSION,
+        ),
+    ]
+    return {entrant.name: entrant for entrant in entrants}
+
+
 def all_entrants() -> dict[str, Entrant]:
     """Baselines first."""
-    return baseline_entrants() | graph_entrants()
+    return baseline_entrants() | graph_entrants() | document_entrants()

@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from inference.evaluation.grading.markers import CUT_OFFS, SEROLOGY
 from inference.grading.table import ModalityTable
 
 LOG_ODDS = {
@@ -53,15 +54,11 @@ WITHOUT_CANCER = {
 AGE_LOG_ODDS_PER_YEAR, AGE_MEAN, AGE_SD = 0.0287, 62.0, 10.0
 """Brock's slope and reference age; the spread is assumed."""
 AREAS = {"cea": 0.78, "cyfra_21_1": 0.81, "nse": 0.88, "scc": 0.758, "progrp": 0.829}
-CUT_OFFS = {"cea": 5.0, "cyfra_21_1": 3.3, "nse": 12.5, "scc": 3.92, "progrp": 103.47}
-"""CEA, CYFRA 21-1, SCC in ng/mL, NSE in ng/mL, ProGRP in pg/mL: the first three as in Seemann et
-al., Lung Cancer 1999;26:149, the others as in Li and Sang."""
 BELOW_CUT_OFF = 0.9
 LOG_SD = 0.6
 NO_CLINICAL, NO_SEROLOGY, NO_MARKER = 0.1, 0.4, 0.1
 """Shares of patients without a modality, and of single markers not measured: assumed."""
 CLINICAL = ("age", *LOG_ODDS)
-SEROLOGY = tuple(f"log_{marker}" for marker in AREAS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from inference.training.grading.losses import (
     alignment,
     contrastive,
     masked_reconstruction,
+    missing_criterion,
     rating_likelihood,
     semantic_constraint,
     soft_cross_entropy,
@@ -126,13 +127,22 @@ class Trainer:
             terms |= self._branch_losses(answer.branches, answer, nodes.present, soft)
         if self.graph.fusion == "gated" and config.alignment_weight:
             terms["alignment"] = config.alignment_weight * alignment(answer.states, nodes.present)
+        if config.missing_weight:
+            number = int(random.integers(nodes.present.shape[1]))
+            seen = self._answer(
+                ViewedGraph(nodes=nodes, allowed=allowed), told, take_away(nodes, number)
+            )
+            terms["missing"] = config.missing_weight * missing_criterion(
+                answer.probabilities, seen.probabilities, rating
+            )
         total = torch.stack(list(terms.values())).sum()
         return total, {name: float(value.detach()) for name, value in terms.items()}
 
-    def _answer(self, graph: ViewedGraph, told: Tensor) -> Answer:
+    def _answer(self, graph: ViewedGraph, told: Tensor, queries: Nodes | None = None) -> Answer:
+        """Nodes ask each other, or `queries` ask the nodes."""
         cases = self.network.make_cases(graph.nodes, told)
         answer: Answer = self.network(
-            graph.nodes,
+            graph.nodes if queries is None else queries,
             cases,
             allowed=graph.allowed,
             extra_edges=graph.extra_edges,
@@ -212,7 +222,18 @@ def drop_modalities(nodes: Nodes, share: float) -> Nodes:
     """Take modalities away from rows, at random; a row keeps at least one."""
     if not share:
         return nodes
-    kept = (torch.rand(nodes.present.shape) >= share) & nodes.present
+    return _keep(nodes, (torch.rand(nodes.present.shape) >= share) & nodes.present)
+
+
+def take_away(nodes: Nodes, number: int) -> Nodes:
+    """The nodes without one modality; a row that has nothing else keeps it."""
+    kept = nodes.present.clone()
+    kept[:, number] = False
+    return _keep(nodes, kept)
+
+
+def _keep(nodes: Nodes, kept: Tensor) -> Nodes:
+    """Only the modalities in ``kept``, (N, M); where that is none, all that there are."""
     none = ~kept.any(dim=1)
     kept[none] = nodes.present[none]
     features = {

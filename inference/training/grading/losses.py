@@ -11,6 +11,11 @@ from torch.nn import functional
 
 TEMPERATURE = 0.5
 LEAST = 1e-6
+MISSING_DROP_AT_MOST = 0.05
+"""How far an area under the curve may fall when any one modality is missing: the PET/CT nodules
+document (sources, document 4, sections 2.2.1 and 3.3)."""
+AREA_TEMPERATURE = 0.2
+"""Grades apart at which a pair counts as clearly ordered."""
 
 
 def soft_cross_entropy(probabilities: Tensor, soft: Tensor) -> Tensor:
@@ -61,6 +66,29 @@ def masked_reconstruction(guess: Tensor, truth: Tensor, hidden: Tensor) -> Tenso
     """Mean square error where an attribute was hidden; (N, d), (N, d), (N, d) bool -> ()."""
     count = hidden.sum().clamp_min(1)
     return ((guess - truth).square() * hidden).sum() / count
+
+
+def soft_area(probabilities: Tensor, rating: Tensor) -> Tensor:
+    """Share of pairs with unequal ratings whose expected grades are in their order; 0 to 1.
+
+    A smooth stand-in for the area under the curve: a pair counts sigmoid(difference / temperature).
+    Without such a pair it is 0.5.
+    """
+    grades = torch.arange(probabilities.shape[1], device=rating.device, dtype=probabilities.dtype)
+    expected = probabilities @ grades  # (N,)
+    apart = torch.sigmoid((expected.unsqueeze(1) - expected.unsqueeze(0)) / AREA_TEMPERATURE)
+    higher = rating.unsqueeze(1) > rating.unsqueeze(0)  # (N, N)
+    return apart[higher].mean() if bool(higher.any()) else apart.new_tensor(0.5)
+
+
+def missing_criterion(whole: Tensor, without: Tensor, rating: Tensor) -> Tensor:
+    """``max(0, A(whole) - A(without) - 0.05)``, A the `soft_area`; (N, 4), (N, 4), (N,) -> ().
+
+    The document sets this as a limit for tests, not as a loss. The whole answer is the measure and
+    is not drawn down to what is left of it.
+    """
+    drop = soft_area(whole.detach(), rating) - soft_area(without, rating)
+    return (drop - MISSING_DROP_AT_MOST).clamp_min(0)
 
 
 def alignment(states: Tensor, present: Tensor, temperature: float = TEMPERATURE) -> Tensor:

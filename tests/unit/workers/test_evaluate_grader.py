@@ -72,6 +72,7 @@ def test_a_simulated_cohort_is_written_as_a_table(cache: Path, tmp_path: Path) -
         (["--protocol", "D3"], "--protocol is one of"),
         (["--seeds", "a"], "--seeds are numbers"),
         (["--models", "oracle"], "is no model"),
+        (["--models", "serology_text"], "needs serology"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(cache: Path, arguments: list[str], said: str) -> None:
