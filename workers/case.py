@@ -16,7 +16,8 @@ from typing import Any
 from dicom_node.compose.content import ComposedObject, ReportContent
 from dicom_node.compose.identity import derive_uid
 from dicom_node.compose.seg import compose_seg
-from dicom_node.compose.sr import Predecessor, compose_sr
+from dicom_node.compose.sr import compose_sr
+from dicom_node.compose.sr_document import Predecessor
 from dicom_node.read.ct_series import CtSeries
 from inference.detection import Detector
 from inference.findings import CaseFindings, ClinicalContext, Nodule

@@ -33,6 +33,7 @@ from workers.usecases.ask import ask_due
 from workers.usecases.assemble import assemble_due, queue_due
 from workers.usecases.confirm import expire_commitments, record_commitment
 from workers.usecases.index import index_inbox, newest_arrival_ns
+from workers.usecases.notice import give_notice_due
 from workers.usecases.recover import Hints, due_hints, expire_leases, forget_hints
 from workers.usecases.share_settings import publish_settings
 from workers.usecases.watch_destinations import watch_destinations
@@ -216,6 +217,7 @@ class Node:
         now = self._app.now()
         assemble_due(self._app, self._rules, now=now)
         queue_due(self._app, now=now)
+        give_notice_due(self._app, self._rules, now=now)
         expire_leases(self._app, now=now)
         expire_commitments(self._app, now=now)
         watch_destinations(self._app, now=now)

@@ -133,6 +133,17 @@ class Settings(BaseSettings):
         le=604800,
         description="a job that waited for so long comes first, whatever its priority",
     )
+    not_analysed_report: bool = Field(
+        default=True,
+        description="whether a report goes out when nothing of a study with a chest CT could be "
+        "analysed; one for each study",
+    )
+    not_analysed_wait_s: float = Field(
+        default=600,
+        ge=0,
+        le=604800,
+        description="how long after the last series of such a study ended the report is made",
+    )
     rules_file: Path | None = Field(
         default=None, description="eligibility rules (YAML); the packaged ones if unset"
     )

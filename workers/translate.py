@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dicom_node.compose.content import (
     AlgorithmContent,
@@ -77,16 +77,8 @@ def to_report_content(
                 "cavity)"
             )
     return ReportContent(
-        algorithm=AlgorithmContent(
-            name=findings.algorithm_name,
-            version=findings.algorithm_version,
-            manufacturer=MANUFACTURER,
-            model_name=MANUFACTURER_MODEL_NAME,
-            device_uid=device_uid(
-                findings.algorithm_name,
-                findings.algorithm_version,
-                *(f"{name}={digest}" for name, digest in sorted(findings.weights.items())),
-            ),
+        algorithm=to_algorithm_content(
+            findings.algorithm_name, findings.algorithm_version, findings.weights
         ),
         revision=revision,
         nodules=tuple(
@@ -100,6 +92,19 @@ def to_report_content(
         limits=findings.limits,
         facts=facts,
         partial_why=partial_why,
+    )
+
+
+def to_algorithm_content(name: str, version: str, weights: Mapping[str, str]) -> AlgorithmContent:
+    """The software as the reports name it; another device for other weights."""
+    return AlgorithmContent(
+        name=name,
+        version=version,
+        manufacturer=MANUFACTURER,
+        model_name=MANUFACTURER_MODEL_NAME,
+        device_uid=device_uid(
+            name, version, *(f"{key}={digest}" for key, digest in sorted(weights.items()))
+        ),
     )
 
 

@@ -83,6 +83,18 @@ class NoduleContent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotAnalysedSeries:
+    """A series of which a result was expected, and why there is none."""
+
+    number: int | None
+    """Series Number (0020,0011)."""
+    images: int
+    code: str
+    """Constant for programs and translations, for example ``spacing``."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportContent:
     """Everything that one revision of one series' result says."""
 
@@ -97,6 +109,8 @@ class ReportContent:
     """What was not done or cannot be known, for example that no malignancy grade is given."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Further name/value lines for the summary, for example lung volumes."""
+    not_analysed: tuple[NotAnalysedSeries, ...] = ()
+    """When not empty, nothing of the study could be analysed, and the report says only that."""
     partial_why: str | None = None
     """Why the report covers only part of what was asked, for example lungs cut off by the
     first slice: the report is then flagged PARTIAL (PS3.3 C.17.2, Completion Flag)."""

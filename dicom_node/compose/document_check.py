@@ -13,7 +13,7 @@ from pydicom.uid import UID
 
 from dicom_node.compose import codes
 from dicom_node.compose.content_tree import code_of, items, walk
-from dicom_node.compose.profile import ObjectKind, Profile
+from dicom_node.compose.profile import NOT_ANALYSED_DESCRIPTION, ObjectKind, Profile
 
 
 def check_document(ds: Dataset, profile: Profile) -> Iterator[str]:
@@ -22,7 +22,10 @@ def check_document(ds: Dataset, profile: Profile) -> Iterator[str]:
         yield f"SOP class {ds.get('SOPClassUID')} is not {UID(profile.sr.sop_class_uid).name}"
     wanted = profile.series_of(ObjectKind.SR)
     found = (ds.get("SeriesNumber"), ds.get("SeriesDescription"))
-    if found != (wanted.number, wanted.description):
+    unanalysed = (wanted.number, NOT_ANALYSED_DESCRIPTION)
+    if found != (wanted.number, wanted.description) and (
+        found != unanalysed or ds.get("CompletionFlag") != "PARTIAL"
+    ):
         yield f"series {found[0]} {found[1]!r}, {wanted.number} {wanted.description!r} wanted"
     if ds.get("VerificationFlag") != "UNVERIFIED":
         yield f"Verification Flag is {ds.get('VerificationFlag')}, nobody verified it"

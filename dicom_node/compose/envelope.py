@@ -97,10 +97,10 @@ def source_headers(series: CtSeries) -> list[Dataset]:
             f"slices, found {found}it: a segmentation cannot refer to its space"
         )
     gap_mm = float(np.linalg.norm(series.affine[:3, 0]))
-    return [_palatable(header, gap_mm) for header in series.headers]
+    return [palatable(header, gap_mm) for header in series.headers]
 
 
-def _palatable(header: Dataset, gap_mm: float) -> Dataset:
+def palatable(header: Dataset, gap_mm: float = 1.0) -> Dataset:
     """A copy that highdicom takes (``copy.copy`` would share the elements).
 
     It parses dates, times and sex and refuses what is not conformant, though a sender's odd
@@ -223,6 +223,7 @@ def _texts(content: ReportContent) -> Iterator[str]:
     yield from (algorithm.name, algorithm.version, algorithm.manufacturer, algorithm.model_name)
     yield from (*content.warnings, *content.limits, content.exam_lung_rads_why or "")
     yield from (*content.facts.keys(), *content.facts.values(), content.partial_why or "")
+    yield from (series.why for series in content.not_analysed)
     for nodule in content.nodules:
         yield from (nodule.comment or "", nodule.lung_rads_why or "", *nodule.remarks)
 

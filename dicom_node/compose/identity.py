@@ -41,6 +41,11 @@ def result_instance_uid(ct_series_uid: str, revision: int, kind: str, variant: s
     return derive_uid("instance", ct_series_uid, str(revision), kind, variant)
 
 
+def notice_uid(study_uid: str) -> str:
+    """What stands for a series in the report that nothing of a study could be analysed."""
+    return derive_uid("notice", study_uid)
+
+
 def tracking_uid(ct_series_uid: str, *seed: str) -> str:
     """Tracking UID (0062,0021) of a nodule first seen in a series, told apart by `seed`."""
     return derive_uid("tracking", ct_series_uid, *seed)

@@ -47,6 +47,8 @@ NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,31}$"
 LO_PATTERN = r"^[^\\\x00-\x1f]{1,64}$"
 """LO: 64 characters, no backslash (PS3.5 section 6.2)."""
 DEFAULT_NAME = "default"
+NOT_ANALYSED_DESCRIPTION = "AI lung nodules: NOT ANALYSED (research use, unverified)"
+"""Series Description of a report that nothing could be analysed, in every dress."""
 SUFFIX = ".yaml"
 VARIANT_LETTERS = 32
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dicom_node.compose.content import NoduleContent, ReportContent
+from dicom_node.compose.content import NoduleContent, NotAnalysedSeries, ReportContent
 
 NOT_FOR_DIAGNOSIS = "Research use only. Not for diagnosis. Not verified by a physician."
+NOT_ANALYSED = (
+    "NOT ANALYSED: no series of this study could be analysed for lung nodules. "
+    "This report says nothing about nodules."
+)
 NOTHING_FOUND = "No nodule above the threshold. This does not exclude cancer."
 
 
@@ -33,7 +37,10 @@ def summary_lines(content: ReportContent) -> list[str]:
     """The whole report in lines, most important first."""
     algorithm = content.algorithm
     lines = [NOT_FOR_DIAGNOSIS]
-    if content.nodules:
+    if content.not_analysed:
+        lines.append(NOT_ANALYSED)
+        lines += [_not_analysed_line(series) for series in content.not_analysed]
+    elif content.nodules:
         count = len(content.nodules)
         lines.append(f"{count} nodule{'s' if count > 1 else ''} reported.")
         for nodule in content.nodules:
@@ -60,3 +67,9 @@ def _nodule_lines(nodule: NoduleContent) -> list[str]:
     if nodule.lung_rads_why:
         lines.append(f"Nodule {nodule.number}, Lung-RADS: {nodule.lung_rads_why}")
     return lines + [f"Nodule {nodule.number}: {remark}" for remark in nodule.remarks]
+
+
+def _not_analysed_line(series: NotAnalysedSeries) -> str:
+    name = "Series" if series.number is None else f"Series {series.number}"
+    images = f"{series.images} image{'' if series.images == 1 else 's'}"
+    return f"{name} ({images}): {series.why}"

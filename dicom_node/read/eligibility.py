@@ -32,9 +32,11 @@ __all__ = [
     "RuleCheck",
     "RuleSet",
     "age_years",
+    "is_of_its_kind",
     "is_own_header",
     "judge",
     "load_rules",
+    "names_chest",
     "rank_series",
 ]
 
@@ -69,6 +71,8 @@ class EligibilityVerdict:
     reason: str
     warnings: tuple[str, ...]
     checks: tuple[RuleCheck, ...]
+    refused_by: tuple[str, ...] = ()
+    """Every rule that refuses, by its id."""
 
 
 def is_own_header(header: InstanceHeader) -> bool:
@@ -99,6 +103,7 @@ def judge(
     """
     checks: list[RuleCheck] = []
     warnings: list[str] = []
+    refused_by: list[str] = []
     refusal: tuple[str, str] | None = None
     if any(map(is_own_header, headers)):
         refusal = ("own_object", "our own result came back: never analysed (loop guard)")
@@ -116,8 +121,9 @@ def judge(
         checks.append(RuleCheck(rule_id=rule.id, passed=verdict == "pass", text=text))
         if verdict == "warn":
             warnings.append(text)
-        elif verdict == "not_eligible" and refusal is None:
-            refusal = (rule.id, text)
+        elif verdict == "not_eligible":
+            refused_by.append(rule.id)
+            refusal = refusal or (rule.id, text)
     code, reason = refusal or (None, "")
     return EligibilityVerdict(
         eligible=refusal is None,
@@ -125,7 +131,31 @@ def judge(
         reason=reason,
         warnings=tuple(warnings),
         checks=tuple(checks),
+        refused_by=tuple(refused_by),
     )
+
+
+def is_of_its_kind(
+    headers: Sequence[InstanceHeader], verdict: EligibilityVerdict, rules: RuleSet
+) -> bool:
+    """Tell whether a series is of the kind that is analysed, good enough or not.
+
+    False for what a result is never expected of: localizers, reformats, dose sheets, other
+    modalities and regions, our own results. Which rules say so, they say themselves (`tells`).
+    """
+    telling = {rule.id for rule in rules.rules if rule.tells}
+    return not any(map(is_own_header, headers)) and telling.issuperset(verdict.refused_by)
+
+
+def names_chest(
+    headers: Sequence[InstanceHeader], geometry: SeriesGeometry, rules: RuleSet
+) -> bool | None:
+    """Tell whether a series says that it is of the chest; `None` when it names no region."""
+    if rules.chest is None:
+        return None
+    regions = {FIELDS[rules.chest.field](header, geometry) for header in headers}
+    named = [region for region in regions if region not in (None, "", ())]
+    return any(map(rules.chest.when.holds, named)) if named else None
 
 
 def _exempt(rule: Rule) -> tuple[Outcome, str]:

@@ -48,6 +48,11 @@ def _procedure_text(header: InstanceHeader) -> str:
     return " | ".join(getattr(header, name) for name in PROCEDURE_FIELDS)
 
 
+def _region_text(header: InstanceHeader) -> str:
+    texts = (header.body_part_examined, _procedure_text(header).replace(" | ", " "))
+    return " ".join(text.strip() for text in texts if text.strip())
+
+
 def _all_text(header: InstanceHeader) -> str:
     name = header.identity.patient_name.replace("^", " ")
     return " | ".join((name, header.identity.patient_id, _procedure_text(header)))
@@ -78,6 +83,7 @@ FIELDS: dict[str, Callable[[InstanceHeader, SeriesGeometry], Value]] = {
     "pixel_spacing_mm": lambda header, _: max(header.pixel_spacing_mm or (), default=None),
     "slice_spacing_mm": lambda _, geometry: geometry.spacing_mm,
     "procedure_text": lambda header, _: _procedure_text(header),
+    "region_text": lambda header, _: _region_text(header),
     "all_text": lambda header, _: _all_text(header),
 }
 """What a rule may look at. Text is compared without regard to case."""
@@ -148,7 +154,7 @@ class Condition(BaseModel):
 
 
 class Exemption(BaseModel):
-    """A field and what it holds where a rule is not asked."""
+    """A field and what it holds, for example where a rule is not asked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -169,6 +175,9 @@ class Rule(BaseModel):
     absent: Literal["pass", "warn", "refuse"] = "pass"
     outcome: Literal["not_eligible", "warn"] = "not_eligible"
     reason: str
+    tells: bool = False
+    """Whether somebody waits for a result of what it refuses: a chest CT that is not good
+    enough, not a localizer."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Rule:
@@ -194,6 +203,8 @@ class RuleSet(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rules: tuple[Rule, ...] = Field(min_length=1)
+    chest: Exemption | None = None
+    """What a series of the chest says of itself; without it every series may be one."""
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> RuleSet:
@@ -201,6 +212,8 @@ class RuleSet(BaseModel):
         twice = sorted({name for name in ids if ids.count(name) > 1})
         if twice:
             raise ValueError(f"rule ids stand twice: {', '.join(twice)}")
+        if self.chest is not None and self.chest.field not in FIELDS:
+            raise ValueError(f"chest: no field {self.chest.field}, there are {sorted(FIELDS)}")
         return self
 
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from dicom_node.compose.content import NoduleContent
+from dicom_node.compose.content import NoduleContent, NotAnalysedSeries
 from dicom_node.compose.profile import Profile, load_profiles
 from dicom_node.compose.segment_check import check_seg, measure_agreement
+from dicom_node.compose.sr_document import Reference
+from dicom_node.compose.sr_not_analysed import compose_not_analysed
 from dicom_node.compose.template_check import check_sr
 from dicom_node.read.ct_series import CtSeries
 from tests.conformance.checkers import (
@@ -22,6 +24,7 @@ from tests.conformance.checkers import (
 )
 from tests.conftest import need_ct, need_program
 from tests.unit.dicom_node.compose.cases import (
+    CREATED,
     compose_both,
     oblique_affine,
     read_headers,
@@ -141,6 +144,26 @@ def test_every_profile_is_conformant(tmp_path: Path, profile: Profile) -> None:
     assert dciodvfy(path) == []
     assert dsrdump(path) == []
     assert check_sr(dcmread(path), profile=profile) == []
+
+
+@pytest.mark.peer
+def test_a_report_that_nothing_was_analysed_is_conformant(tmp_path: Path) -> None:
+    series, ct = series_on_disk(tmp_path / "ct", shape=(4, 20, 20))
+    missed = NotAnalysedSeries(number=3, images=4, code="thickness", why="slices 8 mm thick")
+    composed = compose_not_analysed(
+        series.headers[0],
+        report(not_analysed=(missed,)),
+        key="1.2.3",
+        evidence=[Reference.to(header) for header in series.headers],
+        created=CREATED,
+    )
+    path = tmp_path / "sr.dcm"
+    path.write_bytes(composed.data)
+
+    assert dciodvfy(path) == []
+    assert dcentvfy([*ct, path]) == []
+    assert dsrdump(path) == []
+    assert check_sr(dcmread(path)) == []
 
 
 @pytest.mark.peer

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from dicom_node.compose.identity import notice_uid
 from dicom_node.mini_pacs import MiniPacs
 from tests.conftest import REPOSITORY, need_ct, need_program
+from tests.integration.bad_series import plain_series, save
 from tests.integration.service import Service, free_port, wait_for
 from workers.state.schema import JobState
 
@@ -162,3 +164,45 @@ def test_a_series_that_orthanc_routes_comes_back_once_and_confirmed(
         assert [item["committed"] for item in delivery["commitments"]] == [2]
         assert [item["failed"] for item in delivery["commitments"]] == [[]]
     assert len(service.jobs()) == 1  # nothing that came back started a job
+
+
+@pytest.mark.peer
+def test_a_study_of_which_nothing_can_be_analysed_gets_one_report_that_says_so(
+    make_service: Callable[..., Service], make_orthanc: Callable[[int], Orthanc], tmp_path: Path
+) -> None:
+    thick, again, localizer = (plain_series(key, slices=4) for key in ("thick", "again", "scout"))
+    for ds in (*thick, *again):
+        ds.SliceThickness = "8.0"
+    for ds in localizer:
+        ds.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    for ds in (*again, *localizer):
+        for keyword in ("StudyInstanceUID", "PatientID", "PatientName"):
+            setattr(ds, keyword, thick[0][keyword].value)
+    port = free_port()
+    orthanc = make_orthanc(port)
+    service = make_service(
+        port=port,
+        destinations=[
+            {
+                "name": "orthanc",
+                "ae_title": "ORTHANC",
+                "host": "127.0.0.1",
+                "port": orthanc.dicom_port,
+            }
+        ],
+        environment={"PULMONODE_NOT_ANALYSED_WAIT_S": "4"},
+    )
+
+    service.send(save([*thick, *again, *localizer], tmp_path / "sent"))
+    job = service.wait_for_job(notice_uid(str(thick[0].StudyInstanceUID)))
+    series = orthanc.series_of_study()
+
+    assert (job["state"], len(job["objects"])) == (JobState.CONFIRMED, 1)
+    assert [about["code"] for about in job["not_analysed"]] == ["thickness", "thickness"]
+    assert {name: len(found[0]["Instances"]) for name, found in series.items()} == {"SR": 1}
+    (report,) = series["SR"]
+    assert "NOT ANALYSED" in report["MainDicomTags"]["SeriesDescription"]
+    assert sorted(row["state"] for row in service.jobs()) == [
+        JobState.CONFIRMED,
+        *[JobState.NOT_ELIGIBLE] * 3,
+    ]

@@ -9,12 +9,21 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from workers.errors import IllegalTransition, LeaseLost, NoSuchJob
 from workers.state.alarms import JOB_STOPPED, NOT_CONFIRMED, clear_alarm, raise_alarm
-from workers.state.schema import ENDS, Delivery, DeliveryState, Event, Job, JobState, printable
+from workers.state.schema import (
+    ENDS,
+    Delivery,
+    DeliveryState,
+    Event,
+    Job,
+    JobState,
+    Notice,
+    printable,
+)
 
 S = JobState
 NEEDS_A_PERSON = frozenset({S.QUARANTINED, S.FAILED})
@@ -89,6 +98,7 @@ def move(
         raise IllegalTransition(job.id, found, state)
     if state is not found:
         job.state_since = at
+        job.end_considered = False
     job.state = state
     job.reason_code = reason_code
     job.reason = printable(message) if reason_code else None
@@ -130,6 +140,17 @@ def current_job(session: Session, series_uid: str) -> Job | None:
     return session.scalars(
         select(Job).where(Job.series_uid == series_uid).order_by(Job.revision.desc()).limit(1)
     ).first()
+
+
+def series_jobs(study_uid: str) -> Select[Job]:
+    """Jobs of a study that analyse a series: all but the notices."""
+    notices = select(Notice.job_id)
+    return select(Job).where(Job.study_uid == study_uid, Job.id.not_in(notices))
+
+
+def is_notice(session: Session, job: Job) -> bool:
+    """Whether a job tells that nothing of a study could be analysed, and analyses no series."""
+    return session.get(Notice, job.id) is not None
 
 
 def take_job(session: Session, job_id: int, owner: str, *, now: float, lease_s: float) -> Lease:

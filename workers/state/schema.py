@@ -9,7 +9,17 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Float,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    true,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -78,7 +88,12 @@ PAUSES = {"analyse": "pause:analyse", "deliver": "pause:deliver"}
 class Base(DeclarativeBase):
     """Base of all tables."""
 
-    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, float: Float}  # noqa: RUF012
+    type_annotation_map = {  # noqa: RUF012
+        dict[str, Any]: JSON,
+        list[str]: JSON,
+        list[dict[str, str]]: JSON,
+        float: Float,
+    }
 
 
 class Job(Base):
@@ -94,6 +109,7 @@ class Job(Base):
         UniqueConstraint("series_uid", "revision"),
         Index("job_state_next", "state", "next_attempt_at"),
         Index("job_study", "study_uid"),
+        Index("job_end", "end_considered", "state_since"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -124,6 +140,19 @@ class Job(Base):
     lease_owner: Mapped[str | None] = mapped_column(String(128))
     lease_expires_at: Mapped[float | None]
     fencing_token: Mapped[int] = mapped_column(default=0)
+    end_considered: Mapped[bool] = mapped_column(default=False, server_default=true())
+
+
+class Notice(Base):
+    """A job that analyses no series: its report says that nothing of a study could be analysed.
+
+    `about` names the series, each with `series_uid`, `code` and `why`.
+    """
+
+    __tablename__ = "notice"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True)
+    about: Mapped[list[dict[str, str]]]
 
 
 class Instance(Base):

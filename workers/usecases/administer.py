@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from workers.application import Application
 from workers.errors import IllegalTransition
 from workers.settings import DestinationSettings
-from workers.state.jobs import NEEDS_A_PERSON, current_job, find_job, move, note
+from workers.state.jobs import NEEDS_A_PERSON, current_job, find_job, is_notice, move, note
 from workers.state.schema import (
     PAUSES,
     Delivery,
@@ -56,6 +56,10 @@ def retry(app: Application, wanted: str) -> JobState:
             return JobState(job.state)
         if JobState(job.state) not in RESTARTABLE:
             raise IllegalTransition(job.id, job.state, "judged again: it did not stop")
+        if is_notice(session, job):
+            move(session, job, JobState.QUEUED, "retry: the report is composed again", at=now)
+            _begin_anew(job, now)
+            return JobState(job.state)
         move(session, job, JobState.RECEIVING, "retry: the series is judged again", at=now)
         _begin_anew(job, now)
         aside = session.scalars(
@@ -212,6 +216,8 @@ def force(app: Application, wanted: str) -> JobState:
         job = find_job(session, wanted)
         if has_result(session, job):  # retry sends it again; late slices make a revision
             raise IllegalTransition(job.id, job.state, "analysed once more: it has a result")
+        if is_notice(session, job):
+            raise IllegalTransition(job.id, job.state, "forced: it tells of a study, retry it")
         job.forced = True
         if JobState(job.state) is JobState.RECEIVING:
             note(session, job, "forced by an administrator: no more waiting", at=now)

@@ -16,7 +16,7 @@ from sqlalchemy import Select, case, select
 from sqlalchemy.orm import Session
 
 from dicom_node.barriers import Barrier, reach
-from dicom_node.compose.sr import Predecessor
+from dicom_node.compose.sr_document import Predecessor
 from dicom_node.errors import DicomNodeError, SeriesRejected
 from dicom_node.read.ct_series import CtSeries
 from dicom_node.read.series import load_ct_series
@@ -26,7 +26,7 @@ from workers.case import analyse_case
 from workers.detector_choice import detector_of, grading_of, segmenter_of
 from workers.errors import LeaseLost, StoreUnavailable, WorkersError
 from workers.state.database import DATABASE_AWAY
-from workers.state.jobs import Lease, back_off_s, held_job, move, take_job
+from workers.state.jobs import Lease, back_off_s, held_job, is_notice, move, take_job
 from workers.state.schema import (
     PAUSES,
     Instance,
@@ -43,15 +43,19 @@ from workers.usecases.keep_lease import keep_lease
 from workers.usecases.quarantine import hold_job
 from workers.usecases.record import record_due
 from workers.usecases.retract import Retraction, compose_retraction, find_retraction
+from workers.usecases.tell_not_analysed import tell_not_analysed
 
 log = structlog.get_logger()
 
+FAILURES = (DicomNodeError, InferenceError, WorkersError, OSError, MemoryError)
 SUFFICES_TO_QUARANTINE = frozenset({"truncated", "undecodable"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
     lease: Lease
+    notice: bool
+    """Nothing is to be analysed: a report shall say so of a study."""
     series_uid: str
     revision: int
     keys: tuple[str, ...]
@@ -78,7 +82,7 @@ def analyse_next(app: Application) -> int | None:
     outcome = "lease_lost"
     try:
         with keep_lease(app, Job, work.lease):
-            outcome = _analyse(app, work)
+            outcome = _tell(app, work) if work.notice else _analyse(app, work)
     except LeaseLost:
         log.warning("analysis_discarded", job_id=work.lease.id)
     except DATABASE_AWAY as error:
@@ -114,6 +118,7 @@ def _take_next(app: Application) -> _Work | None:
         earlier = _earlier_result(session, job)
         return _Work(
             lease=lease,
+            notice=is_notice(session, job),
             series_uid=job.series_uid,
             revision=job.revision,
             keys=tuple(keys),
@@ -198,15 +203,31 @@ def _analyse(app: Application, work: _Work) -> str:
         )
     except NotAnalysable as error:
         return _end(app, work, error.code, error.why)
-    except (DicomNodeError, InferenceError, WorkersError, OSError, MemoryError) as error:
+    except FAILURES as error:
         return fail_attempt(app, work.lease, error)
     commit_result(app, work.lease, result, findings, kept)
     reach(Barrier.ANALYSE_COMMITTED)
+    _record(app, work)
+    return "analysed"
+
+
+def _tell(app: Application, work: _Work) -> str:
+    created = datetime.fromtimestamp(app.now(), tz=UTC)
+    try:
+        tell_not_analysed(app, work.lease, created=created, predecessor=work.predecessor)
+    except LeaseLost:
+        raise
+    except FAILURES as error:
+        return fail_attempt(app, work.lease, error)
+    _record(app, work)
+    return "told"
+
+
+def _record(app: Application, work: _Work) -> None:
     try:
         record_due(app)
     except StoreUnavailable:
         log.warning("record_delayed", job_id=work.lease.id)  # maintenance keeps it later
-    return "analysed"
 
 
 def _load(app: Application, work: _Work) -> CtSeries:

@@ -17,7 +17,7 @@ from dicom_node.receive.assembly import Assembly, AssemblyDecision, AssemblyPoli
 from workers.application import Application
 from workers.settings import Settings
 from workers.state.database import DATABASE_AWAY
-from workers.state.jobs import move
+from workers.state.jobs import move, series_jobs
 from workers.state.schema import WITH_RESULT, Instance, Job, JobState
 from workers.usecases.ask import PACS_SILENT, Question, pacs_questions
 from workers.usecases.index import unstored
@@ -31,6 +31,7 @@ from workers.usecases.quarantine import (
 log = structlog.get_logger()
 
 NOT_JUDGED = "not_judged"
+BETTER_SERIES = "better_series_chosen"
 PERSON_DECIDES = frozenset({CONFLICTING_PATIENT, CORRECTION_NOT_AGREED})
 """What is quarantined, rather than refused or analysed all the same, when waiting is over."""
 
@@ -218,7 +219,7 @@ def _queue_study(
     candidates = [job for job in complete if not job.forced]
     if not candidates or now - max(job.state_since for job in candidates) < hold_s:
         return queued
-    study_jobs = session.scalars(select(Job).where(Job.study_uid == study_uid)).all()
+    study_jobs = session.scalars(series_jobs(study_uid)).all()
     if any(job.state == JobState.RECEIVING for job in study_jobs):
         return queued  # a series of the study is still coming in; its own limits end the wait
     under_way = WITH_RESULT | {JobState.QUEUED, JobState.ANALYSING}
@@ -241,7 +242,7 @@ def _queue_study(
                 JobState.NOT_ELIGIBLE,
                 f"better series chosen: {chosen.series_uid}",
                 at=now,
-                reason_code="better_series_chosen",
+                reason_code=BETTER_SERIES,
             )
     return queued
 

@@ -20,11 +20,18 @@ from workers.application import Application
 from workers.case import CaseResult
 from workers.errors import StoreUnavailable
 from workers.settings import Settings
-from workers.state.jobs import NEEDS_A_PERSON, Lease, back_off_s, held_job, move, note
+from workers.state.jobs import NEEDS_A_PERSON, Lease, back_off_s, held_job, is_notice, move, note
 from workers.state.schema import WITH_RESULT, Delivery, Job, JobState, Result, ResultObject
 from workers.usecases.assemble import series_headers
-from workers.usecases.record import add_recorded, follow_late, object_digests, read_record
-from workers.usecases.revise import identity_digest, supersede
+from workers.usecases.notice import has_ended_unanalysed
+from workers.usecases.record import (
+    add_recorded,
+    follow_late,
+    object_digests,
+    read_record,
+    result_identity,
+)
+from workers.usecases.revise import refute_notices, supersede
 
 log = structlog.get_logger()
 
@@ -39,11 +46,37 @@ def commit_result(
     findings: tuple[str, str],
     kept: Sequence[tuple[ComposedObject, str, str]],
 ) -> None:
-    """If the lease still holds, make what was kept in the store the job's result.
+    """If the lease still holds, make an analysis kept in the store the job's result.
 
     A recorded result of other bytes is taken up in its place. When it stands under other
     patient or study data, the job fails. When the store cannot say, the job waits.
     """
+    nodules, warnings = len(result.findings.nodules), result.findings.quality.warnings
+    _commit(app, lease, findings, kept, nodules=nodules, warnings=warnings)
+
+
+def commit_notice(
+    app: Application,
+    lease: Lease,
+    findings: tuple[str, str],
+    kept: Sequence[tuple[ComposedObject, str, str]],
+) -> None:
+    """As `commit_result`, for the report that nothing of a study could be analysed.
+
+    One that comes too late, because a series was analysed meanwhile, is superseded at once.
+    """
+    _commit(app, lease, findings, kept, nodules=0, warnings=())
+
+
+def _commit(
+    app: Application,
+    lease: Lease,
+    findings: tuple[str, str],
+    kept: Sequence[tuple[ComposedObject, str, str]],
+    *,
+    nodules: int,
+    warnings: Sequence[str],
+) -> None:
     try:
         recorded = _recorded_otherwise(app, lease, kept)
     except StoreUnavailable as error:
@@ -53,8 +86,12 @@ def commit_result(
     now = app.now()
     with app.database.write() as session:
         job = held_job(session, lease)
-        headers = series_headers(session, job.series_uid)
-        identity = identity_digest(headers)
+        identity = result_identity(session, job)
+        notice = is_notice(session, job)
+        if notice and not has_ended_unanalysed(session, job.study_uid):
+            message = "a series of the study is under way again, or was analysed meanwhile"
+            move(session, job, JobState.SUPERSEDED, message, at=now, reason_code="superseded")
+            return
         if recorded is not None and recorded["result"]["identity_sha256"] != identity:
             _fail_recorded(session, job, now)
             return
@@ -67,12 +104,14 @@ def commit_result(
                     findings_path=findings[0],
                     findings_sha256=findings[1],
                     identity_sha256=identity,
-                    nodule_count=len(result.findings.nodules),
+                    nodule_count=nodules,
                 )
             )
             session.add_all(_object_row(job, *item) for item in kept)
-            job.warnings = list(result.findings.quality.warnings)
-            message = f"{len(result.findings.nodules)} nodules, {len(kept)} objects"
+            job.warnings = list(warnings)
+            message = f"{nodules} nodules, {len(kept)} objects"
+            if notice:
+                message = f"nothing of the study was analysed, {len(kept)} objects"
         else:
             add_recorded(session, job, recorded)
             message = (
@@ -84,7 +123,7 @@ def commit_result(
         _supersede_earlier(session, job, now)
         _queue_deliveries(session, app.settings, job, now)
         if recorded is not None:
-            follow_late(session, job, headers, now)
+            follow_late(session, job, series_headers(session, job.series_uid), now)
 
 
 def _recorded_otherwise(
@@ -157,8 +196,10 @@ def _object_row(job: Job, item: ComposedObject, path: str, sha256: str) -> Resul
 def _supersede_earlier(session: Session, job: Job, now: float) -> None:
     """End earlier results: of older revisions, and of series that this one was preferred to.
 
-    Nobody needs to look any more at an older revision that stopped on its way.
+    Nobody needs to look any more at an older revision that stopped on its way. A notice is
+    preferred to nothing: it is committed only where nothing of the study has a result.
     """
+    refute_notices(session, job, now)
     for other in session.scalars(select(Job).where(Job.study_uid == job.study_uid)).all():
         older = other.series_uid == job.series_uid and other.revision < job.revision
         weaker = other.series_uid != job.series_uid and not job.forced and not other.forced

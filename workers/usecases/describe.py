@@ -15,6 +15,7 @@ from workers.state.schema import (
     Event,
     Job,
     KeptAside,
+    Notice,
     Priority,
     Result,
     ResultObject,
@@ -66,13 +67,15 @@ def show_job(session: Session, wanted: str) -> dict[str, Any]:
     """
     job = find_job(session, wanted)
     result = session.get(Result, job.id)
+    notice = session.get(Notice, job.id)
     objects = session.scalars(select(ResultObject).where(ResultObject.job_id == job.id))
     deliveries = session.scalars(select(Delivery).where(Delivery.job_id == job.id)).all()
     aside = session.scalars(select(KeptAside).where(KeptAside.job_id == job.id))
     events = session.scalars(select(Event).where(Event.job_id == job.id).order_by(Event.id))
     return {
         **_job(job),
-        "nodules": None if result is None else result.nodule_count,
+        "nodules": None if result is None or notice else result.nodule_count,
+        "not_analysed": notice.about if notice else [],
         "findings_path": None if result is None else result.findings_path,
         "objects": [
             {

@@ -9,6 +9,7 @@ one of other bytes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,10 +23,11 @@ from workers.application import Application
 from workers.errors import ObjectMissing
 from workers.settings import Settings
 from workers.state.alarms import JOB_STOPPED, clear_alarm
-from workers.state.jobs import NEEDS_A_PERSON, current_job, move, note
+from workers.state.jobs import NEEDS_A_PERSON, current_job, is_notice, move, note
 from workers.state.schema import WITH_RESULT, Delivery, Job, JobState, Result, ResultObject
 from workers.usecases.assemble import series_headers
-from workers.usecases.revise import identity_digest, supersede
+from workers.usecases.quarantine import study_identity
+from workers.usecases.revise import identity_digest, refute_notices, supersede
 
 log = structlog.get_logger()
 
@@ -153,11 +155,13 @@ def take_up(
     for number, earlier in known.items():
         if number < revision and JobState(earlier.state) in WITH_RESULT | NEEDS_A_PERSON:
             supersede(session, earlier, job, now)
+    refute_notices(session, job, now)
     headers = series_headers(session, series_uid)
-    if identity_digest(headers) != record["result"]["identity_sha256"]:
+    if result_identity(session, job) != record["result"]["identity_sha256"]:
         message = "corrected since: it is not sent under the old words"
         move(session, job, JobState.SUPERSEDED, message, at=now, reason_code="corrected")
-        _follow(session, job, f"corrected after revision {revision}", headers, now)
+        if not is_notice(session, job):  # a notice follows its study (usecases/notice.py)
+            _follow(session, job, f"corrected after revision {revision}", headers, now)
         return True
     if settings.destinations:
         move(session, job, JobState.DELIVERING, "deliveries queued again", at=now)
@@ -167,6 +171,19 @@ def take_up(
         )
     follow_late(session, job, headers, now)
     return True
+
+
+def result_identity(session: Session, job: Job) -> str:
+    """SHA-256 over whose result a job's is, as far as is known now.
+
+    Of a series: patient and study of its instances. Of a notice: patient and accession number of
+    the study's newest instance.
+    """
+    if not is_notice(session, job):
+        return identity_digest(series_headers(session, job.series_uid))
+    newest = study_identity(session, job.study_uid)
+    known = () if newest is None else (*newest.patient_key(), newest.accession_number)
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
 
 def add_recorded(session: Session, job: Job, record: Mapping[str, Any]) -> None:

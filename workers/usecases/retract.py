@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from dicom_node.compose.content import ComposedObject
@@ -23,7 +23,7 @@ from dicom_node.compose.rejection_note import (
 from dicom_node.read.ct_series import CtSeries
 from dicom_node.read.header import Identity
 from workers.settings import DestinationSettings, Settings
-from workers.state.schema import Delivery, DeliveryState, Job, ResultObject
+from workers.state.schema import Delivery, DeliveryState, Job, Notice, ResultObject
 
 if TYPE_CHECKING:  # the node, which asks what was sent, starts without image processing
     from workers.case import CaseResult
@@ -43,8 +43,9 @@ class Retraction:
 def find_retraction(session: Session, settings: Settings, job: Job) -> Retraction | None:
     """Objects of earlier revisions that left the house or still may; `None` when nothing is due.
 
-    A delivery that is open now goes on until this revision's result takes its place. The fencing
-    token counts every attempt there was, also those before a retry by hand.
+    So are those of a notice, which said that nothing of the study could be analysed. A delivery
+    that is open now goes on until this revision's result takes its place. The fencing token
+    counts every attempt there was, also those before a retry by hand.
     """
     if all(item.retraction == "none" for item in settings.destinations):
         return None
@@ -52,8 +53,11 @@ def find_retraction(session: Session, settings: Settings, job: Job) -> Retractio
         select(Job.id)
         .join(Delivery, Delivery.job_id == Job.id)
         .where(
-            Job.series_uid == job.series_uid,
-            Job.revision < job.revision,
+            or_(
+                and_(Job.series_uid == job.series_uid, Job.revision < job.revision),
+                and_(Job.study_uid == job.study_uid, Job.id.in_(select(Notice.job_id))),
+            ),
+            Job.id != job.id,
             or_(
                 Delivery.attempts > 0,
                 Delivery.fencing_token > 0,

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.read.header import InstanceHeader
 from workers.settings import Settings
-from workers.state.jobs import NEEDS_A_PERSON, current_job, move, note
+from workers.state.jobs import NEEDS_A_PERSON, current_job, is_notice, move, note
 from workers.state.schema import (
     WITH_RESULT,
     Delivery,
@@ -19,6 +19,7 @@ from workers.state.schema import (
     Instance,
     Job,
     JobState,
+    Notice,
     Priority,
     Result,
 )
@@ -123,6 +124,16 @@ def supersede(session: Session, other: Job, job: Job, now: float) -> None:
         at=now,
         reason_code="superseded",
     )
+
+
+def refute_notices(session: Session, job: Job, now: float) -> None:
+    """An analysis ends whatever says that nothing of its study was analysed, wherever it stands."""
+    if is_notice(session, job):
+        return
+    notices = select(Job).join(Notice, Notice.job_id == Job.id)
+    for notice in session.scalars(notices.where(Job.study_uid == job.study_uid)).all():
+        if JobState(notice.state) not in {JobState.SUPERSEDED, JobState.CANCELLED}:
+            supersede(session, notice, job, now)
 
 
 def identity_digest(headers: Sequence[InstanceHeader]) -> str:

@@ -10,7 +10,8 @@ from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
 from dicom_node.compose import codes
 from dicom_node.compose.content_tree import concept_of, items, template_of, tracking_uid_of, walk
 from dicom_node.compose.profile import shipped_profile
-from dicom_node.compose.sr import Predecessor, compose_sr
+from dicom_node.compose.sr import compose_sr
+from dicom_node.compose.sr_document import Predecessor
 from dicom_node.compose.template_check import check_sr
 from dicom_node.errors import ComposeError
 from dicom_node.read.ct_series import CtSeries

@@ -8,9 +8,12 @@ import pytest
 
 from dicom_node.read.eligibility import (
     InvalidRules,
+    RuleSet,
     age_years,
+    is_of_its_kind,
     judge,
     load_rules,
+    names_chest,
     rank_series,
 )
 from dicom_node.read.geometry import SeriesGeometry, check_geometry
@@ -257,3 +260,55 @@ def test_every_real_series_is_eligible_regular_and_in_hu(name: str) -> None:
     for k in (0, len(paths) // 2, len(paths) - 1):
         position = [float(value) for value in series.headers[k].ImagePositionPatient]
         assert (series.affine @ (k, 0, 0, 1))[:3] == pytest.approx(position, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"slice_thickness_mm": 8.0}, True),
+        ({"patient_age": "010Y"}, True),
+        ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.2.1"}, True),
+        ({"slice_thickness_mm": 8.0, "image_type": ("ORIGINAL", "PRIMARY", "LOCALIZER")}, False),
+        ({"patient_age": "010Y", "series_description": "Brain 5 mm"}, False),
+        ({"patient_age": "010Y", "body_part_examined": "HEAD", "series_description": "x"}, False),
+        ({"modality": "MR"}, False),
+        ({"manufacturer": "Pulmonode", "manufacturer_model_name": "Pulmonode", "modality": "SR"},
+         False),
+    ],
+)  # fmt: skip
+def test_a_result_is_expected_of_a_chest_ct_however_bad_and_of_nothing_else(
+    changes: dict[str, Any], expected: bool
+) -> None:
+    headers = [chest(**changes)]
+
+    assert is_of_its_kind(headers, judge(headers, geometry(), RULES), RULES) is expected
+
+
+@pytest.mark.parametrize(
+    ("body_part", "description", "named"),
+    [
+        ("CHEST", "5 mm", True),
+        ("", "Thorax native", True),
+        ("", "胸部CT平扫", True),
+        ("SPINE", "Spine 3 mm", False),
+        ("", "", None),
+    ],
+)
+def test_the_chest_is_known_by_body_part_or_words(
+    body_part: str, description: str, named: bool | None
+) -> None:
+    header = chest(body_part_examined=body_part, series_description=description)
+
+    assert names_chest([replace(header, study_description="")], geometry(), RULES) is named
+
+
+def test_a_site_s_rules_tell_nobody_unless_they_say_so() -> None:
+    rule = {"id": "mine", "field": "modality", "refuse": {"equals": "CT"}, "reason": "no"}
+    silent = RuleSet.model_validate({"rules": [rule]})
+    telling = RuleSet.model_validate({"rules": [{**rule, "tells": True}]})
+
+    assert [
+        is_of_its_kind([chest()], judge([chest()], geometry(), rules), rules)
+        for rules in (silent, telling)
+    ] == [False, True]
+    assert names_chest([chest()], geometry(), silent) is None
