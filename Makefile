@@ -39,9 +39,10 @@ format: $(VENV)/.dev
 
 setup: $(VENV)/.dev
 
-# Real DICOM peers, a real Redis and what a bare Debian lacks; see the script.
+# Real DICOM peers, a real Redis, viewer and browser, what a bare Debian lacks; see the scripts.
 setup-tests: $(VENV)/.dev
 	@PATH="$(CURDIR)/$(BIN):$$PATH" deploy/setup/test-peers.sh
+	@deploy/setup/ohif.sh
 
 $(VENV)/bin/python:
 	deploy/setup/virtual-environment.sh $(PYTHON) $(VENV)

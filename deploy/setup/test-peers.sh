@@ -15,11 +15,14 @@ add_postgresql
 declare -A package=(
   [Orthanc]=orthanc [dcmsend]=dcmtk [dsrdump]=dcmtk [redis-server]=redis-server
   [postgres]=postgresql [initdb]=postgresql [ip]=iproute2 [mount]=mount [setpriv]=util-linux
+  [chromium]=chromium [npm]=npm
 )
+dicomweb=/usr/share/orthanc/plugins/libOrthancDicomWeb.so
 missing=()
 for program in "${!package[@]}"; do
   command -v "$program" >/dev/null || missing+=("${package[$program]}")
 done
+[ -e "$dicomweb" ] || missing+=(orthanc-dicomweb)
 install() { apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }
 if [ "${#missing[@]}" -gt 0 ]; then
   mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
@@ -50,5 +53,7 @@ version DCMTK dcmsend --version
 version Redis redis-server --version
 version PostgreSQL postgres --version
 version iproute2 ip -V
+version Chromium sh -c 'chromium --version 2>/dev/null'
 of_python moto
 of_python dicom3tools
+of_python playwright

@@ -1,0 +1,76 @@
+"""Studies as an archive holds them once a result has come back: CT beside our objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from dicom_node.compose.profile import ObjectKind, Profile
+from dicom_node.compose.seg import compose_seg
+from dicom_node.compose.sr import compose_sr
+from dicom_node.read.eligibility import load_rules
+from dicom_node.read.series import load_ct_series
+from workers.case import CaseResult
+from workers.cli.output import load_settings
+from workers.detector_choice import detector_of, grading_of, segmenter_of
+from workers.local import analyse_folder
+
+CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """One study with its results."""
+
+    ct: tuple[Path, ...]
+    objects: tuple[Path, ...]
+    """SEG where nodules were found, then SR."""
+    findings: Mapping[str, Any]
+    headers: Mapping[str, Dataset]
+    """Of the CT, by SOP Instance UID."""
+
+    @property
+    def uid(self) -> str:
+        """Study Instance UID."""
+        return str(self.findings["study_instance_uid"])
+
+    @property
+    def nodules(self) -> list[Mapping[str, Any]]:
+        """Those of ``findings.json``."""
+        return list(self.findings["nodules"])
+
+
+def analysed_study(ct: Path, out: Path, profile: Profile) -> Study:
+    """Analyse a folder as `pulmonode analyse` does, and write the objects of a profile."""
+    settings = load_settings()
+    result = analyse_folder(
+        ct,
+        load_rules(settings.rules_file),
+        context=None,
+        detector=detector_of(settings),
+        segmenter=segmenter_of(settings),
+        grading=grading_of(settings),
+        progress=lambda _: None,
+    )
+    assert isinstance(result, CaseResult), result
+    paths = tuple(sorted(ct.glob("*.dcm")))
+    series = load_ct_series(paths)
+    objects = []
+    seg = None
+    if result.content.nodules and ObjectKind.SEG in profile.objects:
+        seg = compose_seg(series, result.content, created=CREATED, profile=profile)
+        objects.append(seg)
+    objects.append(compose_sr(series, result.content, seg=seg, created=CREATED, profile=profile))
+    for item in objects:
+        (out / f"{item.kind}.dcm").write_bytes(item.data)
+    return Study(
+        ct=paths,
+        objects=tuple(out / f"{item.kind}.dcm" for item in objects),
+        findings=result.findings_json,
+        headers={str(header.SOPInstanceUID): header for header in series.headers},
+    )
