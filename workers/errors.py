@@ -17,6 +17,7 @@
     ├── DatasetRefused       an annotated data set cannot be used as it is
     ├── BankChangeRefused    a change to the typical-case bank may not be made
     ├── BankInUse            another command changes the same typical-case bank
+    ├── FontMissing          no font here has the letters of a report's language
     └── BenchmarkFailed      a measured process ended with an error
 """
 
@@ -195,3 +196,7 @@ class BenchmarkFailed(WorkersError):
         self.what = what
         self.said = said
         super().__init__(f"{what} failed: {'; '.join(said)}")
+
+
+class FontMissing(WorkersError):
+    """No font on this machine has the letters of a language, or a font file is unusable."""

@@ -1,0 +1,236 @@
+"""The words of pages and pictures, per language.
+
+Sentences that come with the findings (warnings, limits, reasons) are not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Language = Literal["en", "zh"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """One language. Braces are filled in by `str.format`."""
+
+    title: str
+    not_for_diagnosis: str
+    made: str
+    patient: str
+    patient_id: str
+    birth_date: str
+    sex_age: str
+    study_date: str
+    accession: str
+    study: str
+    series: str
+    institution: str
+    scanner: str
+    slices: str
+    slices_value: str
+    lungs: str
+    exam_lung_rads: str
+    exam_lung_rads_value: str
+    applicable: Mapping[str, str]
+    nothing_found: str
+    one_found: str
+    many_found: str
+    most_suspicious: str
+    no_levels: str
+    partial: str
+    partial_plain: str
+    columns: tuple[str, ...]
+    types: Mapping[str, str]
+    places: Mapping[str, str]
+    unknown_place: str
+    withheld: str
+    nodule: str
+    level: str
+    lung_rads: str
+    brock: str
+    measures: str
+    axial: str
+    coronal: str
+    sagittal: str
+    whole_slice: str
+    looked_at: str
+    middle_slice: str
+    rest_in_key_images: str
+    contributions: str
+    modalities: Mapping[str, str]
+    one_modality: str
+    similar: str
+    similar_line: str
+    evidence: Mapping[str, str]
+    no_similar: str
+    notes: str
+    warning_line: str
+    limit_line: str
+    exam_rule_line: str
+    level_meaning: str
+    more: str
+    versions: str
+    footnote: str
+
+
+ENGLISH = Words(
+    title="Lung nodule analysis",
+    not_for_diagnosis="Research use, not for diagnosis",
+    made="made {when}, revision {revision}",
+    patient="Patient",
+    patient_id="Patient ID",
+    birth_date="Birth date",
+    sex_age="Sex, age",
+    study_date="Study date",
+    accession="Accession number",
+    study="Study",
+    series="Series",
+    institution="Institution",
+    scanner="Scanner",
+    slices="Slices",
+    slices_value="{count}, {spacing} mm apart",
+    lungs="Lung volume",
+    exam_lung_rads="Lung-RADS v2022 (rule)",
+    exam_lung_rads_value="{category} (applicable: {applicable})",
+    applicable={"yes": "yes", "no": "no", "unknown": "not known"},
+    nothing_found="No nodule above the threshold. This does not exclude cancer.",
+    one_found="1 nodule reported.",
+    many_found="{count} nodules reported.",
+    most_suspicious=(
+        "Highest model level: nodule {number} ({description}), level {level}, "
+        "suspicion {suspicion}."
+    ),
+    no_levels="No model level was given.",
+    partial="PARTIAL: {why}.",
+    partial_plain="PARTIAL: the lungs are not covered whole.",
+    columns=(
+        "No.", "Place", "Type", "Axes, mm", "Mean, mm", "Volume, mm³", "Model level",
+        "I  II  III  IV", "Suspicion", "Lung-RADS", "Brock",
+    ),
+    types={
+        "solid": "solid", "part-solid": "part-solid", "ground-glass": "ground-glass",
+        "calcified": "calcified",
+    },
+    places={
+        "right": "right lung", "left": "left lung", "right upper lobe": "right upper lobe",
+        "right middle lobe": "right middle lobe", "right lower lobe": "right lower lobe",
+        "left upper lobe": "left upper lobe", "left lower lobe": "left lower lobe",
+    },
+    unknown_place="lung",
+    withheld="withheld",
+    nodule="Nodule {number}",
+    level="model level {level} (suspicion {suspicion})",
+    lung_rads="Lung-RADS {category}",
+    brock="Brock {risk}",
+    measures="{long} x {short} mm",
+    axial="Axial, image {image}",
+    coronal="Coronal",
+    sagittal="Sagittal",
+    whole_slice="Whole slice",
+    middle_slice="Axial",
+    looked_at="What was looked at: middle slice and the two planes through its middle",
+    rest_in_key_images="Nodules {numbers} are shown in the key images.",
+    contributions="What moved the suspicion of nodule {number}, in points",
+    modalities={
+        "ct_image": "CT image", "ct_measures": "measures in the CT", "ct_report": "CT report",
+        "clinical": "clinical data", "serology": "serology", "pet": "PET",
+    },
+    one_modality="Only one source of information was there: {name}. Nothing to compare.",
+    similar="Rated cases like nodule {number}",
+    similar_line="{case}: level {level}, {evidence}, similarity {similarity}",
+    evidence={"reader-rated": "rated by readers", "confirmed": "confirmed"},
+    no_similar="None was named.",
+    notes="Warnings and limits",
+    warning_line="Warning: {text}",
+    limit_line="{text}",
+    exam_rule_line="{rule}: {text}",
+    level_meaning=(
+        "Model level I-IV and suspicion are learned from readers' opinion: no Lung-RADS category "
+        "and no probability of cancer."
+    ),
+    more="... and {count} more in the structured report",
+    versions="{name} {version}; device {device}; typical cases {bank}; weights {weights}",
+    footnote="{name} {version}, revision {revision}",
+)  # fmt: skip
+
+CHINESE = Words(
+    title="肺结节分析",
+    not_for_diagnosis="仅供研究使用，不得用于诊断",
+    made="生成于 {when}，第 {revision} 版",
+    patient="患者",
+    patient_id="患者编号",
+    birth_date="出生日期",
+    sex_age="性别，年龄",
+    study_date="检查日期",
+    accession="检查号",
+    study="检查",
+    series="序列",
+    institution="机构",
+    scanner="设备",
+    slices="层数",
+    slices_value="{count} 层，层间距 {spacing} mm",
+    lungs="肺容积",
+    exam_lung_rads="Lung-RADS v2022（规则）",
+    exam_lung_rads_value="{category}（适用：{applicable}）",
+    applicable={"yes": "是", "no": "否", "unknown": "未知"},
+    nothing_found="未见高于阈值的结节。这不能排除癌症。",
+    one_found="报告 1 个结节。",
+    many_found="报告 {count} 个结节。",
+    most_suspicious=(
+        "模型分级最高：结节 {number}（{description}），{level} 级，可疑度 {suspicion}。"
+    ),
+    no_levels="未给出模型分级。",
+    partial="部分覆盖：{why}。",
+    partial_plain="部分覆盖：肺部未被完整扫描。",
+    columns=(
+        "编号", "位置", "类型", "长×短径 mm", "均径 mm", "体积 mm³", "模型分级",
+        "I  II  III  IV", "可疑度", "Lung-RADS", "Brock",
+    ),
+    types={
+        "solid": "实性", "part-solid": "部分实性", "ground-glass": "磨玻璃", "calcified": "钙化",
+    },
+    places={
+        "right": "右肺", "left": "左肺", "right upper lobe": "右肺上叶",
+        "right middle lobe": "右肺中叶", "right lower lobe": "右肺下叶",
+        "left upper lobe": "左肺上叶", "left lower lobe": "左肺下叶",
+    },
+    unknown_place="肺",
+    withheld="未给出",
+    nodule="结节 {number}",
+    level="模型分级 {level}（可疑度 {suspicion}）",
+    lung_rads="Lung-RADS {category}",
+    brock="Brock {risk}",
+    measures="{long} x {short} mm",
+    axial="横断面，图像 {image}",
+    coronal="冠状面",
+    sagittal="矢状面",
+    whole_slice="整层",
+    middle_slice="横断面",
+    looked_at="已分析的图像：中间层及过其中心的两个平面",
+    rest_in_key_images="结节 {numbers} 见关键图像。",
+    contributions="各信息来源对结节 {number} 可疑度的影响（百分点）",
+    modalities={
+        "ct_image": "CT 图像", "ct_measures": "CT 测量值", "ct_report": "CT 报告",
+        "clinical": "临床资料", "serology": "血清学", "pet": "PET",
+    },
+    one_modality="只有一种信息来源：{name}，无从比较。",
+    similar="与结节 {number} 相似的已评级病例",
+    similar_line="{case}：{level} 级，{evidence}，相似度 {similarity}",
+    evidence={"reader-rated": "阅片者评级", "confirmed": "已证实"},
+    no_similar="未列出。",
+    notes="警告与局限",
+    warning_line="警告：{text}",
+    limit_line="{text}",
+    exam_rule_line="{rule}：{text}",
+    level_meaning=(
+        "模型分级 I-IV 与可疑度学自阅片者意见：既不是 Lung-RADS 分类，也不是癌症概率。"
+    ),
+    more="……另有 {count} 项见结构化报告",
+    versions="{name} {version}；计算设备 {device}；典型病例库 {bank}；权重 {weights}",
+    footnote="{name} {version}，第 {revision} 版",
+)  # fmt: skip
+
+WORDS: Mapping[str, Words] = {"en": ENGLISH, "zh": CHINESE}
