@@ -16,9 +16,12 @@ declare -A package=(
   [Orthanc]=orthanc [dcmsend]=dcmtk [dsrdump]=dcmtk [redis-server]=redis-server
   [postgres]=postgresql [initdb]=postgresql [ip]=iproute2 [mount]=mount [setpriv]=util-linux
   [chromium]=chromium [npm]=npm
+  [dcm2pdf]=dcmtk [pdftoppm]=poppler-utils
 )
 dicomweb=/usr/share/orthanc/plugins/libOrthancDicomWeb.so
 missing=()
+# Chinese letters for reports: a file, not a program.
+compgen -G '/usr/share/fonts/truetype/wqy/*' >/dev/null || missing+=(fonts-wqy-microhei)
 for program in "${!package[@]}"; do
   command -v "$program" >/dev/null || missing+=("${package[$program]}")
 done
@@ -54,6 +57,7 @@ version Redis redis-server --version
 version PostgreSQL postgres --version
 version iproute2 ip -V
 version Chromium sh -c 'chromium --version 2>/dev/null'
+version poppler pdftoppm -v
 of_python moto
 of_python dicom3tools
 of_python playwright

@@ -17,6 +17,8 @@ ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 ORIGINAL_SOURCE = Code("111040", "DCM", "Original Source")
 SOURCE = Code("260753009", "SCT", "Source")
+SOURCE_IMAGE_FOR_PROCESSING = Code("121322", "DCM", "Source image for image processing operation")
+MULTIPLANAR_REFORMATTING = Code("113072", "DCM", "Multiplanar reformatting")
 SOURCE_IMAGE_FOR_SEGMENTATION = Code("121233", "DCM", "Source image for segmentation")
 
 IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")

@@ -21,6 +21,7 @@ from inference.pictures.view import (
     sample_hu,
     sample_mask,
     slice_hu,
+    slices_seen,
     whole_slice,
 )
 from inference.volume import Volume
@@ -66,6 +67,8 @@ class NodulePictures:
     coronal: Image.Image
     sagittal: Image.Image
     sheet: Image.Image
+    slices: tuple[int, int]
+    """First and last slice that they show something of."""
 
 
 def draw_nodule(
@@ -155,6 +158,7 @@ def draw_nodule(
         coronal=upright[0],
         sagittal=upright[1],
         sheet=_lay_out([axial_tile, place, *upright], words, font_file),
+        slices=slices_seen(volume, (axial, coronal, sagittal)),
     )
 
 

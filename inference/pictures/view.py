@@ -6,6 +6,7 @@ order of slices cannot bend the picture: a millimetre is as long in every direct
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -192,6 +193,17 @@ def sample_mask(volume: Volume, voi: VoiMask, view: View) -> NDArray[np.float32]
         voi.mask.astype(np.float32), inside, order=1, mode="grid-constant", cval=0.0
     )
     return np.asarray(seen, dtype=np.float32)
+
+
+def slices_seen(volume: Volume, views: Sequence[View]) -> tuple[int, int]:
+    """First and last slice that views show something of."""
+    k = np.concatenate([volume.lps_to_index(view.points(2) * 2 - view.centre_lps_mm)[..., 0].ravel()
+                        for view in views])  # fmt: skip
+    last = volume.shape[0] - 1
+    return (
+        int(np.clip(np.floor(k.min() + 1e-6), 0, last)),
+        int(np.clip(np.ceil(k.max() - 1e-6), 0, last)),
+    )
 
 
 def key_point(volume: Volume, voi: VoiMask, k: int) -> NDArray[np.float64]:

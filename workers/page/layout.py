@@ -71,7 +71,14 @@ def draw_page(content: PageContent, typeface: Typeface) -> bytes:
         one, and some readers give the padding back); equal content gives equal bytes.
     """
     buffer = io.BytesIO()
-    canvas = Canvas(buffer, pagesize=A4, invariant=1, pageCompression=1, lang=content.language)
+    canvas = Canvas(
+        buffer,
+        pagesize=A4,
+        invariant=1,
+        pageCompression=1,
+        lang=content.language,
+        initialFontName=typeface.font_of(content.title),  # else one is named that is not used
+    )
     canvas.setTitle(f"{content.title} - {content.warning}")
     canvas.setCreator("Pulmonode")
     canvas.setAuthor("Pulmonode")
