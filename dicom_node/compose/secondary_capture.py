@@ -90,7 +90,7 @@ def compose_key_image(
     local = to_study_time(created, str(header.get("TimezoneOffsetFromUTC") or ""))
     dress = profile.series_of(KIND)
     with translated_errors("key image"):
-        ds = SCImage(
+        ds: Dataset = SCImage(
             pixel_array=picture.rgb,
             photometric_interpretation="RGB",
             bits_allocated=8,

@@ -52,11 +52,12 @@ GRADE = NoduleGrade(
 def small_series(folder: Path) -> CtSeries:
     """20 x 90 x 100 voxels of lung with a ball in the middle."""
     series, _ = series_on_disk(folder)
-    return replace(series, hu=_ball_hu(series))
+    return filled(series)
 
 
-def _ball_hu(series: CtSeries) -> np.ndarray[Any, np.dtype[np.int16]]:
-    return np.where(_ball(series), 30, -850).astype(np.int16)
+def filled(series: CtSeries) -> CtSeries:
+    """The series with lung and a ball in it, whatever stands in its files."""
+    return replace(series, hu=np.where(_ball(series), 30, -850).astype(np.int16))
 
 
 def _ball(series: CtSeries) -> np.ndarray[Any, np.dtype[np.bool_]]:
