@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,24 +49,35 @@ class Analysed:
         return sorted(self.out.glob("*.dcm"))
 
 
+@pytest.fixture(scope="module")
+def analyse_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Analysed]:
+    """Results of a series by its name; each is analysed once."""
+
+    @functools.cache
+    def analyse(name: str) -> Analysed:
+        folder = need_ct(name) / "dicom"
+        out = tmp_path_factory.mktemp(name)
+        done = subprocess.run(
+            [sys.executable, "-m", "workers.cli.main", "analyse", str(folder), "--out", str(out)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        paths = sorted(folder.glob("*.dcm"))
+        return Analysed(
+            ct=paths,
+            out=out,
+            findings=json.loads((out / "findings.json").read_text()),
+            series=load_ct_series(paths),
+        )
+
+    return analyse
+
+
 @pytest.fixture(scope="module", params=SERIES)
-def analysed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Analysed:
-    folder = need_ct(request.param) / "dicom"
-    out = tmp_path_factory.mktemp(request.param)
-    done = subprocess.run(
-        [sys.executable, "-m", "workers.cli.main", "analyse", str(folder), "--out", str(out)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    paths = sorted(folder.glob("*.dcm"))
-    return Analysed(
-        ct=paths,
-        out=out,
-        findings=json.loads((out / "findings.json").read_text()),
-        series=load_ct_series(paths),
-    )
+def analysed(request: pytest.FixtureRequest, analyse_once: Callable[[str], Analysed]) -> Analysed:
+    return analyse_once(request.param)
 
 
 @pytest.mark.peer
@@ -132,18 +145,13 @@ def test_a_planted_shift_of_half_a_pixel_is_seen(analysed: Analysed) -> None:
 
 
 @pytest.mark.real_ct
-def test_the_known_lesion_of_lidc_0001_is_listed_among_few(tmp_path: Path) -> None:
+def test_the_known_lesion_of_lidc_0001_is_listed_among_few(
+    analyse_once: Callable[[str], Analysed],
+) -> None:
     """The readers' own centroid, from annotations.json; at most ten nodules are listed."""
     folder = need_ct("lidc_idri_0001")
     truth = json.loads((folder / "annotations.json").read_text())["nodules"][0]
-    done = subprocess.run(
-        [sys.executable, "-m", "workers.cli.main", "analyse", str(folder), "--out",
-         str(tmp_path), "--json"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )  # fmt: skip
-    nodules = json.loads(done.stdout)["nodules"]
+    nodules = analyse_once("lidc_idri_0001").findings["nodules"]
     distances = [
         np.linalg.norm(np.subtract(nodule["centre_lps_mm"], truth["centroid_world_lps_mm"]))
         for nodule in nodules

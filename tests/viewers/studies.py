@@ -8,17 +8,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from dicom_node.compose.content import NotAnalysedSeries, ReportContent
 from dicom_node.compose.profile import ObjectKind, Profile
 from dicom_node.compose.seg import compose_seg
 from dicom_node.compose.sr import compose_sr
+from dicom_node.compose.sr_document import Reference
+from dicom_node.compose.sr_not_analysed import compose_not_analysed
 from dicom_node.read.eligibility import load_rules
 from dicom_node.read.series import load_ct_series
+from inference.findings_json import not_eligible_to_dict
 from workers.case import CaseResult
 from workers.cli.output import load_settings
 from workers.detector_choice import detector_of, grading_of, segmenter_of
+from workers.folder import judge_folder
 from workers.local import analyse_folder
+from workers.translate import to_algorithm_content
 
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -73,4 +80,41 @@ def analysed_study(ct: Path, out: Path, profile: Profile) -> Study:
         objects=tuple(out / f"{item.kind}.dcm" for item in objects),
         findings=result.findings_json,
         headers={str(header.SOPInstanceUID): header for header in series.headers},
+    )
+
+
+def not_analysed_study(ct: Path, out: Path, profile: Profile) -> Study:
+    """A folder that the rules refuse, and the report that says so."""
+    (best, *_) = judge_folder(ct, load_rules(load_settings().rules_file))
+    assert best.refusal is not None
+    code, why = best.refusal
+    paths = tuple(sorted(ct.glob("*.dcm")))
+    headers = [dcmread(path, stop_before_pixels=True) for path in paths]
+    missed = NotAnalysedSeries(
+        number=int(headers[0].SeriesNumber), images=len(paths), code=str(code), why=why
+    )
+    sr = compose_not_analysed(
+        headers[0],
+        ReportContent(
+            algorithm=to_algorithm_content("pulmonode", "1", {}),
+            revision=1,
+            nodules=(),
+            not_analysed=(missed,),
+        ),
+        key=str(headers[0].SeriesInstanceUID),
+        evidence=[Reference.to(header) for header in headers],
+        created=CREATED,
+        profile=profile,
+    )
+    path = out / "sr.dcm"
+    path.write_bytes(sr.data)
+    return Study(
+        ct=paths,
+        objects=(path,),
+        findings=not_eligible_to_dict(
+            study_instance_uid=str(headers[0].StudyInstanceUID),
+            series_instance_uid=str(headers[0].SeriesInstanceUID),
+            reason=why,
+        ),
+        headers={str(header.SOPInstanceUID): header for header in headers},
     )

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from dicom_node.compose.profile import shipped_profile
 from tests.conftest import REPOSITORY, need_ct
 from tests.viewers.ohif import Viewer, viewer
-from tests.viewers.studies import Study, analysed_study
+from tests.viewers.studies import Study, analysed_study, not_analysed_study
 from workers.phantom import write_phantom
 
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(1500)]
@@ -52,6 +52,17 @@ def negative(ohif: Viewer, tmp_path_factory: pytest.TempPathFactory) -> Study:
     )
     study = analysed_study(ct, folder, shipped_profile("ohif"))
     assert not study.nodules
+    ohif.archive.store([*study.ct, *study.objects])
+    return study
+
+
+@pytest.fixture(scope="module")
+def not_analysed(ohif: Viewer, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A phantom that the rules refuse, with the report that says so, in the archive."""
+    folder = tmp_path_factory.mktemp("not-analysed")
+    ct = folder / "ct"
+    write_phantom(ct, seed=1, slices=8, pixels=128, pixel_spacing_mm=2.8, nodules=[])
+    study = not_analysed_study(ct, folder, shipped_profile("ohif"))
     ohif.archive.store([*study.ct, *study.objects])
     return study
 
@@ -166,6 +177,22 @@ def test_a_negative_report_is_read_in_the_viewer(ohif: Viewer, negative: Study) 
 
     assert "Comment: No nodule above the threshold. This does not exclude cancer." in lines
     assert any(line.startswith("Comment: Research use only. Not for diagnosis.") for line in lines)
+    assert ohif.complaints == []
+
+
+def test_a_report_that_nothing_was_analysed_is_read_in_the_viewer(
+    ohif: Viewer, not_analysed: Study
+) -> None:
+    ohif.open_study(not_analysed.uid)
+    ohif.open_series("AI lung nodules")
+    ohif.page.get_by_text("NOT ANALYSED: no series").wait_for()
+    lines = ohif.text().splitlines()
+    ohif.page.screenshot(path=PICTURES / "ohif-not-analysed.png")
+
+    assert any(
+        line.startswith("Comment: ") and str(not_analysed.findings["reason"]) in line
+        for line in lines
+    )
     assert ohif.complaints == []
 
 
