@@ -36,6 +36,7 @@ from workers.usecases.index import index_inbox, newest_arrival_ns
 from workers.usecases.notice import give_notice_due
 from workers.usecases.recover import Hints, due_hints, expire_leases, forget_hints
 from workers.usecases.share_settings import publish_settings
+from workers.usecases.take_answers import take_answers
 from workers.usecases.watch_destinations import watch_destinations
 from workers.usecases.watch_workers import watch_workers
 from workers.watch import Watch
@@ -220,6 +221,7 @@ class Node:
         give_notice_due(self._app, self._rules, now=now)
         expire_leases(self._app, now=now)
         expire_commitments(self._app, now=now)
+        take_answers(self._app)
         watch_destinations(self._app, now=now)
         watch_workers(self._app, now=now)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -15,6 +16,13 @@ from inference.grading.table import ModalityTable
 def save_table(path: Path, table: ModalityTable) -> None:
     """Write a table; a file that is there is replaced as a whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(table_to_bytes(table))
+    partial.replace(path)
+
+
+def table_to_bytes(table: ModalityTable) -> bytes:
+    """The file's content; equal tables give equal bytes."""
     arrays: dict[str, Any] = {
         "names": np.array(json.dumps({name: list(table.names[name]) for name in table.features})),
         "patients": table.patients,
@@ -22,13 +30,12 @@ def save_table(path: Path, table: ModalityTable) -> None:
         "rating": table.rating,
         **{f"features_{name}": values for name, values in table.features.items()},
     }
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)
-    partial.replace(path)
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return stream.getvalue()
 
 
-def load_table(path: Path) -> ModalityTable:
+def load_table(file: Path | BinaryIO) -> ModalityTable:
     """Read what `save_table` wrote.
 
     Raises
@@ -36,7 +43,7 @@ def load_table(path: Path) -> ModalityTable:
     OSError, KeyError, ValueError
         If the file is absent or something else.
     """
-    with np.load(path, allow_pickle=False) as held:
+    with np.load(file, allow_pickle=False) as held:
         names = {key: tuple(value) for key, value in json.loads(str(held["names"])).items()}
         return ModalityTable(
             features={name: held[f"features_{name}"] for name in names},

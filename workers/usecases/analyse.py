@@ -21,6 +21,7 @@ from dicom_node.errors import DicomNodeError, SeriesRejected
 from dicom_node.read.ct_series import CtSeries
 from dicom_node.read.series import load_ct_series
 from inference.errors import InferenceError, NotAnalysable
+from inference.grading.table_file import table_to_bytes
 from workers.application import Application
 from workers.case import analyse_case
 from workers.detector_choice import detector_of, grading_of, segmenter_of
@@ -196,6 +197,11 @@ def _analyse(app: Application, work: _Work) -> str:
             objects.append(compose_retraction(series, result, work.retraction, created=created))
         reach(Barrier.ANALYSE_COMPOSED)
         findings = put_content(app.store, result.findings_bytes(), ".json")
+        features = (
+            None
+            if result.features is None
+            else put_content(app.store, table_to_bytes(result.features), ".npz")
+        )
         kept = [(item, *put_content(app.store, item.data, ".dcm")) for item in objects]
     except SeriesRejected as error:
         return _end(
@@ -205,7 +211,7 @@ def _analyse(app: Application, work: _Work) -> str:
         return _end(app, work, error.code, error.why)
     except FAILURES as error:
         return fail_attempt(app, work.lease, error)
-    commit_result(app, work.lease, result, findings, kept)
+    commit_result(app, work.lease, result, findings, kept, features)
     reach(Barrier.ANALYSE_COMMITTED)
     _record(app, work)
     return "analysed"

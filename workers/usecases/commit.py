@@ -21,7 +21,15 @@ from workers.case import CaseResult
 from workers.errors import StoreUnavailable
 from workers.settings import Settings
 from workers.state.jobs import NEEDS_A_PERSON, Lease, back_off_s, held_job, is_notice, move, note
-from workers.state.schema import WITH_RESULT, Delivery, Job, JobState, Result, ResultObject
+from workers.state.schema import (
+    WITH_RESULT,
+    Delivery,
+    Job,
+    JobState,
+    ReportedNodule,
+    Result,
+    ResultObject,
+)
 from workers.usecases.assemble import series_headers
 from workers.usecases.notice import has_ended_unanalysed
 from workers.usecases.record import (
@@ -45,6 +53,7 @@ def commit_result(
     result: CaseResult,
     findings: tuple[str, str],
     kept: Sequence[tuple[ComposedObject, str, str]],
+    features: tuple[str, str] | None = None,
 ) -> None:
     """If the lease still holds, make an analysis kept in the store the job's result.
 
@@ -52,7 +61,17 @@ def commit_result(
     patient or study data, the job fails. When the store cannot say, the job waits.
     """
     nodules, warnings = len(result.findings.nodules), result.findings.quality.warnings
-    _commit(app, lease, findings, kept, nodules=nodules, warnings=warnings)
+    tracking_uids = [item["tracking_uid"] for item in result.findings_json.get("nodules", ())]
+    _commit(
+        app,
+        lease,
+        findings,
+        kept,
+        nodules=nodules,
+        warnings=warnings,
+        features=features,
+        tracking_uids=tracking_uids,
+    )
 
 
 def commit_notice(
@@ -76,6 +95,8 @@ def _commit(
     *,
     nodules: int,
     warnings: Sequence[str],
+    features: tuple[str, str] | None = None,
+    tracking_uids: Sequence[str] = (),
 ) -> None:
     try:
         recorded = _recorded_otherwise(app, lease, kept)
@@ -103,11 +124,16 @@ def _commit(
                     committed_at=now,
                     findings_path=findings[0],
                     findings_sha256=findings[1],
+                    features_path=None if features is None else features[0],
+                    features_sha256=None if features is None else features[1],
                     identity_sha256=identity,
                     nodule_count=nodules,
                 )
             )
             session.add_all(_object_row(job, *item) for item in kept)
+            session.add_all(
+                ReportedNodule(job_id=job.id, tracking_uid=uid) for uid in tracking_uids
+            )
             job.warnings = list(warnings)
             message = f"{nodules} nodules, {len(kept)} objects"
             if notice:

@@ -37,6 +37,7 @@ from workers.usecases.quarantine import (
     patient_conflict,
 )
 from workers.usecases.revise import job_for_arrival
+from workers.usecases.take_answers import await_answers
 
 log = structlog.get_logger()
 
@@ -280,7 +281,10 @@ def _index_one(
             received_at=arrival.received_at,
             replayed=replayed,
         )
-        return Fate(arrive_again(session, app.settings, known, repeat, now=now))
+        fate = Fate(arrive_again(session, app.settings, known, repeat, now=now))
+        if fate is Fate.KEEP:
+            await_answers(session, header, arrival.header_sha256, at=arrival.received_at)
+        return fate
     close_unreadable(session, header, now=now)
     job = job_for_arrival(session, header, app.settings, now=now)
     conflict = "" if is_own_header(header) else patient_conflict(session, header)
@@ -302,6 +306,7 @@ def _index_one(
         )
     )
     _add_to_job(session, job, header, now)
+    await_answers(session, header, arrival.header_sha256, at=arrival.received_at)
     return Fate.KEEP
 
 

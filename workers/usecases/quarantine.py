@@ -6,6 +6,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.read.edited_report import is_report
 from dicom_node.read.eligibility import is_own_header
 from dicom_node.read.header import Identity, InstanceHeader
 from dicom_node.receive.spool import sop_uid_of
@@ -56,7 +57,8 @@ def is_outdated(session: Session, name: str) -> bool:
 def study_identity(session: Session, study_uid: str) -> Identity | None:
     """Whose study it is by the instance that arrived last; `None` for an unknown study.
 
-    Our own results that came back say what was known when they were made, and do not count.
+    Our own results that came back say what was known when they were made, and do not count; nor
+    do reports without the issuer of the Patient ID, which viewers leave out when they save.
     """
     newest_first = (
         select(Instance.header)
@@ -66,15 +68,23 @@ def study_identity(session: Session, study_uid: str) -> Identity | None:
     )
     with session.scalars(newest_first) as headers:
         for header in headers:
-            if not is_own_header(InstanceHeader.from_json(header)):
-                return Identity.from_json(header["identity"])
+            read = InstanceHeader.from_json(header)
+            if not (is_own_header(read) or _lacks_issuer(read)):
+                return read.identity
     return None
+
+
+def _lacks_issuer(header: InstanceHeader) -> bool:
+    """Whether it is a report that does not say who issued its Patient ID (a type 3 attribute)."""
+    return is_report(header) and not header.identity.issuer_of_patient_id
 
 
 def patient_conflict(session: Session, header: InstanceHeader) -> str:
     """Say in which attributes this patient differs from the study's; empty when in none."""
     theirs = study_identity(session, header.study_instance_uid)
     differing = () if theirs is None else header.identity.patient_differences(theirs)
+    if _lacks_issuer(header):
+        differing = tuple(name for name in differing if name != "issuer_of_patient_id")
     if not differing:
         return ""
     return (

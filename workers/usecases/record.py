@@ -24,7 +24,15 @@ from workers.errors import ObjectMissing
 from workers.settings import Settings
 from workers.state.alarms import JOB_STOPPED, clear_alarm
 from workers.state.jobs import NEEDS_A_PERSON, current_job, is_notice, move, note
-from workers.state.schema import WITH_RESULT, Delivery, Job, JobState, Result, ResultObject
+from workers.state.schema import (
+    WITH_RESULT,
+    Delivery,
+    Job,
+    JobState,
+    ReportedNodule,
+    Result,
+    ResultObject,
+)
 from workers.usecases.assemble import series_headers
 from workers.usecases.quarantine import study_identity
 from workers.usecases.revise import identity_digest, refute_notices, supersede
@@ -35,7 +43,7 @@ RECORDS = "records"
 OBJECT_KEYS = ("sop_uid", "kind", "profile", "sop_class_uid", "series_uid", "path", "sha256",
                "size_bytes")  # fmt: skip
 RESULT_KEYS = ("fencing_token", "committed_at", "findings_path", "findings_sha256",
-               "identity_sha256", "nodule_count")  # fmt: skip
+               "features_path", "features_sha256", "identity_sha256", "nodule_count")  # fmt: skip
 
 
 def record_due(app: Application) -> int:
@@ -106,6 +114,11 @@ def _to_record(session: Session, job: Job) -> dict[str, Any]:
         "warnings": job.warnings,
         "result": {key: getattr(result, key) for key in RESULT_KEYS},
         "objects": [{key: getattr(item, key) for key in OBJECT_KEYS} for item in objects],
+        "tracking_uids": list(
+            session.scalars(
+                select(ReportedNodule.tracking_uid).where(ReportedNodule.job_id == job.id)
+            )
+        ),
     }
 
 
@@ -190,6 +203,9 @@ def add_recorded(session: Session, job: Job, record: Mapping[str, Any]) -> None:
     """Give a job the rows of a recorded result."""
     session.add(Result(job_id=job.id, recorded=True, **record["result"]))
     session.add_all(ResultObject(job_id=job.id, **item) for item in record["objects"])
+    session.add_all(  # records of an earlier release name none
+        ReportedNodule(job_id=job.id, tracking_uid=uid) for uid in record.get("tracking_uids", ())
+    )
     job.instance_count = record["instance_count"]
     job.warnings = record["warnings"]
 
