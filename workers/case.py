@@ -5,7 +5,6 @@ The service and `pulmonode analyse` both come through here.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -25,9 +24,9 @@ from inference.findings_json import findings_to_dict
 from inference.grading.table import ModalityTable, table_of_values
 from inference.pipeline import Grading, analyse
 from inference.segmentation import Segmenter
+from workers.bank.anonymous import patient_text
 from workers.translate import to_context, to_report_content, to_volume
 
-PATIENT_LETTERS = 32
 SAME_PLACE_MM = 5.0
 """Nodules of two revisions closer than this, or than half their diameter, are one."""
 
@@ -162,14 +161,9 @@ def features_of(
 
 
 def patient_of(series: CtSeries) -> str:
-    """A text that is equal in all studies with one Patient ID (0010,0020), and is not the ID.
-
-    A digest without a secret: who knows the IDs can find theirs. Without an ID a study stands
-    for itself.
-    """
-    found = str(series.headers[0].get("PatientID") or "").strip()
-    text = f"id:{found}" if found else f"study:{series.study_instance_uid}"
-    return hashlib.sha256(f"pulmonode patient {text}".encode()).hexdigest()[:PATIENT_LETTERS]
+    """Whose it is, without the ID: equal in all studies with one Patient ID (0010,0020)."""
+    patient_id = str(series.headers[0].get("PatientID") or "")
+    return patient_text(patient_id, series.study_instance_uid)
 
 
 def assign_tracking_uids(

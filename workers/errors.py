@@ -15,6 +15,7 @@
     ├── ObjectMissing        the object store does not hold a key (transient)
     ├── ObjectChanged        an object in the store is not what was kept there
     ├── DatasetRefused       an annotated data set cannot be used as it is
+    ├── AnswerRefused        an answer to a nodule does not hold together, or names none
     ├── BankChangeRefused    a change to the typical-case bank may not be made
     ├── BankInUse            another command changes the same typical-case bank
     ├── FontMissing          no font here has the letters of a report's language
@@ -145,6 +146,16 @@ class DatasetRefused(WorkersError):
     remedy : str
         What to do.
     """
+
+    def __init__(self, where: str, why: str, remedy: str) -> None:
+        self.where = where
+        self.why = why
+        self.remedy = remedy
+        super().__init__(f"{where}: {why}; {remedy}")
+
+
+class AnswerRefused(WorkersError):
+    """An answer to a nodule does not hold together, or there is no such nodule."""
 
     def __init__(self, where: str, why: str, remedy: str) -> None:
         self.where = where

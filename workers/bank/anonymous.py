@@ -16,6 +16,7 @@ from workers.errors import BankChangeRefused
 
 SALT_BYTES = 32
 DIGEST_LETTERS = 16
+PATIENT_LETTERS = 32
 LONGEST_TEXT = 300
 LONGEST_NAME = 64
 LEAST_IDENTIFIER = 3
@@ -29,6 +30,17 @@ def make_digest(salt: bytes, kind: str, text: str) -> str:
     """A name for `text` that only the holder of the salt can make again."""
     made = hmac.new(salt, f"{kind}:{text}".encode(), hashlib.sha256)
     return made.hexdigest()[:DIGEST_LETTERS]
+
+
+def patient_text(patient_id: str, study_instance_uid: str) -> str:
+    """A text that is equal in all studies with one Patient ID (0010,0020), and is not the ID.
+
+    A digest without a secret: who knows the IDs can find theirs. Without an ID a study stands
+    for itself.
+    """
+    found = patient_id.strip()
+    text = f"id:{found}" if found else f"study:{study_instance_uid}"
+    return hashlib.sha256(f"pulmonode patient {text}".encode()).hexdigest()[:PATIENT_LETTERS]
 
 
 def check_text(text: str, where: str, identifiers: Iterable[str] = ()) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from inference.grading.bank import Evidence
 from workers.errors import BankChangeRefused
+
+if TYPE_CHECKING:  # torch comes with it, and the node has none
+    from inference.grading.bank import Evidence
 
 Outcome = Literal["benign", "malignant"]
 Basis = Literal["rating", "histology", "stable-2-years"]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from workers.cli.answer_output import answer_line
 from workers.cli.output import console, fail, local_time, opened_application, print_json
 from workers.state.schema import JobState, Priority
 from workers.usecases import administer, describe
@@ -88,6 +89,8 @@ def show(wanted: Wanted, as_json: AsJson = False) -> None:
             job["findings_path"] = app.store.describe(job["findings_path"])
         for item in job["objects"]:
             item["path"] = app.store.describe(item["path"])
+        if job["features_path"]:
+            job["features_path"] = app.store.describe(job["features_path"])
     if as_json:
         print_json(job)
         return
@@ -116,6 +119,8 @@ def _print_job(job: dict[str, Any]) -> None:
         )
     for item in job["kept_aside"]:
         console.print(f"  kept aside: {item['file']} ({item['reason_code']})")
+    for item in job["answers"]:
+        console.print(f"  answer {item['id']}: {answer_line(item)}", highlight=False)
     if len(job["revisions"]) > 1:
         console.print(
             "  revisions: "

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 import typer
 
-from workers.cli import jobs, network, queues, rules, serve
+from workers.cli import answers, jobs, network, queues, rules, serve
 
 app = typer.Typer(
     name="pulmonode",
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 serve.register(app)
 jobs.register(app)
+answers.register(app)
 queues.register(app)
 network.register(app)
 rules.register(app)

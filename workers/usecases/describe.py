@@ -20,6 +20,7 @@ from workers.state.schema import (
     Result,
     ResultObject,
 )
+from workers.usecases.describe_answers import answers_of_series
 
 
 def list_jobs(
@@ -77,6 +78,8 @@ def show_job(session: Session, wanted: str) -> dict[str, Any]:
         "nodules": None if result is None or notice else result.nodule_count,
         "not_analysed": notice.about if notice else [],
         "findings_path": None if result is None else result.findings_path,
+        "features_path": None if result is None else result.features_path,
+        "answers": answers_of_series(session, job.series_uid),
         "objects": [
             {
                 "kind": item.kind,

@@ -10,7 +10,7 @@ from workers.state.store import ObjectStore
 
 
 def export_result(store: ObjectStore, job: dict[str, Any], out: Path) -> None:
-    """Write ``job.json`` and, when there is a result, ``findings.json`` and the objects.
+    """Write ``job.json`` and, when there is a result, findings, features and the objects.
 
     Parameters
     ----------
@@ -31,5 +31,7 @@ def export_result(store: ObjectStore, job: dict[str, Any], out: Path) -> None:
     if job["findings_path"] is None:
         return
     (out / "findings.json").write_bytes(store.get_bytes(job["findings_path"]))
+    if job["features_path"] is not None:
+        (out / "features.npz").write_bytes(store.get_bytes(job["features_path"]))
     for item in job["objects"]:
         (out / f"{item['kind']}.dcm").write_bytes(store.get_bytes(item["path"]))

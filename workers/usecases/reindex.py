@@ -2,8 +2,9 @@
 
 Every instance in the object store that the database does not know is indexed again, in the
 order of arrival that the names keep, through the same code as at arrival. Then the recorded
-results are taken up, and the files in quarantine and in the inbox. What the database knows
-already stays as it is, so this may be run at any time, while the node is stopped.
+results are taken up, the files in quarantine and in the inbox, and what was answered to them.
+What the database knows already stays as it is, so this may be run at any time, while the node is
+stopped.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from workers.errors import StoreUnavailable
 from workers.state.alarms import DATABASE_EMPTY, clear_alarm, raise_alarm
 from workers.state.database import DATABASE_AWAY, SchemaMismatch
 from workers.state.schema import Instance, Job, KeptAside
+from workers.usecases.answer import take_up_answers
 from workers.usecases.index import (
     BATCH_SIZE,
     POISON,
@@ -33,6 +35,7 @@ from workers.usecases.index import (
     read_arrival,
 )
 from workers.usecases.record import read_records, take_up
+from workers.usecases.take_answers import take_answers
 
 log = structlog.get_logger()
 
@@ -79,6 +82,9 @@ def reindex(app: Application) -> Reindexed:
     for path in files:  # after the results that were there when they came
         _look_again(app, path)
     index_inbox(app)
+    take_up_answers(app)
+    while take_answers(app):
+        pass
     with app.database.write() as session:
         clear_alarm(session, DATABASE_EMPTY, DATABASE, at=app.now())
     return Reindexed(instances=len(keys), kept_aside=len(files), results=results)

@@ -30,7 +30,7 @@ from dicom_node.read.header import InstanceHeader
 from workers.answers.known import KnownNodule, known_nodules
 from workers.answers.verdicts import Spoke, judge_report
 from workers.application import Application
-from workers.errors import ObjectChanged, ObjectMissing, WorkersError
+from workers.errors import ObjectChanged, ObjectMissing
 from workers.state.jobs import current_job, note
 from workers.state.schema import (
     Answer,
@@ -145,9 +145,7 @@ def _look_at(app: Application, key: str) -> _Taken:
         )
     try:
         spoken = _judge(app, report, subject)
-    except (WorkersError, UnreadableInstance) as error:
-        if not isinstance(error, ObjectMissing | ObjectChanged | UnreadableInstance):
-            raise
+    except (ObjectMissing, ObjectChanged, UnreadableInstance) as error:
         why = f"our own result cannot be read beside it: {error}"
         return _Taken(
             outcome=ReportOutcome.UNCLEAR, reason=why, job_id=subject.job_id, report=report
