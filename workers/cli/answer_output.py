@@ -78,10 +78,8 @@ def print_unclear(rows: list[dict[str, Any]]) -> None:
     """Reports that could not be taken as answers."""
     for row in rows:
         job = "" if row["job"] is None else f" (job {row['job']})"
-        console.print(
-            f"[bold red]{row['outcome']}[/] report {row['sop_instance_uid']}{job}: {escape(row['reason'])}",
-            highlight=False,
-        )
+        what = f"[bold red]{row['outcome']}[/] report {row['sop_instance_uid']}{job}"
+        console.print(f"{what}: {escape(row['reason'])}", highlight=False)
 
 
 def print_nodules(shown: dict[str, Any]) -> None:

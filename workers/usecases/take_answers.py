@@ -266,7 +266,8 @@ def _write_answers(
                 author_id=printable(author.identifier) if author else "",
                 role=author.role if author else "",
                 verified=report.verified,
-                said_at=row.received_at if report.said_at is None else report.said_at,
+                # nobody says anything after it arrived, whatever a viewer's clock shows
+                said_at=min(row.received_at, report.said_at or row.received_at),
                 recorded_at=now,
             )
         )

@@ -66,7 +66,7 @@ class Reported:
 
 def make_reported(folder: Path, key: str = "answered", patient_id: str = "MRN-1") -> Reported:
     identity = CtIdentity(key=key, patient_id=patient_id, patient_name="Muster^Erika")
-    series, paths = series_on_disk(folder, identity=identity)
+    series, paths = series_on_disk(folder, shape=(12, 90, 100), identity=identity)
     nodules = tuple(
         replace(
             nodule,
@@ -179,7 +179,7 @@ def verdicts(app: Application, reported: Reported) -> dict[int | str, str]:
     return {numbers.get(row.tracking_uid, "+"): row.verdict for row in stored_answers(app)}
 
 
-def replacing(reported: Reported, *, at: str = "20261126120000") -> Dataset:
+def replacing(reported: Reported, *, at: str = "20260301120000") -> Dataset:
     """Our report under a new UID, by another system, that names ours as its predecessor."""
     ds = reported.sr()
     ours = reported.report
@@ -211,7 +211,7 @@ def written_by(ds: Dataset, name: str, *, at: str) -> None:
     ds.TimezoneOffsetFromUTC = "+0000"
 
 
-def verified(ds: Dataset, name: str = "Chief^Rita", at: str = "20261127080000") -> Dataset:
+def verified(ds: Dataset, name: str = "Chief^Rita", at: str = "20260302080000") -> Dataset:
     ds = copy.deepcopy(ds)
     observer = Dataset()
     observer.VerifyingObserverName = name

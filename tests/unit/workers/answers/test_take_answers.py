@@ -59,7 +59,7 @@ def test_an_edited_report_accepts_rejects_regrades_and_adds(
     assert added.said["centre_lps_mm"] == pytest.approx(lps(reported.series, NEW_KJI), abs=0.01)
     assert added.said["measures"] == {"long_axis_mm": 6.0}
     assert (added.author, added.author_id, added.role) == ("Reader One", "R-17", "author observer")
-    assert added.said_at == datetime(2026, 11, 26, 12, tzinfo=UTC).timestamp()
+    assert added.said_at == datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
     assert {row.sop_uid for row in by_nodule.values()} == {edited.SOPInstanceUID}
 
 
@@ -120,7 +120,7 @@ def test_a_verified_copy_of_ours_accepts_everything_unchanged(
     assert all(row.verified and row.author == "Rita Chief" for row in rows)
     assert rows[0].said == {"same_level": "II"}
     assert "verified as it was" in rows[2].why
-    assert rows[0].said_at == datetime(2026, 11, 27, 8, tzinfo=UTC).timestamp()
+    assert rows[0].said_at == datetime(2026, 3, 2, 8, tzinfo=UTC).timestamp()
 
 
 def test_our_own_report_under_another_uid_is_no_answer(
@@ -231,9 +231,9 @@ def test_a_changed_copy_under_the_same_uid_is_looked_at_again_and_the_first_stay
 def test_what_was_said_last_counts_whenever_it_arrives(
     answered: Application, reported: Reported, tmp_path: Path
 ) -> None:
-    later = replacing(reported, at="20261126150000")
+    later = replacing(reported, at="20260301150000")
     regrade(later, reported.uids[0], "IV")
-    earlier = replacing(reported, at="20261126090000")
+    earlier = replacing(reported, at="20260301090000")
     drop(earlier, reported.uids[0])
     arrive(answered, tmp_path, later)
     arrive(answered, tmp_path / "second", earlier)
@@ -241,6 +241,15 @@ def test_what_was_said_last_counts_whenever_it_arrives(
     nodule = show_answers(answered, reported.series_uid)["nodules"][0]
     assert nodule["answer"]["verdict"] == "regrade"
     assert [one["verdict"] for one in nodule["answers"]] == ["reject", "regrade"]
+
+
+def test_a_clock_that_runs_ahead_overrules_nobody_for_long(
+    answered: Application, reported: Reported, tmp_path: Path
+) -> None:
+    ahead = replacing(reported, at="20990101000000")
+    arrive(answered, tmp_path, ahead)
+
+    assert {row.said_at <= answered.now() for row in stored_answers(answered)} == {True}
 
 
 def test_an_edit_of_an_edit_knows_the_nodule_that_was_added(
