@@ -31,7 +31,7 @@ def positions_of(
         The last clear answer to each nodule, by Tracking UID.
     """
     marks = []
-    ours = {str(nodule["tracking_uid"]): nodule for nodule in findings["nodules"]}
+    ours = {str(nodule["tracking_uid"]): nodule for nodule in findings.get("nodules", ())}
     for uid, nodule in ours.items():
         answer = newest.get(uid)
         label = UNANSWERED if answer is None else LABEL[Verdict(answer["verdict"])]

@@ -94,7 +94,7 @@ def show_answers(app: Application, wanted: str) -> dict[str, Any]:
         )
     findings = json.loads(get_content(app.store, result.findings_path, result.findings_sha256))
     newest = current_answers(said)
-    ours = {str(nodule["tracking_uid"]): nodule for nodule in findings["nodules"]}
+    ours = {str(nodule["tracking_uid"]): nodule for nodule in findings.get("nodules", ())}
     others = dict.fromkeys(one["tracking_uid"] for one in said if one["tracking_uid"] not in ours)
     return {
         "job": job.id,

@@ -184,7 +184,7 @@ def _answered(session: Session) -> Iterator[_Series]:
 def _rows(
     one: _Series, findings: dict[str, Any], digests: Digests, accepted_levels: bool
 ) -> list[ExportedAnswer]:
-    nodules = {str(nodule["tracking_uid"]): nodule for nodule in findings["nodules"]}
+    nodules = {str(nodule["tracking_uid"]): nodule for nodule in findings.get("nodules", ())}
     return [
         to_exported(
             answer,

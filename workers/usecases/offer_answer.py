@@ -127,7 +127,7 @@ def _day(text: str | None) -> date | None:
 
 
 def _number(findings: dict[str, Any], tracking_uid: str) -> int | None:
-    for nodule in findings["nodules"]:
+    for nodule in findings.get("nodules", ()):
         if nodule["tracking_uid"] == tracking_uid:
             return int(nodule["id"])
     return None

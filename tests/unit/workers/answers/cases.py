@@ -66,7 +66,7 @@ class Reported:
 
 def make_reported(folder: Path, key: str = "answered", patient_id: str = "MRN-1") -> Reported:
     identity = CtIdentity(key=key, patient_id=patient_id, patient_name="Muster^Erika")
-    series, paths = series_on_disk(folder, shape=(12, 90, 100), identity=identity)
+    series, paths = series_on_disk(folder, shape=(16, 90, 100), identity=identity)
     nodules = tuple(
         replace(
             nodule,
