@@ -98,8 +98,8 @@ def _find_job(session: Session, report: EditedReport) -> Job | None:
             select(Job).join(Result, Result.job_id == Job.id).where(ids).order_by(Job.id.desc())
         ).all()
         same_study = [job for job in jobs if job.study_uid == report.identity.study_instance_uid]
-        for job in (*same_study, *jobs):
-            return job
+        if jobs:
+            return (same_study or jobs)[0]
     return None
 
 
