@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dicom_node.compose.content import (
     AlgorithmContent,
     AxisContent,
+    ContributionContent,
     NoduleContent,
     ReportContent,
+    SimilarCaseContent,
 )
 from dicom_node.compose.identity import device_uid
 from dicom_node.equipment import MANUFACTURER, MANUFACTURER_MODEL_NAME
@@ -68,8 +70,6 @@ def to_report_content(
     partial_why = (
         f"the lungs reach beyond the {beyond}" if findings.quality.coverage == "partial" else None
     )
-    if partial_why:
-        facts["Coverage"] = f"partial: {partial_why}"
     for side in lungs.sides:
         if side.aerated_fraction is not None and side.aerated_fraction < 0.97:
             facts[f"Without air, {side.side}"] = (
@@ -88,6 +88,13 @@ def to_report_content(
         exam_lung_rads_category=exam.category,
         exam_lung_rads_applicable=exam.applicable,
         exam_lung_rads_why=exam.why,
+        exam_lung_rads_management=exam.management,
+        exam_lung_rads_offered=exam.offered,
+        exam_fleischner=findings.exam_fleischner.recommendation,
+        exam_fleischner_applicable=findings.exam_fleischner.applicable,
+        exam_fleischner_why=findings.exam_fleischner.why,
+        weights=dict(sorted(findings.weights.items())),
+        bank_version=findings.bank_version,
         warnings=findings.quality.warnings,
         limits=findings.limits,
         facts=facts,
@@ -109,7 +116,7 @@ def to_algorithm_content(name: str, version: str, weights: Mapping[str, str]) ->
 
 
 def _to_nodule_content(nodule: Nodule, tracking_uid: str) -> NoduleContent:
-    measured = nodule.measurements
+    measured, grade = nodule.measurements, nodule.grade
     return NoduleContent(
         number=nodule.id,
         tracking_uid=tracking_uid,
@@ -132,39 +139,42 @@ def _to_nodule_content(nodule: Nodule, tracking_uid: str) -> NoduleContent:
         lung_rads_category=nodule.lung_rads.category,
         lung_rads_why=nodule.lung_rads.why,
         brock_probability=nodule.brock.probability,
-        model_level=nodule.grade.level,
-        model_suspicion=nodule.grade.suspicion,
-        model_probabilities=nodule.grade.probabilities,
-        remarks=_grade_remarks(nodule.grade),
+        model_level=grade.level,
+        model_suspicion=grade.suspicion,
+        model_probabilities=grade.probabilities,
+        model_withheld=None if grade.withheld == NOT_GRADED else grade.withheld,
+        contributions=_to_contributions(grade),
+        similar_cases=_to_similar_cases(grade),
+        attributes=nodule.attributes,
+        fleischner=nodule.fleischner.recommendation,
+        brock_missing=nodule.brock.missing,
+        mayo_probability=nodule.mayo.probability,
+        mayo_missing=nodule.mayo.missing,
+        mayo_withheld=nodule.mayo.withheld,
     )
 
 
-def _grade_remarks(grade: NoduleGrade) -> tuple[str, ...]:
-    """What the model's level rests on, or why there is none, in words."""
-    if grade.withheld is not None:
-        return () if grade.withheld == NOT_GRADED else (f"no model level: {grade.withheld}",)
-    lines = [
-        (
-            f"model level {grade.level} (patent grade {grade.patent_grade}) is learned from "
-            "readers' opinion; it is no Lung-RADS category and no probability of cancer"
+def _to_contributions(grade: NoduleGrade) -> tuple[ContributionContent, ...]:
+    """The modalities' shares; with a single one there is nothing to share."""
+    return tuple(
+        ContributionContent(
+            modality=name, points=100 * share.contribution, attention=share.attention
         )
-    ]
-    shares = [
-        f"{name} {100 * share.contribution:+.0f} points (attention {100 * share.attention:.0f} %)"
         for name, share in grade.modalities.items()
         if share.contribution is not None and share.attention is not None
-    ]
-    if shares:
-        lines.append("contributions to the suspicion: " + ", ".join(shares))
-    if grade.similar_cases:
-        lines.append(
-            "similar cases: "
-            + ", ".join(
-                f"{case.case_id} (level {case.level}, {case.evidence})"
-                for case in grade.similar_cases
-            )
+    )
+
+
+def _to_similar_cases(grade: NoduleGrade) -> tuple[SimilarCaseContent, ...]:
+    return tuple(
+        SimilarCaseContent(
+            case_id=case.case_id,
+            similarity=case.similarity,
+            level=case.level,
+            evidence=case.evidence,
         )
-    return tuple(lines)
+        for case in grade.similar_cases
+    )
 
 
 def _to_axis_content(axis: Axis) -> AxisContent:

@@ -25,6 +25,10 @@ IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
 ONCOLOGY_MEASUREMENT_REPORT = Code("126001", "DCM", "Oncology Measurement Report")
 """CID 7021; which title when, and why: `profile`."""
 LANGUAGE = Code("121049", "DCM", "Language of Content Item and Descendants")
+LANGUAGES = {
+    "en": Code("en-US", "RFC5646", "English (United States)"),
+    "zh": Code("zh-CN", "RFC5646", "Chinese (China)"),
+}
 PROCEDURE_REPORTED = Code("121058", "DCM", "Procedure Reported")
 OBSERVER_TYPE = Code("121005", "DCM", "Observer Type")
 DEVICE = Code("121007", "DCM", "Device")
@@ -80,6 +84,12 @@ MAXIMUM_3D_DIAMETER = Code("MAX_3D_DIAMETER", OWN, "Maximum 3D diameter")
 like the long axis."""
 BROCK_RISK = Code("BROCK_RISK", OWN, "Brock model risk of cancer")
 """Not DCM 111047 Probability of cancer: a published score of inputs, not our finding."""
+MAYO_RISK = Code("MAYO_RISK", OWN, "Mayo model risk of malignancy")
+ATTRIBUTES = {
+    name: Code(f"RATED_{name.upper()}", OWN, f"Predicted reader rating of {name}")
+    for name in ("subtlety", "sphericity", "margin", "lobulation", "spiculation", "texture")
+}
+"""Those of LIDC's scales that are ordered from 1 to 5; the other two number kinds."""
 MODEL_LEVEL = Code("MODEL_LEVEL", OWN, "Model level, learned from reader opinion")
 """Not a Lung-RADS category, and named so that it cannot be taken for one."""
 MODEL_LEVELS = {

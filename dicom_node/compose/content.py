@@ -39,6 +39,29 @@ class AxisContent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SimilarCaseContent:
+    """A rated case that a model level rests on, by its anonymous name."""
+
+    case_id: str
+    similarity: float
+    """0 to 1."""
+    level: str
+    evidence: str
+    """`reader-rated` or `confirmed`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContributionContent:
+    """What a modality did for a nodule's suspicion; where there was more than one."""
+
+    modality: str
+    points: float
+    """By how many percentage points the suspicion falls without it."""
+    attention: float
+    """Its weight among those present, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NoduleContent:
     """One nodule, in the index space of the `CtSeries` that it was found in."""
 
@@ -68,14 +91,29 @@ class NoduleContent:
     detection_probability: float | None = None
     lung_rads_category: str | None = None
     lung_rads_why: str | None = None
+    fleischner: str | None = None
+    """What Fleischner 2017 recommends for it."""
     brock_probability: float | None = None
     """Risk of cancer by the Brock model, 0 to 1."""
+    brock_missing: tuple[str, ...] = ()
+    """Inputs that are not known, for want of which there is no Brock risk."""
+    mayo_probability: float | None = None
+    """Risk of malignancy by the Mayo model, 0 to 1."""
+    mayo_missing: tuple[str, ...] = ()
+    mayo_withheld: str | None = None
+    """Why the Mayo model does not hold for it."""
+    attributes: Mapping[str, float] = field(default_factory=dict)
+    """Readers' scales from 1 to 5, predicted; of `codes.ATTRIBUTES`."""
     model_level: str | None = None
     """Level I to IV of the grading model, learned from readers' opinion; no Lung-RADS category."""
     model_suspicion: float | None = None
     """Probability that readers' mean rating exceeds 3, 0 to 1; no probability of cancer."""
     model_probabilities: tuple[float, ...] = ()
     """Of levels I to IV; sums to 1, or empty."""
+    model_withheld: str | None = None
+    """Why there is no level though a model was at work."""
+    contributions: tuple[ContributionContent, ...] = ()
+    similar_cases: tuple[SimilarCaseContent, ...] = ()
     comment: str | None = None
     """One line for viewers that show only text; made by the composer when `None`."""
     remarks: tuple[str, ...] = ()
@@ -104,6 +142,17 @@ class ReportContent:
     exam_lung_rads_category: str | None = None
     exam_lung_rads_applicable: str = "unknown"
     exam_lung_rads_why: str | None = None
+    exam_lung_rads_management: str | None = None
+    exam_lung_rads_offered: tuple[str, ...] = ()
+    """What only a reader sets, each with its reason."""
+    exam_fleischner: str | None = None
+    """What Fleischner 2017 recommends."""
+    exam_fleischner_applicable: str = "unknown"
+    exam_fleischner_why: str | None = None
+    weights: Mapping[str, str] = field(default_factory=dict)
+    """Name to SHA-256 of every set of weights that was at work."""
+    bank_version: str | None = None
+    """Of the typical cases that nodules were compared with."""
     warnings: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
     """What was not done or cannot be known, for example that no malignancy grade is given."""

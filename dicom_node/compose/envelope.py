@@ -21,7 +21,9 @@ from pydicom.uid import UID
 
 from dicom_node.compose import codes
 from dicom_node.compose.content import AlgorithmContent, ReportContent
+from dicom_node.compose.content_tree import walk
 from dicom_node.compose.identity import derive_uid
+from dicom_node.compose.words import ENGLISH, Language
 from dicom_node.equipment import (
     CODING_SCHEME_DESIGNATOR,
     IMPLEMENTATION_CLASS_UID,
@@ -213,19 +215,30 @@ def _use_character_set(ds: Dataset, source: Dataset, content: ReportContent) -> 
     if declared:
         ds.SpecificCharacterSet = copy.deepcopy(declared)
     ds.decode()
-    if not all(text.isascii() for text in _texts(content)):
+    if not all(text.isascii() for text in _own_texts(ds, content)):
         ds.SpecificCharacterSet = UTF_8
 
 
-def _texts(content: ReportContent) -> Iterator[str]:
-    """All words of a report that did not come from the CT header."""
+def language_for(source: Dataset, wanted: Language) -> Language:
+    """The language to write in: English where another one would spoil the patient's name.
+
+    Chinese makes the whole object UTF-8. Bytes of a source that uses a character set without
+    declaring it would be taken for another one's then.
+    """
+    if wanted == ENGLISH or source.get("SpecificCharacterSet"):
+        return wanted
+    values = (str(source.get(keyword) or "") for keyword in PATIENT_AND_STUDY_KEYWORDS)
+    return wanted if all(value.isascii() for value in values) else ENGLISH
+
+
+def _own_texts(ds: Dataset, content: ReportContent) -> Iterator[str]:
+    """All words of an object that did not come from the CT header."""
     algorithm = content.algorithm
     yield from (algorithm.name, algorithm.version, algorithm.manufacturer, algorithm.model_name)
-    yield from (*content.warnings, *content.limits, content.exam_lung_rads_why or "")
-    yield from (*content.facts.keys(), *content.facts.values(), content.partial_why or "")
-    yield from (series.why for series in content.not_analysed)
-    for nodule in content.nodules:
-        yield from (nodule.comment or "", nodule.lung_rads_why or "", *nodule.remarks)
+    yield from (str(item.get("TextValue") or "") for item in walk(ds))
+    yield str(ds.get("SeriesDescription") or "")
+    yield str(ds.get("CompletionFlagDescription") or "")
+    yield from (nodule.comment or "" for nodule in content.nodules)  # segments' descriptions
 
 
 def _drop_empty_references(ds: Dataset) -> None:

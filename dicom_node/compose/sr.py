@@ -13,10 +13,11 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from dicom_node.compose.content import ComposedObject, ReportContent
-from dicom_node.compose.envelope import source_headers, translated_errors
+from dicom_node.compose.envelope import language_for, source_headers, translated_errors
 from dicom_node.compose.profile import DEFAULT, Profile
 from dicom_node.compose.sr_document import Predecessor, Reference, compose_document
 from dicom_node.compose.sr_groups import Group, nodule_groups
+from dicom_node.compose.words import words_of
 from dicom_node.errors import ComposeError
 from dicom_node.read.ct_series import CtSeries
 
@@ -79,10 +80,11 @@ def _compose(
     headers = source_headers(series)
     # highdicom reads the segment's source images; the pixels would be dead weight.
     segmentation = None if seg is None else dcmread(io.BytesIO(seg.data), stop_before_pixels=True)
+    words = words_of(language_for(series.headers[0], profile.language))
     groups: list[Group] = []
     for number, nodule in enumerate(content.nodules, start=1):
         groups += nodule_groups(
-            nodule, number, headers, segmentation, content.algorithm, profile.sr
+            nodule, number, headers, segmentation, content.algorithm, profile.sr, words
         )
     looked_at = headers if segmentation is None else [*headers, segmentation]
     return compose_document(
@@ -96,6 +98,7 @@ def _compose(
         created=created,
         predecessor=predecessor,
         profile=profile,
+        words=words,
     )
 
 

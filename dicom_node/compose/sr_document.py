@@ -18,6 +18,7 @@ from dicom_node.compose.identity import derive_uid, result_instance_uid, result_
 from dicom_node.compose.profile import NOT_ANALYSED_DESCRIPTION, ObjectKind, Profile
 from dicom_node.compose.sr_groups import Group
 from dicom_node.compose.sr_text import summary_lines
+from dicom_node.compose.words import Words
 from dicom_node.equipment import MANUFACTURER
 
 LONGEST_LO = 64
@@ -64,6 +65,7 @@ def compose_document(
     created: datetime,
     predecessor: Predecessor | None,
     profile: Profile,
+    words: Words,
 ) -> ComposedObject:
     """Put a report together and encode it.
 
@@ -85,6 +87,8 @@ def compose_document(
         Every image that was looked at, and the SEG.
     created, predecessor, profile
         See `sr.compose_sr`.
+    words : Words
+        To write in.
     """
     report = sr.MeasurementReport(
         observation_context=_observation_context(content.algorithm),
@@ -92,10 +96,13 @@ def compose_document(
         imaging_measurements=list(groups) or [_placeholder()],
         title=codes.IMAGING_MEASUREMENT_REPORT if groups else profile.sr.empty_title,
         referenced_images=list(key_images) or None,
+        language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(
+            sr.CodedConcept.from_code(codes.LANGUAGES[words.language])
+        ),
     )
     if not groups:
         _drop_measurements(report[0])
-    _add_evaluations(report[0], content)
+    _add_evaluations(report[0], content, words)
     incomplete_why = "nothing could be analysed" if content.not_analysed else content.partial_why
     kind = ObjectKind.SR
     dress = profile.series_of(kind)
@@ -170,7 +177,7 @@ def _drop_measurements(root: Dataset) -> None:
     )
 
 
-def _add_evaluations(root: Dataset, content: ReportContent) -> None:
+def _add_evaluations(root: Dataset, content: ReportContent, words: Words) -> None:
     """Exam-level answers (TID 1500 rows 12-14): never in a group, which would need a place.
 
     The words come line by line, one TEXT each: viewers show them as a list.
@@ -194,7 +201,7 @@ def _add_evaluations(root: Dataset, content: ReportContent) -> None:
         )
     container.ContentSequence.extend(
         sr.TextContentItem(name=codes.COMMENT, value=line, relationship_type=contains)
-        for line in summary_lines(content)
+        for line in summary_lines(content, words)
     )
     root.ContentSequence.append(container)
 

@@ -20,6 +20,7 @@ from dicom_node.compose import codes
 from dicom_node.compose.content import AlgorithmContent, AxisContent, NoduleContent
 from dicom_node.compose.profile import SrDress
 from dicom_node.compose.sr_text import nodule_line
+from dicom_node.compose.words import Words
 
 HALF_PIXEL = 0.5
 
@@ -37,6 +38,7 @@ def nodule_groups(
     segmentation: Dataset | None,
     algorithm: AlgorithmContent,
     dress: SrDress,
+    words: Words,
 ) -> list[Group]:
     """The groups of a nodule that a dress asks for, in the order in which viewers need them.
 
@@ -56,9 +58,11 @@ def nodule_groups(
         Named in each group (TID 4019).
     dress : SrDress
         Which groups, name of the axes, form of the region, purpose of the key image.
+    words : Words
+        Of the label.
     """
     key_image = headers[nodule.key_slice_k]
-    groups: list[Group] = [_axes_group(nodule, key_image, algorithm, dress)]
+    groups: list[Group] = [_axes_group(nodule, key_image, algorithm, dress, words)]
     if "region" in dress.groups:
         groups.append(_region_group(nodule, key_image, algorithm, dress))
     if "segment" in dress.groups and segmentation is not None:
@@ -94,7 +98,11 @@ def _algorithm(algorithm: AlgorithmContent) -> sr.AlgorithmIdentification:
 
 
 def _axes_group(
-    nodule: NoduleContent, key_image: Dataset, algorithm: AlgorithmContent, dress: SrDress
+    nodule: NoduleContent,
+    key_image: Dataset,
+    algorithm: AlgorithmContent,
+    dress: SrDress,
+    words: Words,
 ) -> sr.MeasurementsAndQualitativeEvaluations:
     """TID 1501: long and short axis, each inferred from its line, and the label."""
     source = _source_image(key_image, dress)
@@ -114,7 +122,7 @@ def _axes_group(
     group[0].ContentSequence.append(
         sr.TextContentItem(
             name=codes.COMMENT,
-            value=nodule.comment or nodule_line(nodule),
+            value=nodule.comment or nodule_line(nodule, words),
             relationship_type=sr.RelationshipTypeValues.CONTAINS,
         )
     )
@@ -213,7 +221,7 @@ def _referenced_segment(
 
 def _measurements(nodule: NoduleContent) -> list[sr.Measurement]:
     """What was measured; what was not does not appear."""
-    brock = nodule.brock_probability
+    brock, mayo = nodule.brock_probability, nodule.mayo_probability
     suspicion = nodule.model_suspicion
     rows: tuple[tuple[Code, float | None, Code, Code | None, int], ...] = (
         (codes.VOLUME, nodule.volume_mm3, codes.CUBIC_MILLIMETRE, None, 1),
@@ -224,6 +232,7 @@ def _measurements(nodule: NoduleContent) -> list[sr.Measurement]:
         (codes.SOLID_PART_VOLUME, nodule.solid_volume_mm3, codes.CUBIC_MILLIMETRE, None, 1),
         (codes.DETECTION_PROBABILITY, nodule.detection_probability, codes.NO_UNITS, None, 3),
         (codes.BROCK_RISK, None if brock is None else 100 * brock, codes.PERCENT, None, 1),
+        (codes.MAYO_RISK, None if mayo is None else 100 * mayo, codes.PERCENT, None, 1),
         (
             codes.MODEL_SUSPICION,
             None if suspicion is None else 100 * suspicion,
@@ -236,6 +245,10 @@ def _measurements(nodule: NoduleContent) -> list[sr.Measurement]:
             for name, value in zip(
                 codes.MODEL_PROBABILITIES, nodule.model_probabilities, strict=False
             )
+        ),
+        *(
+            (code, nodule.attributes.get(name), codes.NO_UNITS, None, 1)
+            for name, code in codes.ATTRIBUTES.items()
         ),
     )
     return [

@@ -12,9 +12,10 @@ from datetime import datetime
 from pydicom.dataset import Dataset
 
 from dicom_node.compose.content import ComposedObject, ReportContent
-from dicom_node.compose.envelope import palatable, translated_errors
+from dicom_node.compose.envelope import language_for, palatable, translated_errors
 from dicom_node.compose.profile import DEFAULT, Profile
 from dicom_node.compose.sr_document import Predecessor, Reference, compose_document
+from dicom_node.compose.words import words_of
 from dicom_node.errors import ComposeError
 
 
@@ -64,4 +65,5 @@ def compose_not_analysed(
             created=created,
             predecessor=predecessor,
             profile=profile,
+            words=words_of(language_for(header, profile.language)),
         )

@@ -25,7 +25,7 @@ from dicom_node.compose.content_tree import (
 )
 from dicom_node.compose.document_check import check_document, check_equipment, check_evidence
 from dicom_node.compose.profile import DEFAULT, Profile, SrDress
-from dicom_node.compose.sr_text import NOT_FOR_DIAGNOSIS
+from dicom_node.compose.words import LANGUAGES, words_of
 
 TEMPLATES = {"axes": "1501", "region": "1410", "segment": "1411"}
 TITLES = (codes.IMAGING_MEASUREMENT_REPORT, codes.ONCOLOGY_MEASUREMENT_REPORT)
@@ -41,8 +41,10 @@ UNITS = {
     codes.ATTENUATION: codes.HOUNSFIELD,
     codes.DETECTION_PROBABILITY: codes.NO_UNITS,
     codes.BROCK_RISK: codes.PERCENT,
+    codes.MAYO_RISK: codes.PERCENT,
     codes.MODEL_SUSPICION: codes.PERCENT,
     **dict.fromkeys(codes.MODEL_PROBABILITIES, codes.PERCENT),
+    **dict.fromkeys(codes.ATTRIBUTES.values(), codes.NO_UNITS),
 }
 FEWEST_CONTOUR_POINTS = 4
 """A triangle, closed."""
@@ -131,7 +133,7 @@ def _check_root(ds: Dataset) -> Iterator[str]:
         for container in items(ds, codes.QUALITATIVE_EVALUATIONS)
         for text in items(container, value_type="TEXT")
     ]
-    if NOT_FOR_DIAGNOSIS not in texts:
+    if not any(words_of(language).say("not_for_diagnosis") in texts for language in LANGUAGES):
         yield "TID 1500 row 14: no text says that this is not for diagnosis"
 
 

@@ -1,0 +1,99 @@
+"""Whatever the findings say in a sentence, the reports' tables know it in every language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dicom_node.compose.words import words_of
+from inference import detection, graders, pipeline
+from inference.centre_detection import CentreHeatmapDetector
+from inference.findings import Axis, ClinicalContext, LungSide, Measurements
+from inference.lung_coverage import _side_warnings
+from inference.retina_detection import RetinaDetector
+from inference.rules import fleischner, lung_rads
+from inference.rules.mayo import mayo
+
+CHINESE = words_of("zh")
+TYPES = ("solid", "part-solid", "ground-glass", "calcified")
+CONTEXTS = (
+    ClinicalContext(),
+    ClinicalContext(screening_exam=True, age_years=60),
+    ClinicalContext(screening_exam=False, age_years=60, known_cancer=False,
+                    immunosuppressed=False, high_risk=True),
+    ClinicalContext(age_years=30, known_cancer=True, immunosuppressed=True),
+)  # fmt: skip
+SIZES_MM = (5.0, 7.0, 9.0, 16.0, 31.0)
+AXIS = Axis(k=0, start_ji=(0.0, 0.0), end_ji=(1.0, 0.0), length_mm=1.0)
+MEASURED = Measurements(
+    long_axis=AXIS, short_axis=AXIS, contour_ji=np.zeros((4, 2)), mean_diameter_mm=1.0,
+    max_3d_diameter_mm=1.0, volume_mm3=1.0, mean_hu=0.0, solid_mean_diameter_mm=None,
+    solid_volume_mm3=None,
+)  # fmt: skip
+
+
+def limits() -> Iterator[str]:
+    for detector in (detection.BlobDetector, CentreHeatmapDetector, RetinaDetector):
+        yield from detector.limits
+    yield from (*pipeline.LIMITS, pipeline.NOT_GRADED_LIMIT, *graders.LIMITS)
+
+
+def of_lung_rads() -> Iterator[str]:
+    for context, kind, mm, new in product(CONTEXTS, TYPES, SIZES_MM, (False, True)):
+        measured = replace(MEASURED, mean_diameter_mm=mm, solid_mean_diameter_mm=mm / 2)
+        one: Any = lung_rads.assess_nodule(measured, kind, context, new=new)
+        for nodules, coverage, unseen in (
+            ([], "full", False), ([one], "full", True), ([one, one], "partial", False)
+        ):  # fmt: skip
+            exam = lung_rads.assess_exam(nodules, context, coverage=coverage, unseen=unseen)
+            yield from (exam.why, exam.management or "", *exam.offered)
+        yield from (one.why, one.management or "")
+
+
+def of_fleischner() -> Iterator[str]:
+    for context, kind, mm, part in product(CONTEXTS, TYPES, SIZES_MM, (None, 4.0, 7.0, 12.0)):
+        one: Any = fleischner.SizedNodule(
+            nodule_type=kind, mean_diameter_mm=mm, solid_mean_diameter_mm=part
+        )
+        for answer in (
+            fleischner.assess_nodule(one, context),
+            fleischner.assess_nodule(one, context, others=[one]),
+            fleischner.assess_exam([one, one], context),
+            fleischner.assess_exam([], context),
+        ):
+            yield from (answer.why, answer.recommendation or "")
+
+
+def of_mayo() -> Iterator[str]:
+    for context, kind, mm in product(CONTEXTS, TYPES, (3.0, 9.0)):
+        one: Any = mayo(
+            diameter_mm=mm, nodule_type=kind, context=context, upper_lobe=None, spiculation=None
+        )
+        yield one.withheld or ""
+
+
+def of_lungs() -> Iterator[str]:
+    for air, missing, other in ((10.0, 0.0, 900.0), (900.0, 300.0, 900.0), (200.0, 0.0, 2000.0)):
+        side = LungSide(side="left", aerated_ml=air, unaerated_ml=missing)
+        beside = LungSide(side="right", aerated_ml=other, unaerated_ml=0.0)
+        yield from _side_warnings(side, beside)
+
+
+@pytest.mark.parametrize("source", [limits, of_lung_rads, of_fleischner, of_mayo, of_lungs])
+def test_every_sentence_is_known_in_chinese_with_all_that_it_is_made_of(source: Any) -> None:
+    said = sorted(set(source()) - {""})
+    foreign = [
+        text
+        for text in said
+        for word in [CHINESE.translate(text)]
+        if any(part in word for part in (" nodule", " the ", " and ", " at ", "known_"))
+        or not any("\u4e00" <= letter <= "\u9fff" for letter in word)
+    ]
+
+    assert len(said) >= 2
+    assert foreign == []
