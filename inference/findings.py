@@ -157,6 +157,63 @@ class GrowthEstimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoduleChange:
+    """What became of a nodule since an earlier examination."""
+
+    status: Literal["new", "grown", "stable", "shrunk", "unknown"]
+    """By volume where both are known; `new` only where the earlier CT shows nothing there."""
+    why: str
+    prior: PriorNodule | None = None
+    prior_key: str | None = None
+    """Names the nodule then (its Tracking UID); `None` where it was not listed."""
+    matched_by: Literal["place", "search", "size"] | None = None
+    """`search`: not listed then, found in the earlier CT at this place. `size`: without an
+    earlier CT, by side, lobe, type and size; less certain."""
+    growth: GrowthEstimate | None = None
+    diameter_change_mm: float | None = None
+    """Of the mean diameter."""
+    distance_mm: float | None = None
+    """Between both places after registration."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierNodule:
+    """A nodule that an earlier examination listed and this one does not."""
+
+    key: str
+    """Its Tracking UID."""
+    status: Literal["resolved", "smaller", "present", "unknown"]
+    """`smaller`, `present`: still seen at that place, though not listed."""
+    why: str
+    type: NoduleType
+    mean_diameter_mm: float
+    """Then."""
+    mean_diameter_now_mm: float | None = None
+    place_lps_mm: PointLps | None = None
+    """Where it would lie now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowUp:
+    """The comparison with an earlier examination."""
+
+    exam: str
+    """Its Study Instance UID."""
+    days_before: float
+    source: str
+    compared: bool
+    """Whether nodules were matched at all."""
+    why: str
+    """How they were compared, or why not."""
+    overlap: float | None = None
+    """Dice coefficient of the lungs laid over each other, 0 to 1."""
+    common: float | None = None
+    """Share of the lungs now that the earlier CT covers, 0 to 1."""
+    unlisted: tuple[EarlierNodule, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SimilarCase:
     """A typical case that a grade rests on."""
 
@@ -222,6 +279,8 @@ class Nodule:
     """What the grader was given, by modality and column; `None` is unknown. Empty where nothing
     was given: no grader was at work, or the encoder was never trained on the like."""
     grade: NoduleGrade = NoduleGrade(withheld=NOT_GRADED)
+    change: NoduleChange | None = None
+    """Since an earlier examination; `None` where there was none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,3 +368,5 @@ class CaseFindings:
     exam_fleischner: FleischnerAssessment
     limits: tuple[str, ...] = ()
     """What this version cannot know, said in every report."""
+    follow_up: FollowUp | None = None
+    """`None` where there was no earlier examination."""

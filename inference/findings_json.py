@@ -12,10 +12,12 @@ from inference.findings import (
     Axis,
     CaseFindings,
     FleischnerAssessment,
+    FollowUp,
     LungRadsAssessment,
     Nodule,
     NoduleGrade,
 )
+from inference.follow_up_json import follow_up_to_dict, growth_to_dict
 from inference.pipeline import ALGORITHM_NAME, ALGORITHM_VERSION
 from inference.volume import Volume
 
@@ -91,9 +93,10 @@ def findings_to_dict(
             for item in findings.candidates
         ],
         "nodules": [
-            _nodule(nodule, uid, volume, sop_instance_uids)
+            _nodule(nodule, uid, volume, sop_instance_uids, findings.follow_up)
             for nodule, uid in zip(findings.nodules, tracking_uids, strict=True)
         ],
+        "follow_up": follow_up_to_dict(findings.follow_up),
         "exam": {
             "lung_rads": _lung_rads(findings.exam_lung_rads),
             "fleischner_2017": _fleischner(findings.exam_fleischner),
@@ -121,7 +124,11 @@ def not_eligible_to_dict(
 
 
 def _nodule(
-    nodule: Nodule, tracking_uid: str, volume: Volume, sop_instance_uids: Sequence[str]
+    nodule: Nodule,
+    tracking_uid: str,
+    volume: Volume,
+    sop_instance_uids: Sequence[str],
+    follow_up: FollowUp | None,
 ) -> dict[str, Any]:
     measured = nodule.measurements
     origin = np.array(nodule.voi.origin_kji)
@@ -157,6 +164,7 @@ def _nodule(
         "grade": _grade(nodule.grade),
         "modalities": _modalities(nodule.grade),
         "similar_cases": [asdict(case) for case in nodule.grade.similar_cases],
+        "growth": growth_to_dict(nodule.change, follow_up),
         "guidelines": {
             "lung_rads": _lung_rads(nodule.lung_rads),
             "fleischner_2017": _fleischner(nodule.fleischner),

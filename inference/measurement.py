@@ -16,7 +16,8 @@ from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist, squareform
 from skimage import measure
 
-from inference.findings import Axis, Measurements, NoduleType, VoiMask
+from inference.findings import Axis, Measurements, NoduleType, PointLps, VoiMask
+from inference.segmentation import Segmented
 from inference.thresholds import (
     CALCIFIED_AT_LEAST_HU,
     CALCIFIED_FRACTION,
@@ -71,6 +72,23 @@ def checked_type(
         solid = float((hu >= SOLID_AT_LEAST_HU).mean())
         return "part-solid" if solid >= GROUND_GLASS_SOLID_FRACTION else told
     return told
+
+
+def centre_of(volume: Volume, voi: VoiMask) -> PointLps:
+    """Centroid of a mask, LPS mm."""
+    index = np.argwhere(voi.mask).mean(axis=0) + voi.origin_kji
+    x, y, z = volume.index_to_lps(index)
+    return float(x), float(y), float(z)
+
+
+def measure_segmented(volume: Volume, item: Segmented) -> tuple[NoduleType, Measurements]:
+    """Type and size: the type that a segmenter tells, checked by the densities, or by these."""
+    nodule_type = (
+        classify_type(volume, item.voi)
+        if item.type is None
+        else checked_type(volume, item.voi, item.type, item.core)
+    )
+    return nodule_type, measure_nodule(volume, item.voi, nodule_type, item.core)
 
 
 def measure_nodule(

@@ -21,18 +21,18 @@ from inference.findings import (
     Measurements,
     Nodule,
     NoduleType,
-    PointLps,
     Quality,
-    VoiMask,
 )
+from inference.follow_up.compare import NEVER_VALIDATED, NO_PRIOR_LIMIT, compare
+from inference.follow_up.exam import PriorExam
 from inference.lobes import LobeMap, find_lobes
 from inference.lungs import LungMask, segment_lungs
-from inference.measurement import checked_type, classify_type, measure_nodule
+from inference.measurement import centre_of, measure_segmented
 from inference.ranking import nodule_probability
 from inference.rules import fleischner, lung_rads
 from inference.rules.brock import brock
 from inference.rules.mayo import mayo
-from inference.segmentation import Combination, Segmented, Segmenter
+from inference.segmentation import Combination, Segmented, Segmenter, share_voxel
 from inference.segmenters import make_segmenter
 from inference.thresholds import REPORT_AT_LEAST_MM, REPORT_AT_MOST_MM, THICK_SLICE_MM
 from inference.volume import Volume
@@ -50,7 +50,6 @@ LIMITS = (
         "lobes are estimated, from fissures where these show and else from position; what is less "
         "than 70 % likely is not named"
     ),
-    "growth is not judged by this version",
 )
 NOT_GRADED_LIMIT = "no malignancy grade is given: no grader is chosen"
 
@@ -87,6 +86,7 @@ def analyse(
     detector: Detector | None = None,
     segmenter: Segmenter | None = None,
     grading: Grading | None = None,
+    prior: PriorExam | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> CaseFindings:
     """Find, delineate, measure and judge the nodules of a chest CT.
@@ -101,6 +101,8 @@ def analyse(
         Other methods than the default ones.
     grading : Grading, optional
         Without it no nodule is graded.
+    prior : PriorExam, optional
+        An earlier chest CT of the same patient, to compare with.
     progress : callable, optional
         Told the name of each stage as it begins.
 
@@ -139,7 +141,7 @@ def analyse(
         candidates, segmented = _delineate(volume, lungs, found, segmenter, detector, combination)
     with stage("measurements"):
         measured = [
-            (candidate, item, *_measure(volume, item))
+            (candidate, item, *measure_segmented(volume, item))
             for candidate, item in segmented
             if candidate.probability >= report_from
         ]
@@ -169,6 +171,13 @@ def analyse(
     if grading is not None:
         with stage("grading"):
             nodules = grading.grade(volume, nodules, context)
+    follow_up = None
+    if prior is not None:
+        with stage("follow-up"):
+            nodules, follow_up = compare(
+                prior, nodules, volume=volume, lungs=lungs, segmenter=segmenter, context=context
+            )
+    compared = follow_up is not None and follow_up.compared
     return CaseFindings(
         bank_version=grading.bank_version if grading else None,
         algorithm_name=f"{ALGORITHM_NAME}-{detector.kind}",
@@ -197,9 +206,19 @@ def analyse(
             context,
             coverage=lungs.coverage,
             unseen=bool(lungs.warnings),
+            baseline=not compared,
+            new_count=sum(
+                item.change is not None and item.change.status == "new" for item in nodules
+            ),
         ),
         exam_fleischner=fleischner.assess_exam(sizes, context),
-        limits=(*detector.limits, *LIMITS, *(grading.limits if grading else (NOT_GRADED_LIMIT,))),
+        limits=(
+            *detector.limits,
+            *LIMITS,
+            NEVER_VALIDATED if compared else NO_PRIOR_LIMIT,
+            *(grading.limits if grading else (NOT_GRADED_LIMIT,)),
+        ),
+        follow_up=follow_up,
     )
 
 
@@ -253,7 +272,7 @@ def _delineate(
     kept: list[tuple[Candidate, Segmented]] = []
     candidates: list[Candidate] = []
     for candidate, item in rows:
-        if item is not None and any(_overlap(item.voi, other.voi) for _, other in kept):
+        if item is not None and any(share_voxel(item.voi, other.voi) for _, other in kept):
             continue
         candidates.append(candidate)
         if item is not None:
@@ -274,7 +293,7 @@ def _ranked_by_shape(volume: Volume, candidate: Candidate, item: Segmented | Non
         slice_spacing_mm=float(volume.spacing_mm[0]),
     )
     return Candidate(
-        centre_lps_mm=_centre(volume, item.voi), probability=probability, diameter_mm=diameter_mm
+        centre_lps_mm=centre_of(volume, item.voi), probability=probability, diameter_mm=diameter_mm
     )
 
 
@@ -282,37 +301,6 @@ def _judged(candidate: Candidate, item: Segmented | None, combination: Combinati
     """The candidate with the probability of both looks; without an outline the second says no."""
     second = item.probability if item is not None and item.probability is not None else 0.0
     return replace(candidate, probability=combination.combine(candidate.probability, second))
-
-
-def _centre(volume: Volume, voi: VoiMask) -> PointLps:
-    """Centroid of a mask, LPS mm."""
-    index = np.argwhere(voi.mask).mean(axis=0) + voi.origin_kji
-    x, y, z = volume.index_to_lps(index)
-    return float(x), float(y), float(z)
-
-
-def _overlap(first: VoiMask, second: VoiMask) -> bool:
-    """Tell whether two masks share a voxel."""
-    a, b = np.array(first.origin_kji), np.array(second.origin_kji)
-    low = np.maximum(a, b)
-    high = np.minimum(a + first.mask.shape, b + second.mask.shape)
-    if (high <= low).any():
-        return False
-    parts = [
-        voi.mask[tuple(slice(*pair) for pair in zip(low - origin, high - origin, strict=True))]
-        for voi, origin in ((first, a), (second, b))
-    ]
-    return bool((parts[0] & parts[1]).any())
-
-
-def _measure(volume: Volume, item: Segmented) -> tuple[NoduleType, Measurements]:
-    """The type that the segmenter tells, checked by the densities, or the one by densities."""
-    nodule_type = (
-        classify_type(volume, item.voi)
-        if item.type is None
-        else checked_type(volume, item.voi, item.type, item.core)
-    )
-    return nodule_type, measure_nodule(volume, item.voi, nodule_type, item.core)
 
 
 def _sized(nodule_type: NoduleType, measured: Measurements) -> fleischner.SizedNodule:
@@ -337,7 +325,7 @@ def _to_nodule(
     measured: Measurements,
     context: ClinicalContext,
 ) -> Nodule:
-    centre = _centre(volume, item.voi)
+    centre = centre_of(volume, item.voi)
     place = np.array(centre)
     side = lungs.side_at(place)
     lobe = lobes.lobe_at(place, side) if lobes else None

@@ -363,3 +363,17 @@ def _extent_mm(nodule: NDArray[np.bool_], box: Volume) -> float:
     with contextlib.suppress(QhullError):  # a flat mask has no hull: few points anyway
         points = points[ConvexHull(points).vertices]
     return float(pdist(points).max()) + pixel_mm
+
+
+def share_voxel(first: VoiMask, second: VoiMask) -> bool:
+    """Tell whether two masks share a voxel."""
+    a, b = np.array(first.origin_kji), np.array(second.origin_kji)
+    low = np.maximum(a, b)
+    high = np.minimum(a + first.mask.shape, b + second.mask.shape)
+    if (high <= low).any():
+        return False
+    parts = [
+        voi.mask[tuple(slice(*pair) for pair in zip(low - origin, high - origin, strict=True))]
+        for voi, origin in ((first, a), (second, b))
+    ]
+    return bool((parts[0] & parts[1]).any())

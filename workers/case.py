@@ -21,6 +21,7 @@ from dicom_node.read.ct_series import CtSeries
 from inference.detection import Detector
 from inference.findings import CaseFindings, ClinicalContext, Nodule
 from inference.findings_json import findings_to_dict
+from inference.follow_up.exam import PriorExam
 from inference.grading.table import ModalityTable, table_of_values
 from inference.pipeline import Grading, analyse
 from inference.segmentation import Segmenter
@@ -61,6 +62,7 @@ def analyse_case(
     detector: Detector | None = None,
     segmenter: Segmenter | None = None,
     grading: Grading | None = None,
+    prior: PriorExam | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> CaseResult:
     """Find, measure and report the nodules of a series.
@@ -87,6 +89,8 @@ def analyse_case(
         What outlines them; the default one if absent.
     grading : Grading, optional
         What grades them; without it nothing is graded.
+    prior : PriorExam, optional
+        An earlier examination to compare with; matched nodules keep its Tracking UIDs.
     progress : callable, optional
         Told the name of each stage.
 
@@ -104,11 +108,21 @@ def analyse_case(
         detector=detector,
         segmenter=segmenter,
         grading=grading,
+        prior=prior,
         progress=progress,
     )
     quality = replace(
         findings.quality,
-        warnings=tuple(dict.fromkeys((*warnings, *series.warnings, *findings.quality.warnings))),
+        warnings=tuple(
+            dict.fromkeys(
+                (
+                    *warnings,
+                    *series.warnings,
+                    *findings.quality.warnings,
+                    *(findings.follow_up.warnings if findings.follow_up else ()),
+                )
+            )
+        ),
     )
     findings = replace(findings, quality=quality)
     if progress is not None:
@@ -174,7 +188,9 @@ def assign_tracking_uids(
 ) -> list[str]:
     """Give each nodule its Tracking UID: the previous revision's where the place is the same.
 
-    The nearest pairs are matched first, each earlier nodule at most once.
+    The nearest pairs are matched first, each earlier nodule at most once. What the previous
+    revision did not list keeps the UID of the nodule at an earlier examination that it was
+    matched with by place.
     """
     earlier = list((previous_findings or {}).get("nodules", ()))
     pairs = sorted(
@@ -189,6 +205,12 @@ def assign_tracking_uids(
         if distance_mm <= limit_mm and index not in uids and number not in used:
             uids[index] = str(earlier[number]["tracking_uid"])
             used.add(number)
+    for index, nodule in enumerate(nodules):
+        change = nodule.change
+        if index in uids or change is None or change.matched_by != "place":
+            continue
+        if change.prior_key is not None and change.prior_key not in uids.values():
+            uids[index] = change.prior_key
     return [
         uids.get(index) or derive_uid("tracking", series_uid, str(revision), str(nodule.id))
         for index, nodule in enumerate(nodules)

@@ -14,15 +14,19 @@ from dicom_node.errors import SeriesRejected
 from dicom_node.read.eligibility import RuleSet
 from dicom_node.read.series import load_ct_series
 from inference.detection import Detector
+from inference.detectors import make_detector
 from inference.errors import NotAnalysable
 from inference.findings import ClinicalContext
 from inference.findings_json import not_eligible_to_dict
+from inference.follow_up.exam import PriorExam
 from inference.grading.table_file import save_table
 from inference.pipeline import Grading
 from inference.segmentation import Segmenter
+from inference.segmenters import make_segmenter
 from workers import clock
 from workers.case import CaseResult, analyse_case
 from workers.folder import JudgedSeries, judge_folder
+from workers.prior import prior_of_folder
 
 FEATURES_FILE = "features.npz"
 
@@ -56,9 +60,12 @@ def analyse_folder(
     detector: Detector | None = None,
     segmenter: Segmenter | None = None,
     grading: Grading | None = None,
+    prior: Path | None = None,
     progress: Callable[[str], None],
 ) -> CaseResult | Mapping[str, Any]:
-    """Analyse the best series below a folder.
+    """Analyse the best series below a folder, and compare it with that of `prior`.
+
+    What stands against a comparison becomes a warning of the result.
 
     Returns
     -------
@@ -69,8 +76,23 @@ def analyse_folder(
     if best.refusal is not None:
         return _refused(best, best.refusal[1])
     progress("read")
+    warnings = [*best.geometry.warnings, *best.verdict.warnings]
+    earlier: PriorExam | None = None
     try:
         series = load_ct_series(best.paths)
+        if prior is not None:
+            found = prior_of_folder(
+                prior,
+                rules,
+                series,
+                detector=detector or make_detector(),
+                segmenter=segmenter or make_segmenter(),
+                progress=progress,
+            )
+            if isinstance(found, PriorExam):
+                earlier = found
+            else:
+                warnings.append(f"earlier examination not compared: {found}")
         return analyse_case(
             series,
             revision=1,
@@ -79,7 +101,8 @@ def analyse_folder(
             detector=detector,
             segmenter=segmenter,
             grading=grading,
-            warnings=(*best.geometry.warnings, *best.verdict.warnings),
+            prior=earlier,
+            warnings=warnings,
             progress=progress,
         )
     except (SeriesRejected, NotAnalysable) as error:

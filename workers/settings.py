@@ -197,6 +197,12 @@ class Settings(BaseSettings):
         description="what gives nodules a model level: the trained graph, or nothing",
     )
 
+    priors: Literal["own", "off"] = Field(
+        default="own",
+        description="earlier chest CTs to compare with: those of the same patient that this "
+        "system has analysed itself, or none",
+    )
+
     lease_s: float = Field(
         default=60, ge=2, le=3600, description="a worker that is silent for so long counts as dead"
     )

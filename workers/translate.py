@@ -9,6 +9,7 @@ from dicom_node.compose.content import (
     AlgorithmContent,
     AxisContent,
     ContributionContent,
+    GrowthContent,
     NoduleContent,
     ReportContent,
     SimilarCaseContent,
@@ -21,7 +22,9 @@ from inference.findings import (
     Axis,
     CaseFindings,
     ClinicalContext,
+    FollowUp,
     Nodule,
+    NoduleChange,
     NoduleGrade,
 )
 from inference.volume import Volume
@@ -97,7 +100,7 @@ def to_report_content(
         bank_version=findings.bank_version,
         warnings=findings.quality.warnings,
         limits=findings.limits,
-        facts=facts,
+        facts=facts | _follow_up_facts(findings.follow_up),
         partial_why=partial_why,
     )
 
@@ -151,7 +154,31 @@ def _to_nodule_content(nodule: Nodule, tracking_uid: str) -> NoduleContent:
         mayo_probability=nodule.mayo.probability,
         mayo_missing=nodule.mayo.missing,
         mayo_withheld=nodule.mayo.withheld,
+        growth=_to_growth_content(nodule.change),
     )
+
+
+def _to_growth_content(change: NoduleChange | None) -> GrowthContent | None:
+    if change is None:
+        return None
+    growth = change.growth
+    return GrowthContent(
+        status=change.status,
+        why=change.why,
+        volume_change_percent=growth.volume_change_percent if growth else None,
+        doubling_days=growth.doubling_days if growth else None,
+        diameter_change_mm=change.diameter_change_mm,
+    )
+
+
+def _follow_up_facts(follow_up: FollowUp | None) -> dict[str, str]:
+    """The earlier examination, and its nodules that are not listed now."""
+    if follow_up is None:
+        return {}
+    facts = {"Earlier CT": f"{follow_up.days_before:.0f} days before; {follow_up.why}"}
+    for number, item in enumerate(follow_up.unlisted, start=1):
+        facts[f"Earlier nodule {number} ({item.type})"] = f"{item.status}: {item.why}"
+    return facts
 
 
 def _to_contributions(grade: NoduleGrade) -> tuple[ContributionContent, ...]:

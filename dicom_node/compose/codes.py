@@ -60,6 +60,7 @@ MILLIMETRE = Code("mm", "UCUM", "mm")
 CUBIC_MILLIMETRE = Code("mm3", "UCUM", "mm3")
 HOUNSFIELD = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
 NO_UNITS = Code("1", "UCUM", "no units")
+DAY = Code("d", "UCUM", "day")
 PERCENT = Code("%", "UCUM", "Percent")
 
 COMMENT = Code("121106", "DCM", "Comment")
@@ -112,6 +113,16 @@ NODULE_TYPES = {
     "ground-glass": Code("GROUND_GLASS", OWN, "Ground-glass"),
     "calcified": Code("CALCIFIED", OWN, "Calcified"),
 }
+CHANGE_SINCE_PRIOR = Code("CHANGE", OWN, "Change since earlier examination")
+CHANGES = {
+    "new": Code("NEW", OWN, "New"),
+    "grown": Code("GROWN", OWN, "Larger"),
+    "stable": Code("STABLE", OWN, "Stable"),
+    "shrunk": Code("SHRUNK", OWN, "Smaller"),
+}
+VOLUME_CHANGE = Code("VOLUME_CHANGE", OWN, "Volume change since earlier examination")
+DIAMETER_CHANGE = Code("DIAMETER_CHANGE", OWN, "Mean diameter change since earlier examination")
+VOLUME_DOUBLING_TIME = Code("DOUBLING_TIME", OWN, "Volume doubling time")
 LUNG_RADS = Code("LUNG_RADS_2022", OWN, "Lung-RADS v2022 category")
 
 

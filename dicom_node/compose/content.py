@@ -62,6 +62,18 @@ class ContributionContent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GrowthContent:
+    """What became of a nodule since an earlier examination; `None` is not known."""
+
+    status: str
+    """`new`, `grown`, `stable`, `shrunk` or `unknown`."""
+    why: str
+    volume_change_percent: float | None = None
+    doubling_days: float | None = None
+    diameter_change_mm: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NoduleContent:
     """One nodule, in the index space of the `CtSeries` that it was found in."""
 
@@ -118,6 +130,8 @@ class NoduleContent:
     """One line for viewers that show only text; made by the composer when `None`."""
     remarks: tuple[str, ...] = ()
     """Further lines on this nodule for the report's text, for example why this category."""
+    growth: GrowthContent | None = None
+    """Since an earlier examination; `None` where there was none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from pydicom.sr.coding import Code
 from dicom_node.compose import codes
 from dicom_node.compose.content import AlgorithmContent, AxisContent, NoduleContent
 from dicom_node.compose.profile import SrDress
+from dicom_node.compose.sr_growth import growth_evaluations, growth_measurements
 from dicom_node.compose.sr_text import nodule_line
 from dicom_node.compose.words import Words
 
@@ -191,8 +192,8 @@ def _segment_group(
         finding_type=codes.NODULE,
         finding_sites=_sites(nodule),
         algorithm_id=_algorithm(algorithm),
-        measurements=_measurements(nodule),
-        qualitative_evaluations=_evaluations(nodule),
+        measurements=[*_measurements(nodule), *growth_measurements(nodule.growth)],
+        qualitative_evaluations=[*_evaluations(nodule), *growth_evaluations(nodule.growth)],
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from dicom_node.compose import codes
 from dicom_node.compose.content import NoduleContent, NotAnalysedSeries, ReportContent
+from dicom_node.compose.sr_growth import growth_text
 from dicom_node.compose.words import Words, words_of
 
 ENGLISH = words_of("en")
@@ -104,6 +105,9 @@ def _nodules_lines(content: ReportContent, words: Words) -> list[str]:
         if nodule.lung_rads_why and content.exam_lung_rads_applicable != "no":
             why = words.translate(nodule.lung_rads_why)
             lines.append(words.say("own", nodule=name, text=words.say("lung_rads_why", why=why)))
+        if nodule.growth:
+            text = growth_text(nodule.growth, words)
+            lines.append(words.say("own", nodule=name, text=text))
         lines += [words.say("own", nodule=name, text=text) for text in _own_texts(nodule, words)]
         lines += [_about([nodule.number], words.translate(text), words) for text in nodule.remarks]
     shared: dict[str, list[int]] = {}

@@ -34,6 +34,12 @@ def analyse(
     context: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="JSON: age, sex ...")
     ] = None,
+    prior: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="folder with an earlier CT of the same patient"
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print findings.json")] = False,
 ) -> None:
     """Analyse the best chest CT series of a folder, without any network.
@@ -51,6 +57,7 @@ def analyse(
                 detector=detector_of(settings),
                 segmenter=segmenter_of(settings),
                 grading=grading_of(settings),
+                prior=prior,
                 progress=lambda stage: status.update(f"{stage} ..."),
             )
         paths = write_result(result, out)

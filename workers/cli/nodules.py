@@ -26,12 +26,26 @@ def print_findings(console: Console, findings: Mapping[str, Any]) -> None:
         f"Lung-RADS v2022 of the exam: {exam['category'] or 'none'} "
         f"(applicable: {exam['applicable']}). {exam['why']}"
     )
+    _print_follow_up(console, findings)
     for warning in findings["quality"]["warnings"]:
         console.print(f"[yellow]warning:[/] {warning}")
     algorithm = findings["algorithm"]
     console.print(
         f"[dim]{algorithm['name']} {algorithm['version']}. Research use, not for diagnosis.[/]"
     )
+
+
+def _print_follow_up(console: Console, findings: Mapping[str, Any]) -> None:
+    """What became of each nodule since the earlier examination, where there was one."""
+    follow_up = findings.get("follow_up")
+    if follow_up is None:
+        return
+    console.print(f"Earlier CT, {follow_up['days']:.0f} days before: {follow_up['why']}")
+    for nodule in findings["nodules"]:
+        growth = nodule["growth"]
+        console.print(f"  {nodule['id']}: [bold]{growth['status']}[/], {growth['why']}")
+    for item in follow_up["earlier_nodules"]:
+        console.print(f"  not listed now: [bold]{item['status']}[/], {item['why']}")
 
 
 def _table(nodules: list[Mapping[str, Any]]) -> Table:

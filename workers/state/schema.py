@@ -233,9 +233,12 @@ class Result(Base):
 
     `recorded` when its record stands in the object store as well (usecases/record.py);
     `features_path` is `None` when no nodule was graded.
+    `patient_key` is a digest of Patient ID and issuer (workers/patient_key.py), empty where
+    there is none.
     """
 
     __tablename__ = "result"
+    __table_args__ = (Index("result_patient", "patient_key", "study_date"),)
 
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True)
     fencing_token: Mapped[int]
@@ -247,6 +250,8 @@ class Result(Base):
     identity_sha256: Mapped[str] = mapped_column(String(64))
     nodule_count: Mapped[int]
     recorded: Mapped[bool] = mapped_column(default=False)
+    patient_key: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    study_date: Mapped[str] = mapped_column(String(8), default="", server_default="")
 
 
 class ResultObject(Base):

@@ -40,6 +40,7 @@ from workers.state.schema import (
 )
 from workers.state.store import get_content, put_content
 from workers.usecases.commit import commit_result
+from workers.usecases.find_prior import find_prior
 from workers.usecases.keep_lease import keep_lease
 from workers.usecases.quarantine import hold_job
 from workers.usecases.record import record_due
@@ -181,11 +182,13 @@ def _analyse(app: Application, work: _Work) -> str:
     created = datetime.fromtimestamp(app.now(), tz=UTC)
     try:
         series = _load(app, work)
+        prior, doubts = find_prior(app, series)
         result = analyse_case(
             series,
             revision=work.revision,
             created=created,
-            warnings=work.warnings,
+            warnings=(*work.warnings, *doubts),
+            prior=prior,
             previous_findings=_read_findings(app, work.earlier),
             predecessor=work.predecessor,
             detector=detector_of(app.settings),

@@ -19,6 +19,7 @@ from dicom_node.compose.content import ComposedObject
 from workers.application import Application
 from workers.case import CaseResult
 from workers.errors import StoreUnavailable
+from workers.patient_key import whose
 from workers.settings import Settings
 from workers.state.jobs import NEEDS_A_PERSON, Lease, back_off_s, held_job, is_notice, move, note
 from workers.state.schema import (
@@ -128,6 +129,7 @@ def _commit(
                     features_sha256=None if features is None else features[1],
                     identity_sha256=identity,
                     nodule_count=nodules,
+                    **whose(series_headers(session, job.series_uid)),
                 )
             )
             session.add_all(_object_row(job, *item) for item in kept)

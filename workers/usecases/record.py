@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from dicom_node.read.header import InstanceHeader
 from workers.application import Application
 from workers.errors import ObjectMissing
+from workers.patient_key import whose
 from workers.settings import Settings
 from workers.state.alarms import JOB_STOPPED, clear_alarm
 from workers.state.jobs import NEEDS_A_PERSON, current_job, is_notice, move, note
@@ -201,7 +202,8 @@ def result_identity(session: Session, job: Job) -> str:
 
 def add_recorded(session: Session, job: Job, record: Mapping[str, Any]) -> None:
     """Give a job the rows of a recorded result."""
-    session.add(Result(job_id=job.id, recorded=True, **record["result"]))
+    headers = series_headers(session, job.series_uid)
+    session.add(Result(job_id=job.id, recorded=True, **record["result"], **whose(headers)))
     session.add_all(ResultObject(job_id=job.id, **item) for item in record["objects"])
     session.add_all(  # records of an earlier release name none
         ReportedNodule(job_id=job.id, tracking_uid=uid) for uid in record.get("tracking_uids", ())

@@ -1,0 +1,1 @@
+"""A nodule at an earlier examination: registration of the lungs, matching, change."""
