@@ -43,6 +43,9 @@ UNITS = {
     codes.BROCK_RISK: codes.PERCENT,
     codes.MAYO_RISK: codes.PERCENT,
     codes.MODEL_SUSPICION: codes.PERCENT,
+    codes.VOLUME_CHANGE: codes.PERCENT,
+    codes.DIAMETER_CHANGE: codes.MILLIMETRE,
+    codes.VOLUME_DOUBLING_TIME: codes.DAY,
     **dict.fromkeys(codes.MODEL_PROBABILITIES, codes.PERCENT),
     **dict.fromkeys(codes.ATTRIBUTES.values(), codes.NO_UNITS),
 }
