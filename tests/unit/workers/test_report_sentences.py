@@ -14,6 +14,7 @@ from dicom_node.compose.words import words_of
 from inference import detection, graders, pipeline
 from inference.centre_detection import CentreHeatmapDetector
 from inference.findings import Axis, ClinicalContext, LungSide, Measurements
+from inference.follow_up import compare
 from inference.lung_coverage import _side_warnings
 from inference.retina_detection import RetinaDetector
 from inference.rules import fleischner, lung_rads
@@ -41,6 +42,7 @@ def limits() -> Iterator[str]:
     for detector in (detection.BlobDetector, CentreHeatmapDetector, RetinaDetector):
         yield from detector.limits
     yield from (*pipeline.LIMITS, pipeline.NOT_GRADED_LIMIT, *graders.LIMITS)
+    yield from (compare.NEVER_VALIDATED, compare.NO_PRIOR_LIMIT)
 
 
 def of_lung_rads() -> Iterator[str]:

@@ -58,9 +58,9 @@ def test_change_is_a_code_and_numbers_of_the_group_with_the_measurements(
 def test_the_reason_is_a_line_of_text_for_each_nodule(followed: Dataset) -> None:
     said = texts(followed)
 
-    assert f"Nodule 1, grown: {GROWN.why}" in said
-    assert f"Nodule 2, new: {NEW.why}" in said
-    assert f"Nodule 3, unknown: {UNKNOWN.why}" in said
+    assert f"Nodule 1, larger since the earlier CT: {GROWN.why}" in said
+    assert f"Nodule 2, new since the earlier CT: {NEW.why}" in said
+    assert f"Nodule 3, unknown since the earlier CT: {UNKNOWN.why}" in said
 
 
 def test_groups_and_their_order_are_as_without_it(series: CtSeries, followed: Dataset) -> None:
