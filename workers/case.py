@@ -14,9 +14,7 @@ from typing import Any
 
 from dicom_node.compose.content import ComposedObject, ReportContent
 from dicom_node.compose.identity import derive_uid
-from dicom_node.compose.seg import compose_seg
-from dicom_node.compose.sr import compose_sr
-from dicom_node.compose.sr_document import Predecessor
+from dicom_node.compose.profile import DEFAULT, Profile
 from dicom_node.read.ct_series import CtSeries
 from inference.detection import Detector
 from inference.findings import CaseFindings, ClinicalContext, Nodule
@@ -26,6 +24,8 @@ from inference.grading.table import ModalityTable, table_of_values
 from inference.pipeline import Grading, analyse
 from inference.segmentation import Segmenter
 from workers.bank.anonymous import patient_text
+from workers.earlier_reports import EarlierReport
+from workers.result_objects import ResultSource, compose_objects
 from workers.translate import to_context, to_report_content, to_volume
 
 SAME_PLACE_MM = 5.0
@@ -58,7 +58,8 @@ def analyse_case(
     context: ClinicalContext | None = None,
     warnings: Sequence[str] = (),
     previous_findings: Mapping[str, Any] | None = None,
-    predecessor: Predecessor | None = None,
+    profiles: Sequence[Profile] = (DEFAULT,),
+    earlier: Sequence[EarlierReport] = (),
     detector: Detector | None = None,
     segmenter: Segmenter | None = None,
     grading: Grading | None = None,
@@ -81,8 +82,10 @@ def analyse_case(
         From reception, for the report.
     previous_findings : mapping, optional
         ``findings.json`` of the revision before, whose Tracking UIDs are kept by place.
-    predecessor : Predecessor, optional
-        The report that this one replaces.
+    profiles : sequence of Profile
+        The kinds of destinations to compose for.
+    earlier : sequence of EarlierReport
+        The reports that these ones replace.
     detector : Detector, optional
         What finds nodules; the default one if absent.
     segmenter : Segmenter, optional
@@ -131,11 +134,16 @@ def analyse_case(
         findings.nodules, series.series_instance_uid, revision, previous_findings
     )
     content = to_report_content(findings, revision=revision, tracking_uids=tracking_uids)
-    objects: list[ComposedObject] = []
-    seg = compose_seg(series, content, created=created) if content.nodules else None
-    if seg is not None:
-        objects.append(seg)
-    objects.append(compose_sr(series, content, seg=seg, created=created, predecessor=predecessor))
+    objects = compose_objects(
+        ResultSource(
+            series=series,
+            findings=findings,
+            content=content,
+            created=created,
+            earlier=tuple(earlier),
+        ),
+        profiles,
+    )
     findings_json = findings_to_dict(
         findings,
         volume=volume,
@@ -148,7 +156,7 @@ def analyse_case(
         findings=findings,
         findings_json=findings_json,
         content=content,
-        objects=tuple(objects),
+        objects=objects,
         features=features_of(findings.nodules, tracking_uids, patient_of(series)),
     )
 

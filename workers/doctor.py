@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from dicom_node.compose.profile import InvalidProfile
 from dicom_node.deliver.peer import Peer, echo
 from dicom_node.errors import DicomNodeError
 from dicom_node.read.eligibility import load_rules
@@ -17,6 +18,7 @@ from inference.errors import EngineUnavailable, WeightsRefused
 from workers.celery_app import broker_answers
 from workers.compute import available_cpus, engine_options, threads_for
 from workers.errors import StoreUnavailable
+from workers.profiles import profiles_in_use
 from workers.settings import DestinationSettings, PacsQuerySettings, Settings
 from workers.state.database import Database, SchemaMismatch
 from workers.state.store import open_store
@@ -103,6 +105,20 @@ def _rules(settings: Settings) -> Iterator[Check]:
         yield Check(what="rules", ok=True, found=f"{where}: {len(rules.rules)} rules")
     except (ValueError, OSError) as error:
         yield Check(what="rules", ok=False, found=f"{where}: {error}")
+
+
+def _profiles(settings: Settings) -> Iterator[Check]:
+    try:
+        profiles = profiles_in_use(settings)
+    except InvalidProfile as error:
+        yield Check(what="profiles", ok=False, found=str(error))
+        return
+    modes = ", ".join(
+        f"{item.name}: {item.profile}" + ("" if item.mode == "normal" else f" ({item.mode})")
+        for item in settings.destinations
+    )
+    found = modes or ", ".join(profile.name for profile in profiles)
+    yield Check(what="profiles", ok=True, found=found)
 
 
 def _compute(settings: Settings) -> Iterator[Check]:
@@ -198,5 +214,5 @@ def _echo(what: str, item: DestinationSettings | PacsQuerySettings, calling: str
 
 
 CHECKS = (
-    _settings, _disk, _database, _store, _broker, _rules, _compute, _weights, _peers,
+    _settings, _disk, _database, _store, _broker, _rules, _profiles, _compute, _weights, _peers,
 )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dicom_node.compose.profile import DEFAULT, Profile
 from dicom_node.errors import SeriesRejected
 from dicom_node.read.eligibility import RuleSet
 from dicom_node.read.series import load_ct_series
@@ -26,6 +27,7 @@ from inference.segmenters import make_segmenter
 from workers import clock
 from workers.case import CaseResult, analyse_case
 from workers.folder import JudgedSeries, judge_folder
+from workers.object_names import file_names
 from workers.prior import prior_of_folder
 
 FEATURES_FILE = "features.npz"
@@ -57,6 +59,7 @@ def analyse_folder(
     rules: RuleSet,
     *,
     context: ClinicalContext | None,
+    profiles: Sequence[Profile] = (DEFAULT,),
     detector: Detector | None = None,
     segmenter: Segmenter | None = None,
     grading: Grading | None = None,
@@ -98,6 +101,7 @@ def analyse_folder(
             revision=1,
             created=datetime.fromtimestamp(clock.now(), tz=UTC),
             context=context,
+            profiles=profiles,
             detector=detector,
             segmenter=segmenter,
             grading=grading,
@@ -138,8 +142,9 @@ def write_result(result: CaseResult | Mapping[str, Any], out: Path) -> Sequence[
     if result.features is not None:
         save_table(features, result.features)
         written.append(features)
-    for item in result.objects:
-        path = out / f"{item.kind}.dcm"
+    names = file_names([(item.kind, item.profiles) for item in result.objects])
+    for name, item in zip(names, result.objects, strict=True):
+        path = out / name
         path.write_bytes(item.data)
         written.append(path)
     return written

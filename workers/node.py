@@ -21,6 +21,7 @@ from dicom_node.receive.scp import ANY_CALLING_AE, ScpSettings, StorageScp
 from dicom_node.receive.spool import StoredInstance
 from workers.application import Application
 from workers.errors import BrokerUnavailable, StoreUnavailable
+from workers.profiles import profiles_in_use
 from workers.settings import Settings
 from workers.state.alarms import (
     BROKER_UNREACHABLE,
@@ -31,6 +32,7 @@ from workers.state.alarms import (
 from workers.state.database import DATABASE_AWAY, SchemaMismatch
 from workers.usecases.ask import ask_due
 from workers.usecases.assemble import assemble_due, queue_due
+from workers.usecases.begin_deliveries import release_by_mode
 from workers.usecases.confirm import expire_commitments, record_commitment
 from workers.usecases.index import index_inbox, newest_arrival_ns
 from workers.usecases.notice import give_notice_due
@@ -81,6 +83,7 @@ class Node:
         self._app = app
         self._give_hints = give_hints
         self._rules: RuleSet = load_rules(app.settings.rules_file)
+        profiles_in_use(app.settings)  # a wrong one is said now, not by the first result
         self._watch = Watch(app)
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -222,6 +225,7 @@ class Node:
         expire_leases(self._app, now=now)
         expire_commitments(self._app, now=now)
         take_answers(self._app)
+        release_by_mode(self._app, now=now)
         watch_destinations(self._app, now=now)
         watch_workers(self._app, now=now)
 

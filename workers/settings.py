@@ -35,6 +35,16 @@ class DestinationSettings(BaseModel):
     ae_title: AeTitle = Field(description="called AE title")
     host: str = Field(min_length=1, description="host name or address")
     port: Port = Field(description="DICOM port")
+    profile: str = Field(
+        default="default",
+        pattern=r"^[a-z][a-z0-9_-]{0,31}$",
+        description="which objects it gets, in which dress",
+    )
+    mode: Literal["normal", "withheld", "shadow"] = Field(
+        default="normal",
+        description="results go out at once; are withheld until the radiologist's report is "
+        "signed; or never leave and are only counted",
+    )
     storage_commitment: bool = Field(
         default=True, description="ask for proof with storage commitment"
     )
@@ -143,6 +153,11 @@ class Settings(BaseSettings):
         ge=0,
         le=604800,
         description="how long after the last series of such a study ended the report is made",
+    )
+    profiles_dir: Path | None = Field(
+        default=None,
+        description="folder of the site's own profiles (YAML), the same path on node and workers; "
+        "they stand beside the shipped ones and replace those of the same name",
     )
     rules_file: Path | None = Field(
         default=None, description="eligibility rules (YAML); the packaged ones if unset"

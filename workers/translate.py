@@ -13,6 +13,7 @@ from dicom_node.compose.content import (
     NoduleContent,
     ReportContent,
     SimilarCaseContent,
+    StageContent,
 )
 from dicom_node.compose.identity import device_uid
 from dicom_node.equipment import MANUFACTURER, MANUFACTURER_MODEL_NAME
@@ -30,6 +31,8 @@ from inference.findings import (
 from inference.volume import Volume
 
 AGE_PATTERN = re.compile(r"(\d{3})([DWMY])")
+DIGEST_LETTERS = 16
+"""Of a set of weights, where people read it."""
 YEARS_PER_UNIT = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 """AS value representation (PS3.5 section 6.2)."""
 
@@ -114,6 +117,14 @@ def to_algorithm_content(name: str, version: str, weights: Mapping[str, str]) ->
         model_name=MANUFACTURER_MODEL_NAME,
         device_uid=device_uid(
             name, version, *(f"{key}={digest}" for key, digest in sorted(weights.items()))
+        ),
+        stages=tuple(
+            StageContent(
+                name=key,
+                version=f"sha256:{digest[:DIGEST_LETTERS]}",
+                device_uid=device_uid(key, digest),
+            )
+            for key, digest in weights.items()
         ),
     )
 

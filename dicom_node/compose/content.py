@@ -14,6 +14,16 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageContent:
+    """One algorithm of several that worked one after the other, for example the detector."""
+
+    name: str
+    version: str
+    device_uid: str
+    """Another one for another set of weights."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlgorithmContent:
     """The software that made the findings (TID 4019, Contributing Equipment)."""
 
@@ -24,6 +34,8 @@ class AlgorithmContent:
     device_uid: str
     """Device UID (0018,1002): changes when the model changes (IHE AIR 6.5.3.1)."""
     serial_number: str = "1"
+    stages: tuple[StageContent, ...] = ()
+    """The trained algorithms in it, each with its own Contributing Equipment (IHE AIR)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,3 +202,5 @@ class ComposedObject:
     series_instance_uid: str
     data: bytes
     """A complete Part 10 file."""
+    profiles: tuple[str, ...] = ("default",)
+    """Names of the profiles that it is sent under."""

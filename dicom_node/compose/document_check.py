@@ -70,6 +70,13 @@ def check_equipment(ds: Dataset) -> Iterator[str]:
     if not processing:
         yield "Contributing Equipment: no Processing Equipment with a Device UID"
         return
+    uids = [str(item.DeviceUID) for item in processing]
+    if len(set(uids)) != len(uids):
+        yield "Contributing Equipment: two algorithms share a Device UID"
+    for item in processing:
+        for keyword in ("Manufacturer", "ManufacturerModelName", "SoftwareVersions"):
+            if not item.get(keyword):
+                yield f"Contributing Equipment: {item.DeviceUID} has no {keyword}"
     for concept, keyword in (
         (codes.DEVICE_OBSERVER_UID, "DeviceUID"),
         (codes.DEVICE_OBSERVER_MANUFACTURER, "Manufacturer"),

@@ -127,16 +127,28 @@ def _replace(ds: Dataset, keyword: str, value: str | float) -> None:
 def contributing_equipment(
     algorithm: AlgorithmContent,
 ) -> list[highdicom.ContributingEquipment]:
-    """The algorithm as Contributing Equipment (0018,A001); IHE AIR 6.5.3.1 wants one per each."""
-    equipment = highdicom.ContributingEquipment(
-        purpose_of_reference=codes.PROCESSING_EQUIPMENT,
-        manufacturer=algorithm.manufacturer,
-        manufacturer_model_name=algorithm.model_name,
-        software_versions=f"{algorithm.name} {algorithm.version}",
-        device_serial_number=algorithm.serial_number,
+    """Contributing Equipment (0018,A001): the whole, then each algorithm in it (IHE AIR 6.5.3.1)."""
+    whole = (
+        algorithm.model_name,
+        f"{algorithm.name} {algorithm.version}",
+        algorithm.device_uid,
     )
-    equipment.DeviceUID = UID(algorithm.device_uid)
-    return [equipment]
+    stages = (
+        (f"{algorithm.model_name} {stage.name}", f"{stage.name} {stage.version}", stage.device_uid)
+        for stage in algorithm.stages
+    )
+    found = []
+    for model_name, software_versions, device_uid in (whole, *stages):
+        equipment = highdicom.ContributingEquipment(
+            purpose_of_reference=codes.PROCESSING_EQUIPMENT,
+            manufacturer=algorithm.manufacturer,
+            manufacturer_model_name=model_name,
+            software_versions=software_versions,
+            device_serial_number=algorithm.serial_number,
+        )
+        equipment.DeviceUID = UID(device_uid)
+        found.append(equipment)
+    return found
 
 
 def seal(ds: Dataset, source: Dataset, content: ReportContent, created: datetime) -> bytes:

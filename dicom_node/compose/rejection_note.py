@@ -7,6 +7,7 @@ it hides what the note names; any other one shows the note (TID 2010, PS3.3 A.35
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,8 +32,6 @@ from dicom_node.errors import ComposeError
 from dicom_node.read.ct_series import CtSeries
 
 KIND = "rejection"
-PROFILE = "default"
-"""One note for every kind of destination."""
 REJECTION_SERIES_NUMBER = 9003
 """None that a profile gives its series by default."""
 SERIES_DESCRIPTION = "AI lung nodules: earlier results rejected"
@@ -114,7 +113,7 @@ def compose_rejection_note(
             series_instance_uid=result_series_uid(series.series_instance_uid, KIND),
             series_number=REJECTION_SERIES_NUMBER,
             sop_instance_uid=result_instance_uid(
-                series.series_instance_uid, content.revision, KIND, PROFILE
+                series.series_instance_uid, content.revision, KIND, _variant(rejected)
             ),
             instance_number=content.revision,
             manufacturer=MANUFACTURER,
@@ -125,11 +124,18 @@ def compose_rejection_note(
         data = seal(ds, series.headers[0], content, created)
     return ComposedObject(
         kind=KIND,
+        profiles=(),
         sop_class_uid=str(ds.SOPClassUID),
         sop_instance_uid=str(ds.SOPInstanceUID),
         series_instance_uid=str(ds.SeriesInstanceUID),
         data=data,
     )
+
+
+def _variant(rejected: Sequence[RejectedObject]) -> str:
+    """Tells the notes of one revision apart: destinations may have got different objects."""
+    uids = "\n".join(item.sop_instance_uid for item in _once_each(rejected))
+    return hashlib.sha256(uids.encode()).hexdigest()
 
 
 def _once_each(rejected: Sequence[RejectedObject]) -> list[RejectedObject]:

@@ -23,7 +23,14 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
-from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, _config, evt
+from pynetdicom import (
+    AE,
+    ALL_TRANSFER_SYNTAXES,
+    DEFAULT_TRANSFER_SYNTAXES,
+    AllStoragePresentationContexts,
+    _config,
+    evt,
+)
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
 from dicom_node.equipment import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -43,6 +50,17 @@ MAXIMUM_CONNECTIONS = 1000
 """TCP connections, silent ones included; the limit on associations counts established ones."""
 HALF_OPEN_TIMEOUT_S = 10.0
 """A connection that does not ask for an association by then is closed (ARTIM, PS3.8 9.1.5)."""
+
+
+def accepted_contexts() -> list[tuple[str, tuple[str, ...]]]:
+    """SOP classes that we are SCP of, with the transfer syntaxes of each.
+
+    Beside them, Storage Commitment Push Model as SCU, for its results; and storage classes that
+    pynetdicom's dictionary does not know yet.
+    """
+    syntaxes = tuple(ALL_TRANSFER_SYNTAXES)
+    storage = [(str(item.abstract_syntax), syntaxes) for item in AllStoragePresentationContexts]
+    return [*storage, (str(Verification), tuple(DEFAULT_TRANSFER_SYNTAXES))]
 
 
 class StoreStatus(enum.IntEnum):
@@ -136,9 +154,8 @@ class StorageScp:
         ae.require_called_aet = True
         if self.settings.calling_ae_titles != (ANY_CALLING_AE,):
             ae.require_calling_aet = list(self.settings.calling_ae_titles)
-        for context in AllStoragePresentationContexts:
-            ae.add_supported_context(str(context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
-        ae.add_supported_context(Verification)
+        for sop_class_uid, syntaxes in accepted_contexts():
+            ae.add_supported_context(sop_class_uid, list(syntaxes))
         ae.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
         self._server = ae.start_server(
             (self.settings.host, self.settings.port),

@@ -11,8 +11,9 @@ from rich.table import Table
 from workers.cli.answer_output import answer_line
 from workers.cli.output import console, fail, local_time, opened_application, print_json
 from workers.state.schema import JobState, Priority
-from workers.usecases import administer, describe
+from workers.usecases import administer, begin_deliveries, describe
 from workers.usecases.export import export_result
+from workers.usecases.share_settings import with_site_settings
 
 STATE_STYLES = {
     JobState.CONFIRMED: "green",
@@ -111,10 +112,13 @@ def _print_job(job: dict[str, Any]) -> None:
     for warning in job["warnings"]:
         console.print(f"  [yellow]warning:[/] {warning}")
     for item in job["objects"]:
-        console.print(f"  {item['kind'].upper()} {item['sop_instance_uid']} {item['path']}")
+        dress = ", ".join(item["profiles"] or item["destinations"])
+        console.print(
+            f"  {item['kind'].upper()} {item['sop_instance_uid']} ({dress}) {item['path']}"
+        )
     for item in job["deliveries"]:
         console.print(
-            f"  to {item['destination']}: {_styled(item['state'])}"
+            f"  to {item['destination']} ({item['profile']}): {_styled(item['state'])}"
             + (f", {item['reason']}" if item["reason"] else "")
         )
     for item in job["kept_aside"]:
@@ -171,6 +175,43 @@ def retry(
         console.print(f"job {job_id}: {_styled(outcome)}")
     started = sum(outcome in set(JobState) for outcome in outcomes.values())
     console.print(f"{started} jobs started again")
+
+
+@jobs.command()
+def release(wanted: Wanted) -> None:
+    """The radiologist's report is signed: let go what is withheld of the job's study."""
+    with opened_application() as app:
+        study_uid, count = begin_deliveries.release(app, wanted)
+    console.print(
+        f"study {study_uid}: {count} deliveries released"
+        if count
+        else f"study {study_uid}: nothing was withheld; what comes of it later goes at once"
+    )
+
+
+@jobs.command()
+def statistics(as_json: AsJson = False) -> None:
+    """Count results, nodules and objects per destination, those in shadow included."""
+    with opened_application() as app, app.database.read() as session:
+        rows = describe.count_deliveries(session, with_site_settings(app).settings)
+    if as_json:
+        print_json(rows)
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("destination", "mode", "state", "results", "positive", "nodules", "objects", "MB"):
+        table.add_column(name)
+    for row in rows:
+        table.add_row(
+            row["destination"],
+            row["mode"],
+            _styled(row["state"]),
+            str(row["results"]),
+            str(row["with_nodules"]),
+            str(row["nodules"]),
+            str(row["objects"]),
+            f"{row['bytes'] / 1e6:.1f}",
+        )
+    console.print(table)
 
 
 @jobs.command()

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from dicom_node.compose.profile import DEFAULT_NAME, find_profile, load_profiles
 from dicom_node.read.eligibility import load_rules
 from workers.case import CaseResult
 from workers.cli.nodules import print_findings
@@ -40,6 +41,10 @@ def analyse(
             exists=True, file_okay=False, help="folder with an earlier CT of the same patient"
         ),
     ] = None,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(help="dress of the objects, repeatable: default, ohif, air ... or your own"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print findings.json")] = False,
 ) -> None:
     """Analyse the best chest CT series of a folder, without any network.
@@ -49,11 +54,14 @@ def analyse(
     settings = load_settings()
     with reported_errors():
         known = _read_context(context)
+        profiles = load_profiles(settings.profiles_dir)
+        chosen = [find_profile(profiles, name) for name in profile or [DEFAULT_NAME]]
         with errors.status("judging the series") as status:
             result = analyse_folder(
                 folder,
                 load_rules(settings.rules_file),
                 context=known,
+                profiles=chosen,
                 detector=detector_of(settings),
                 segmenter=segmenter_of(settings),
                 grading=grading_of(settings),

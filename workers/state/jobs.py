@@ -38,6 +38,7 @@ ARROWS: dict[JobState, frozenset[JobState]] = {
     S.ANALYSED: frozenset({S.DELIVERING, S.SUPERSEDED, S.CANCELLED, S.QUARANTINED}),
     S.DELIVERING: frozenset(
         {S.DELIVERED, S.CONFIRMED, S.FAILED, S.SUPERSEDED, S.CANCELLED, S.QUARANTINED}
+        | {S.ANALYSED}  # its destinations withhold it, or are in shadow, meanwhile
     ),
     S.DELIVERED: frozenset({S.CONFIRMED, S.DELIVERING, S.FAILED, S.SUPERSEDED}),
     S.CONFIRMED: frozenset({S.SUPERSEDED}),

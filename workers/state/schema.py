@@ -47,7 +47,10 @@ class JobState(enum.StrEnum):
 
 
 class DeliveryState(enum.StrEnum):
-    """Where one result's way to one destination stands."""
+    """Where one result's way to one destination stands.
+
+    `withheld`: kept until the radiologist's report is signed. `shadow`: never leaves.
+    """
 
     QUEUED = "queued"
     SENDING = "sending"
@@ -55,6 +58,8 @@ class DeliveryState(enum.StrEnum):
     CONFIRMED = "confirmed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    WITHHELD = "withheld"
+    SHADOW = "shadow"
 
 
 class ReportOutcome(enum.StrEnum):
@@ -255,7 +260,11 @@ class Result(Base):
 
 
 class ResultObject(Base):
-    """One final DICOM object of a result."""
+    """One final DICOM object of a result.
+
+    Sent to the destinations that use one of `profiles`; where `destinations` are named, only to
+    those (a rejection note, which says what that destination got before).
+    """
 
     __tablename__ = "result_object"
     __table_args__ = (Index("result_object_job", "job_id"),)
@@ -263,7 +272,8 @@ class ResultObject(Base):
     sop_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id"))
     kind: Mapped[str] = mapped_column(String(16))
-    profile: Mapped[str] = mapped_column(String(16))
+    profiles: Mapped[list[str]]
+    destinations: Mapped[list[str]] = mapped_column(default=list)
     sop_class_uid: Mapped[str] = mapped_column(String(64))
     series_uid: Mapped[str] = mapped_column(String(64))
     path: Mapped[str] = mapped_column(Text)
@@ -334,7 +344,7 @@ class Answer(Base):
 
 
 class Delivery(Base):
-    """One result's way to one destination."""
+    """One result's way to one destination, under the profile that it used at that time."""
 
     __tablename__ = "delivery"
     __table_args__ = (
@@ -345,6 +355,7 @@ class Delivery(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id"))
     destination: Mapped[str] = mapped_column(String(64))
+    profile: Mapped[str] = mapped_column(String(32), default="default")
     state: Mapped[str] = mapped_column(String(16), default=DeliveryState.QUEUED)
     reason: Mapped[str | None] = mapped_column(Text)
     transient: Mapped[bool | None]
@@ -371,6 +382,16 @@ class Commitment(Base):
     replied_at: Mapped[float | None]
     committed_count: Mapped[int] = mapped_column(default=0)
     failed: Mapped[list[str]] = mapped_column(default=list)
+
+
+class SignedReport(Base):
+    """A study whose report the radiologist signed: nothing of it is withheld any more."""
+
+    __tablename__ = "signed_report"
+
+    study_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at: Mapped[float]
+    told_by: Mapped[str] = mapped_column(String(64))
 
 
 class Alarm(Base):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from workers.application import Application
 from workers.errors import IllegalTransition
-from workers.settings import DestinationSettings
+from workers.settings import Settings
 from workers.state.jobs import NEEDS_A_PERSON, current_job, find_job, is_notice, move, note
 from workers.state.schema import (
     PAUSES,
@@ -21,8 +19,10 @@ from workers.state.schema import (
     Priority,
     Switch,
 )
+from workers.usecases.begin_deliveries import begin_deliveries, queue_again
 from workers.usecases.quarantine import PIXELS_CHANGED, is_outdated
 from workers.usecases.revise import drop_deliveries, has_result
+from workers.usecases.settle import roll_up
 from workers.usecases.share_settings import with_site_settings
 
 RESTARTABLE = NEEDS_A_PERSON | {JobState.CANCELLED, JobState.NOT_ELIGIBLE}
@@ -46,13 +46,13 @@ def retry(app: Application, wanted: str) -> JobState:
         If the job did not stop, or the series has a later revision, which then counts.
     """
     now = app.now()
-    destinations = with_site_settings(app).settings.destinations
+    settings = with_site_settings(app).settings
     with app.database.write() as session:
         job = find_job(session, wanted)
         if current_job(session, job.series_uid) is not job:
             raise IllegalTransition(job.id, job.state, "tried again: its series has a later one")
         if has_result(session, job):
-            _retry_deliveries(session, job, destinations, now)
+            _retry_deliveries(session, job, settings, now)
             return JobState(job.state)
         if JobState(job.state) not in RESTARTABLE:
             raise IllegalTransition(job.id, job.state, "judged again: it did not stop")
@@ -112,12 +112,10 @@ def retry_all(
     return outcomes
 
 
-def _retry_deliveries(
-    session: Session, job: Job, destinations: Sequence[DestinationSettings], now: float
-) -> None:
+def _retry_deliveries(session: Session, job: Job, settings: Settings, now: float) -> None:
     deliveries = session.scalars(select(Delivery).where(Delivery.job_id == job.id)).all()
     if not deliveries:
-        _first_deliveries(session, job, destinations, now)
+        _first_deliveries(session, job, settings, now)
         return
     stopped = [
         delivery
@@ -128,22 +126,16 @@ def _retry_deliveries(
         raise IllegalTransition(job.id, job.state, "delivering again: nothing of it failed")
     move(session, job, JobState.DELIVERING, "retry: deliveries queued again", at=now)
     for delivery in stopped:
-        delivery.state = DeliveryState.QUEUED
-        delivery.attempts = 0
-        delivery.next_attempt_at = now
-        delivery.hinted_at = 0.0
+        destination = settings.destination(delivery.destination)
+        queue_again(session, delivery, destination, job.study_uid, now)
+    roll_up(session, job, now)  # back to analysed when no mode lets any of them leave
 
 
-def _first_deliveries(
-    session: Session, job: Job, destinations: Sequence[DestinationSettings], now: float
-) -> None:
+def _first_deliveries(session: Session, job: Job, settings: Settings, now: float) -> None:
     """Let a result go out that stayed here because no destination was configured."""
-    if not destinations:
+    if not settings.destinations:
         raise IllegalTransition(job.id, job.state, "delivered: no destination is configured")
-    move(session, job, JobState.DELIVERING, "retry: deliveries queued", at=now)
-    session.add_all(
-        Delivery(job_id=job.id, destination=item.name, created_at=now) for item in destinations
-    )
+    begin_deliveries(session, settings, job, now, message="retry: deliveries queued")
 
 
 def _begin_anew(job: Job, now: float) -> None:

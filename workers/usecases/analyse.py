@@ -16,6 +16,7 @@ from sqlalchemy import Select, case, select
 from sqlalchemy.orm import Session
 
 from dicom_node.barriers import Barrier, reach
+from dicom_node.compose.profile import ObjectKind
 from dicom_node.compose.sr_document import Predecessor
 from dicom_node.errors import DicomNodeError, SeriesRejected
 from dicom_node.read.ct_series import CtSeries
@@ -25,7 +26,9 @@ from inference.grading.table_file import table_to_bytes
 from workers.application import Application
 from workers.case import analyse_case
 from workers.detector_choice import detector_of, grading_of, segmenter_of
+from workers.earlier_reports import EarlierReport
 from workers.errors import LeaseLost, StoreUnavailable, WorkersError
+from workers.profiles import profiles_in_use
 from workers.state.database import DATABASE_AWAY
 from workers.state.jobs import Lease, back_off_s, held_job, is_notice, move, take_job
 from workers.state.schema import (
@@ -39,12 +42,12 @@ from workers.state.schema import (
     Switch,
 )
 from workers.state.store import get_content, put_content
-from workers.usecases.commit import commit_result
+from workers.usecases.commit import commit_result, keep_object
 from workers.usecases.find_prior import find_prior
 from workers.usecases.keep_lease import keep_lease
 from workers.usecases.quarantine import hold_job
 from workers.usecases.record import record_due
-from workers.usecases.retract import Retraction, compose_retraction, find_retraction
+from workers.usecases.retract import Retraction, compose_retraction, find_retractions
 from workers.usecases.tell_not_analysed import tell_not_analysed
 
 log = structlog.get_logger()
@@ -65,8 +68,8 @@ class _Work:
     warnings: tuple[str, ...]
     earlier: tuple[str, str] | None
     """Key and SHA-256 of the earlier revision's findings."""
-    predecessor: Predecessor | None
-    retraction: Retraction | None
+    reports: tuple[EarlierReport, ...]
+    retractions: tuple[Retraction, ...]
 
 
 def analyse_next(app: Application) -> int | None:
@@ -127,8 +130,8 @@ def _take_next(app: Application) -> _Work | None:
             allow_incomplete=job.forced or app.settings.incomplete_policy == "analyse",
             warnings=tuple(job.warnings),
             earlier=None if earlier is None else (earlier.findings_path, earlier.findings_sha256),
-            predecessor=_predecessor(session, job),
-            retraction=find_retraction(session, app.settings, job),
+            reports=_earlier_reports(session, job),
+            retractions=find_retractions(session, app.settings, job),
         )
 
 
@@ -155,26 +158,31 @@ def _earlier_result(session: Session, job: Job) -> Result | None:
     ).first()
 
 
-def _predecessor(session: Session, job: Job) -> Predecessor | None:
-    """The report of the newest earlier revision that has one."""
-    report = session.scalars(
-        select(ResultObject)
+def _earlier_reports(session: Session, job: Job) -> tuple[EarlierReport, ...]:
+    """The reports of the newest earlier revision that has any, one for each dress."""
+    reports = session.execute(
+        select(ResultObject, Job.revision)
         .join(Job, Job.id == ResultObject.job_id)
         .where(
             Job.series_uid == job.series_uid,
             Job.revision < job.revision,
-            ResultObject.kind == "sr",
+            ResultObject.kind == ObjectKind.SR,
         )
-        .order_by(Job.revision.desc())
-        .limit(1)
-    ).first()
-    if report is None:
-        return None
-    return Predecessor(
-        sop_class_uid=report.sop_class_uid,
-        sop_instance_uid=report.sop_uid,
-        series_instance_uid=report.series_uid,
-        study_instance_uid=job.study_uid,
+        .order_by(Job.revision.desc(), ResultObject.sop_uid)
+    ).all()
+    return tuple(
+        EarlierReport(
+            predecessor=Predecessor(
+                sop_class_uid=report.sop_class_uid,
+                sop_instance_uid=report.sop_uid,
+                series_instance_uid=report.series_uid,
+                study_instance_uid=job.study_uid,
+            ),
+            revision=revision,
+            profiles=tuple(report.profiles),
+        )
+        for report, revision in reports
+        if revision == reports[0].revision
     )
 
 
@@ -190,14 +198,16 @@ def _analyse(app: Application, work: _Work) -> str:
             warnings=(*work.warnings, *doubts),
             prior=prior,
             previous_findings=_read_findings(app, work.earlier),
-            predecessor=work.predecessor,
+            profiles=profiles_in_use(app.settings),
+            earlier=work.reports,
             detector=detector_of(app.settings),
             segmenter=segmenter_of(app.settings),
             grading=grading_of(app.settings),
         )
-        objects = list(result.objects)
-        if work.retraction is not None:
-            objects.append(compose_retraction(series, result, work.retraction, created=created))
+        notes = [
+            (compose_retraction(series, result, item, created=created), item.destinations)
+            for item in work.retractions
+        ]
         reach(Barrier.ANALYSE_COMPOSED)
         findings = put_content(app.store, result.findings_bytes(), ".json")
         features = (
@@ -205,7 +215,8 @@ def _analyse(app: Application, work: _Work) -> str:
             if result.features is None
             else put_content(app.store, table_to_bytes(result.features), ".npz")
         )
-        kept = [(item, *put_content(app.store, item.data, ".dcm")) for item in objects]
+        kept = [keep_object(app, item) for item in result.objects]
+        kept += [keep_object(app, item, names) for item, names in notes]
     except SeriesRejected as error:
         return _end(
             app, work, error.code, error.why, quarantine=error.code in SUFFICES_TO_QUARANTINE
@@ -223,7 +234,13 @@ def _analyse(app: Application, work: _Work) -> str:
 def _tell(app: Application, work: _Work) -> str:
     created = datetime.fromtimestamp(app.now(), tz=UTC)
     try:
-        tell_not_analysed(app, work.lease, created=created, predecessor=work.predecessor)
+        tell_not_analysed(
+            app,
+            work.lease,
+            profiles=profiles_in_use(app.settings),
+            created=created,
+            earlier=work.reports,
+        )
     except LeaseLost:
         raise
     except FAILURES as error:

@@ -201,7 +201,8 @@ def _stop_deliveries(
     session: Session, job: Job, message: str, now: float, *, code: str = "corrected"
 ) -> None:
     """What is still on its way stays here; a job of which something was is superseded."""
-    if drop_deliveries(session, job, message) and job.state == JobState.DELIVERING:
+    on_its_way = {JobState.DELIVERING, JobState.ANALYSED}  # or withheld
+    if drop_deliveries(session, job, message) and job.state in on_its_way:
         move(session, job, JobState.SUPERSEDED, message, at=now, reason_code=code)
 
 

@@ -8,6 +8,7 @@ see two versions of them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -22,16 +23,10 @@ from workers.errors import StoreUnavailable
 from workers.patient_key import whose
 from workers.settings import Settings
 from workers.state.jobs import NEEDS_A_PERSON, Lease, back_off_s, held_job, is_notice, move, note
-from workers.state.schema import (
-    WITH_RESULT,
-    Delivery,
-    Job,
-    JobState,
-    ReportedNodule,
-    Result,
-    ResultObject,
-)
+from workers.state.schema import WITH_RESULT, Job, JobState, ReportedNodule, Result, ResultObject
+from workers.state.store import put_content
 from workers.usecases.assemble import series_headers
+from workers.usecases.begin_deliveries import begin_deliveries
 from workers.usecases.notice import has_ended_unanalysed
 from workers.usecases.record import (
     add_recorded,
@@ -48,12 +43,39 @@ RECORDED_OTHERWISE = "recorded_otherwise"
 """This revision has a result under other patient or study data, which the database has lost."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptObject:
+    """A composed object that stands in the object store.
+
+    With `destinations`, only those get it.
+    """
+
+    item: ComposedObject
+    path: str
+    sha256: str
+    destinations: tuple[str, ...] = ()
+
+
+def keep_object(
+    app: Application, item: ComposedObject, destinations: tuple[str, ...] = ()
+) -> KeptObject:
+    """Put a composed object into the object store.
+
+    Raises
+    ------
+    StoreUnavailable
+        If the store does not take it.
+    """
+    path, sha256 = put_content(app.store, item.data, ".dcm")
+    return KeptObject(item=item, path=path, sha256=sha256, destinations=destinations)
+
+
 def commit_result(
     app: Application,
     lease: Lease,
     result: CaseResult,
     findings: tuple[str, str],
-    kept: Sequence[tuple[ComposedObject, str, str]],
+    kept: Sequence[KeptObject],
     features: tuple[str, str] | None = None,
 ) -> None:
     """If the lease still holds, make an analysis kept in the store the job's result.
@@ -79,7 +101,7 @@ def commit_notice(
     app: Application,
     lease: Lease,
     findings: tuple[str, str],
-    kept: Sequence[tuple[ComposedObject, str, str]],
+    kept: Sequence[KeptObject],
 ) -> None:
     """As `commit_result`, for the report that nothing of a study could be analysed.
 
@@ -92,7 +114,7 @@ def _commit(
     app: Application,
     lease: Lease,
     findings: tuple[str, str],
-    kept: Sequence[tuple[ComposedObject, str, str]],
+    kept: Sequence[KeptObject],
     *,
     nodules: int,
     warnings: Sequence[str],
@@ -132,7 +154,7 @@ def _commit(
                     **whose(series_headers(session, job.series_uid)),
                 )
             )
-            session.add_all(_object_row(job, *item) for item in kept)
+            session.add_all(_object_row(job, item) for item in kept)
             session.add_all(
                 ReportedNodule(job_id=job.id, tracking_uid=uid) for uid in tracking_uids
             )
@@ -155,14 +177,14 @@ def _commit(
 
 
 def _recorded_otherwise(
-    app: Application, lease: Lease, kept: Sequence[tuple[ComposedObject, str, str]]
+    app: Application, lease: Lease, kept: Sequence[KeptObject]
 ) -> Mapping[str, Any] | None:
     """The record of this revision, if it names other bytes than were kept now."""
     with app.database.read() as session:
         job = session.get_one(Job, lease.id)
         series_uid, revision = job.series_uid, job.revision
     record = read_record(app, series_uid, revision)
-    mine = {item.sop_instance_uid: sha256 for item, _, sha256 in kept}
+    mine = {each.item.sop_instance_uid: each.sha256 for each in kept}
     return None if record is None or object_digests(record) == mine else record
 
 
@@ -200,23 +222,21 @@ def _queue_deliveries(session: Session, settings: Settings, job: Job, now: float
     if not settings.destinations:
         note(session, job, "no destination is configured: the result stays here", at=now)
         return
-    move(session, job, JobState.DELIVERING, "deliveries queued", at=now)
-    session.add_all(
-        Delivery(job_id=job.id, destination=item.name, created_at=now)
-        for item in settings.destinations
-    )
+    begin_deliveries(session, settings, job, now, message="deliveries queued")
 
 
-def _object_row(job: Job, item: ComposedObject, path: str, sha256: str) -> ResultObject:
+def _object_row(job: Job, kept: KeptObject) -> ResultObject:
+    item = kept.item
     return ResultObject(
         sop_uid=item.sop_instance_uid,
         job_id=job.id,
         kind=item.kind,
-        profile="default",
+        profiles=list(item.profiles),
+        destinations=list(kept.destinations),
         sop_class_uid=item.sop_class_uid,
         series_uid=item.series_instance_uid,
-        path=path,
-        sha256=sha256,
+        path=kept.path,
+        sha256=kept.sha256,
         size_bytes=len(item.data),
     )
 

@@ -74,7 +74,7 @@ def _not_mentioned(
     destination = app.settings.destination(delivery.destination)
     return [
         (row.sop_uid, "not mentioned")
-        for row in objects_for(session, delivery.job_id, destination)
+        for row in objects_for(session, delivery, destination)
         if row.sop_uid not in mentioned
     ]
 

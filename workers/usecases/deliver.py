@@ -47,6 +47,7 @@ from workers.state.schema import (
     Switch,
 )
 from workers.state.store import get_content
+from workers.usecases.begin_deliveries import hold_by_mode
 from workers.usecases.confirm import record_commitment
 from workers.usecases.keep_lease import keep_lease
 from workers.usecases.quarantine import study_identity
@@ -123,12 +124,24 @@ def _take(app: Application, delivery_id: int) -> Lease | None:
         if paused is not None and paused.value == "on":
             return None
         waiting = session.get(Delivery, delivery_id)
-        if waiting is not None and not free_associations(
-            session, app.settings, waiting.destination
-        ):
-            waiting.hinted_at = 0.0  # told again as soon as one is free
-            return None
+        if waiting is not None and waiting.state == DeliveryState.QUEUED:
+            if _held_back(session, app, waiting, now):
+                return None
+            if not free_associations(session, app.settings, waiting.destination):
+                waiting.hinted_at = 0.0  # told again as soon as one is free
+                return None
         return take_delivery(session, delivery_id, app.owner, now=now, lease_s=app.settings.lease_s)
+
+
+def _held_back(session: Session, app: Application, waiting: Delivery, now: float) -> bool:
+    """Hold a delivery whose destination withholds results, or gets none, by now."""
+    job = session.get_one(Job, waiting.job_id)
+    destination = app.settings.destination(waiting.destination)
+    if not hold_by_mode(session, waiting, destination, job.study_uid):
+        return False
+    note(session, job, f"{waiting.destination}: {waiting.reason}", at=now)
+    roll_up(session, job, now)
+    return True
 
 
 def _pack(app: Application, lease: Lease, scratch: Path) -> _Parcel:
@@ -139,7 +152,7 @@ def _pack(app: Application, lease: Lease, scratch: Path) -> _Parcel:
         if destination is None:
             raise NoSuchDestination(delivery.destination)
         job = session.get_one(Job, delivery.job_id)
-        rows = objects_for(session, job.id, destination)
+        rows = objects_for(session, delivery, destination)
         received = _received_identities(session, job)
     # The store may be slow: nothing of it is read inside a transaction.
     _check_identity(app, job, rows, received)

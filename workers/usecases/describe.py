@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from workers.settings import Settings
 from workers.state.alarms import open_alarms
 from workers.state.jobs import NEEDS_A_PERSON, find_job
 from workers.state.schema import (
@@ -21,6 +22,7 @@ from workers.state.schema import (
     ResultObject,
 )
 from workers.usecases.describe_answers import answers_of_series
+from workers.usecases.retract import objects_for
 
 
 def list_jobs(
@@ -83,6 +85,8 @@ def show_job(session: Session, wanted: str) -> dict[str, Any]:
         "objects": [
             {
                 "kind": item.kind,
+                "profiles": item.profiles,
+                "destinations": item.destinations,
                 "sop_instance_uid": item.sop_uid,
                 "series_instance_uid": item.series_uid,
                 "size_bytes": item.size_bytes,
@@ -105,6 +109,47 @@ def show_job(session: Session, wanted: str) -> dict[str, Any]:
             {"at": item.at, "state": item.state, "message": item.message} for item in events
         ],
     }
+
+
+def count_deliveries(session: Session, settings: Settings) -> list[dict[str, Any]]:
+    """Results per destination and state: how many, with how many nodules, objects and bytes.
+
+    Of revisions only the newest result of a series counts for a destination. A destination in
+    shadow is counted like any other; that is what it is for.
+    """
+    newest: dict[tuple[str, str], Delivery] = {}
+    rows = session.execute(
+        select(Delivery, Job.series_uid)
+        .join(Job, Job.id == Delivery.job_id)
+        .order_by(Job.revision, Delivery.id)
+    )
+    for delivery, series_uid in rows:
+        newest[delivery.destination, series_uid] = delivery
+    modes = {item.name: item.mode for item in settings.destinations}
+    totals: dict[tuple[str, str], dict[str, Any]] = {}
+    for delivery in newest.values():
+        key = (delivery.destination, delivery.state)
+        total = totals.setdefault(
+            key,
+            {
+                "destination": delivery.destination,
+                "mode": modes.get(delivery.destination, "not configured"),
+                "state": delivery.state,
+                "results": 0,
+                "with_nodules": 0,
+                "nodules": 0,
+                "objects": 0,
+                "bytes": 0,
+            },
+        )
+        objects = objects_for(session, delivery, settings.destination(delivery.destination))
+        nodules = session.get_one(Result, delivery.job_id).nodule_count
+        total["results"] += 1
+        total["with_nodules"] += nodules > 0
+        total["nodules"] += nodules
+        total["objects"] += len(objects)
+        total["bytes"] += sum(item.size_bytes for item in objects)
+    return [totals[key] for key in sorted(totals)]
 
 
 def _job(job: Job) -> dict[str, Any]:
@@ -139,6 +184,7 @@ def _delivery(session: Session, item: Delivery) -> dict[str, Any]:
     return {
         "id": item.id,
         "destination": item.destination,
+        "profile": item.profile,
         "state": item.state,
         "reason": item.reason,
         "attempts": item.attempts,

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from workers.object_names import file_names
 from workers.state.store import ObjectStore
 
 
@@ -33,5 +34,6 @@ def export_result(store: ObjectStore, job: dict[str, Any], out: Path) -> None:
     (out / "findings.json").write_bytes(store.get_bytes(job["findings_path"]))
     if job["features_path"] is not None:
         (out / "features.npz").write_bytes(store.get_bytes(job["features_path"]))
-    for item in job["objects"]:
-        (out / f"{item['kind']}.dcm").write_bytes(store.get_bytes(item["path"]))
+    names = file_names([(item["kind"], item["profiles"]) for item in job["objects"]])
+    for name, item in zip(names, job["objects"], strict=True):
+        (out / name).write_bytes(store.get_bytes(item["path"]))

@@ -25,24 +25,19 @@ from workers.patient_key import whose
 from workers.settings import Settings
 from workers.state.alarms import JOB_STOPPED, clear_alarm
 from workers.state.jobs import NEEDS_A_PERSON, current_job, is_notice, move, note
-from workers.state.schema import (
-    WITH_RESULT,
-    Delivery,
-    Job,
-    JobState,
-    ReportedNodule,
-    Result,
-    ResultObject,
-)
+from workers.state.schema import WITH_RESULT, Job, JobState, ReportedNodule, Result, ResultObject
 from workers.usecases.assemble import series_headers
+from workers.usecases.begin_deliveries import begin_deliveries
 from workers.usecases.quarantine import study_identity
 from workers.usecases.revise import identity_digest, refute_notices, supersede
 
 log = structlog.get_logger()
 
 RECORDS = "records"
-OBJECT_KEYS = ("sop_uid", "kind", "profile", "sop_class_uid", "series_uid", "path", "sha256",
-               "size_bytes")  # fmt: skip
+RECORD_VERSION = 2
+"""1 had one profile per object, always ``default``."""
+OBJECT_KEYS = ("sop_uid", "kind", "profiles", "destinations", "sop_class_uid", "series_uid",
+               "path", "sha256", "size_bytes")  # fmt: skip
 RESULT_KEYS = ("fencing_token", "committed_at", "findings_path", "findings_sha256",
                "features_path", "features_sha256", "identity_sha256", "nodule_count")  # fmt: skip
 
@@ -107,7 +102,7 @@ def _to_record(session: Session, job: Job) -> dict[str, Any]:
     result = session.get_one(Result, job.id)
     objects = session.scalars(select(ResultObject).where(ResultObject.job_id == job.id))
     return {
-        "record_version": 1,
+        "record_version": RECORD_VERSION,
         "study_uid": job.study_uid,
         "series_uid": job.series_uid,
         "revision": job.revision,
@@ -177,12 +172,7 @@ def take_up(
         if not is_notice(session, job):  # a notice follows its study (usecases/notice.py)
             _follow(session, job, f"corrected after revision {revision}", headers, now)
         return True
-    if settings.destinations:
-        move(session, job, JobState.DELIVERING, "deliveries queued again", at=now)
-        session.add_all(
-            Delivery(job_id=job.id, destination=item.name, created_at=now)
-            for item in settings.destinations
-        )
+    begin_deliveries(session, settings, job, now, message="deliveries queued again")
     follow_late(session, job, headers, now)
     return True
 
@@ -204,12 +194,20 @@ def add_recorded(session: Session, job: Job, record: Mapping[str, Any]) -> None:
     """Give a job the rows of a recorded result."""
     headers = series_headers(session, job.series_uid)
     session.add(Result(job_id=job.id, recorded=True, **record["result"], **whose(headers)))
-    session.add_all(ResultObject(job_id=job.id, **item) for item in record["objects"])
+    session.add_all(ResultObject(job_id=job.id, **_object(item)) for item in record["objects"])
     session.add_all(  # records of an earlier release name none
         ReportedNodule(job_id=job.id, tracking_uid=uid) for uid in record.get("tracking_uids", ())
     )
     job.instance_count = record["instance_count"]
     job.warnings = record["warnings"]
+
+
+def _object(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded object as columns of today, whichever version its record has."""
+    values = dict(recorded)
+    if "profiles" not in values:
+        values["profiles"], values["destinations"] = [values.pop("profile")], []
+    return values
 
 
 def follow_late(session: Session, job: Job, headers: Sequence[InstanceHeader], now: float) -> None:

@@ -106,7 +106,11 @@ def drop_deliveries(session: Session, job: Job, reason: str) -> int:
     """Let nothing of a result leave any more; returns how many deliveries were under way."""
     dropped = 0
     for delivery in session.scalars(select(Delivery).where(Delivery.job_id == job.id)):
-        if delivery.state in {DeliveryState.QUEUED, DeliveryState.SENDING}:
+        if delivery.state in {
+            DeliveryState.QUEUED,
+            DeliveryState.SENDING,
+            DeliveryState.WITHHELD,
+        }:
             delivery.state = DeliveryState.CANCELLED
             delivery.reason = reason
             dropped += 1

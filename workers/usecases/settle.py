@@ -9,6 +9,7 @@ from workers.application import Application
 from workers.state.alarms import NOT_CONFIRMED, clear_alarm, raise_alarm
 from workers.state.jobs import back_off_s, move
 from workers.state.schema import Commitment, Delivery, DeliveryState, Job, JobState, printable
+from workers.usecases.begin_deliveries import NEVER_SENT, SHADOW, UNTIL_SIGNED, WITHHELD
 
 UNPROVED_ATTEMPTS_BEFORE_ALARM = 2
 
@@ -70,7 +71,11 @@ def roll_up(session: Session, job: Job, now: float) -> None:
     session.flush()
     if JobState(job.state) not in {JobState.DELIVERING, JobState.DELIVERED}:
         return
-    deliveries = session.scalars(select(Delivery).where(Delivery.job_id == job.id)).all()
+    deliveries = [
+        item
+        for item in session.scalars(select(Delivery).where(Delivery.job_id == job.id))
+        if item.state != DeliveryState.SHADOW  # of which nothing is expected
+    ]
     states = {DeliveryState(item.state) for item in deliveries}
     if states & {DeliveryState.QUEUED, DeliveryState.SENDING}:
         if job.state == JobState.DELIVERED:
@@ -88,6 +93,18 @@ def roll_up(session: Session, job: Job, now: float) -> None:
             reason_code="delivery_failed",
             transient=any(item.transient for item in failed),
         )
+    elif states <= {DeliveryState.WITHHELD} and job.state == JobState.DELIVERING:
+        waits = bool(states)
+        move(
+            session,
+            job,
+            JobState.ANALYSED,
+            UNTIL_SIGNED if waits else NEVER_SENT,
+            at=now,
+            reason_code=WITHHELD if waits else SHADOW,
+        )
+    elif DeliveryState.WITHHELD in states:
+        return
     elif states == {DeliveryState.CONFIRMED}:
         move(session, job, JobState.CONFIRMED, "every destination confirmed", at=now)
     elif job.state == JobState.DELIVERING:

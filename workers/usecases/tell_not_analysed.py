@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -17,18 +17,20 @@ from pydicom import dcmread
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicom_node.compose.content import ComposedObject, NotAnalysedSeries, ReportContent
-from dicom_node.compose.sr_document import Predecessor, Reference
+from dicom_node.compose.content import NotAnalysedSeries, ReportContent
+from dicom_node.compose.profile import ObjectKind, Profile
+from dicom_node.compose.sr_document import Reference
 from dicom_node.compose.sr_not_analysed import compose_not_analysed
 from dicom_node.read.header import InstanceHeader
 from inference.findings_json import not_eligible_to_dict
 from inference.pipeline import ALGORITHM_NAME, ALGORITHM_VERSION
 from workers.application import Application
+from workers.earlier_reports import EarlierReport, predecessor_of
 from workers.state.jobs import Lease
 from workers.state.schema import Instance, Job, Notice
 from workers.state.store import put_content
 from workers.translate import to_algorithm_content
-from workers.usecases.commit import commit_notice
+from workers.usecases.commit import commit_notice, keep_object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +43,17 @@ class _Told:
 
 
 def tell_not_analysed(
-    app: Application, lease: Lease, *, created: datetime, predecessor: Predecessor | None
+    app: Application,
+    lease: Lease,
+    *,
+    profiles: Sequence[Profile],
+    created: datetime,
+    earlier: Sequence[EarlierReport],
 ) -> None:
     """Compose the report, keep it and commit it; `commit` sees to whether it still holds.
+
+    A destination gets it in its profile's dress, whichever objects that profile has: somebody
+    waits for a result, and there is nothing else to show.
 
     Raises
     ------
@@ -56,14 +66,25 @@ def tell_not_analysed(
     with tempfile.TemporaryDirectory(prefix="pulmonode-notice-") as scratch:
         (path,) = app.store.local_files([told.header_path], Path(scratch))
         header = dcmread(path, stop_before_pixels=True)
-    report = compose_not_analysed(
-        header,
-        told.content,
-        key=told.key,
-        evidence=told.evidence,
-        created=created,
-        predecessor=predecessor,
-    )
+    names_of: dict[str, list[str]] = {}
+    for profile in profiles:
+        names_of.setdefault(profile.variant(ObjectKind.SR), []).append(profile.name)
+    dresses = {profile.variant(ObjectKind.SR): profile for profile in profiles}
+    reports = [
+        replace(
+            compose_not_analysed(
+                header,
+                told.content,
+                key=told.key,
+                evidence=told.evidence,
+                created=created,
+                predecessor=predecessor_of(earlier, told.key, profile, names_of[variant]),
+                profile=profile,
+            ),
+            profiles=tuple(names_of[variant]),
+        )
+        for variant, profile in dresses.items()
+    ]
     findings = not_eligible_to_dict(
         study_instance_uid=told.study_uid,
         series_instance_uid=told.evidence[0].series_instance_uid,
@@ -71,11 +92,7 @@ def tell_not_analysed(
     )
     data = (json.dumps(findings, indent=2) + "\n").encode()
     kept = put_content(app.store, data, ".json")
-    commit_notice(app, lease, kept, [_keep(app, report)])
-
-
-def _keep(app: Application, item: ComposedObject) -> tuple[ComposedObject, str, str]:
-    return (item, *put_content(app.store, item.data, ".dcm"))
+    commit_notice(app, lease, kept, [keep_object(app, report) for report in reports])
 
 
 def _gather(app: Application, lease: Lease) -> _Told:

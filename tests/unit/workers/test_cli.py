@@ -69,7 +69,7 @@ def data_dir(app: Application) -> Path:
                     sop_uid="1.2.9",
                     job_id=job.id,
                     kind="sr",
-                    profile="default",
+                    profiles=["default"],
                     sop_class_uid="1.2.840.10008.5.1.4.1.1.88.33",
                     series_uid="1.2.8",
                     path=object_path,

@@ -17,12 +17,12 @@ from tests.integration.bad_series import plain_series, save
 from tests.unit.workers.rows import SR_CLASS, add_delivery, add_job, add_result, empty_result
 from workers.application import Application, open_application
 from workers.settings import Settings
-from workers.state.schema import DeliveryState, Job, JobState, ResultObject
+from workers.state.schema import Delivery, DeliveryState, Job, JobState, ResultObject
 from workers.usecases.retract import (
     REJECTION,
     Retraction,
     compose_retraction,
-    find_retraction,
+    find_retractions,
 )
 
 CREATED = datetime(2026, 1, 2, tzinfo=UTC)
@@ -54,6 +54,7 @@ def sent(
     app: Application,
     revision: int = 1,
     *,
+    destination: str = "second",
     attempts: int = 1,
     state: DeliveryState = DeliveryState.DELIVERED,
     **values: object,
@@ -61,7 +62,7 @@ def sent(
     """An earlier revision whose report was (or was not yet) tried to be delivered."""
     job_id = add_job(app, JobState.SUPERSEDED, revision=revision)
     add_result(app, job_id, sop_uid=f"1.2.9.{revision}", data=str(revision).encode())
-    add_delivery(app, job_id, attempts=attempts, state=state, **values)
+    add_delivery(app, job_id, destination, attempts=attempts, state=state, **values)
     return job_id
 
 
@@ -70,7 +71,9 @@ def find(
 ) -> Retraction | None:
     job_id = add_job(app, JobState.ANALYSING, revision=revision, correction=correction)
     with app.database.read() as session:
-        return find_retraction(session, app.settings, session.get_one(Job, job_id))
+        found = find_retractions(session, app.settings, session.get_one(Job, job_id))
+    assert len(found) <= 1
+    return found[0] if found else None
 
 
 def rejected(found: Retraction | None) -> list[str]:
@@ -94,7 +97,9 @@ def test_what_was_sent_before_is_taken_back(wanting: Application) -> None:
 def test_an_attempt_that_failed_may_have_arrived_all_the_same(wanting: Application) -> None:
     job_id = sent(wanting, attempts=0, state=DeliveryState.CANCELLED)
     never_tried = find(wanting, revision=8)
-    add_delivery(wanting, job_id, "second", attempts=3, state="failed")
+    with wanting.database.write() as session:
+        delivery = session.scalars(select(Delivery).where(Delivery.job_id == job_id)).one()
+        delivery.attempts, delivery.state = 3, DeliveryState.FAILED
 
     assert never_tried is None
     assert rejected(find(wanting)) == ["1.2.9.1"]
@@ -111,6 +116,51 @@ def test_what_may_still_be_sent_during_the_analysis_is_taken_back(
 
 def test_an_attempt_before_a_retry_by_hand_counts_as_well(wanting: Application) -> None:
     sent(wanting, attempts=0, state=DeliveryState.CANCELLED, fencing_token=2)
+
+    assert rejected(find(wanting)) == ["1.2.9.1"]
+
+
+def test_a_destination_takes_back_only_what_it_got_itself(make: Callable[..., Application]) -> None:
+    """An archive may refuse a note about objects that it never had."""
+    app = make("rejection_note", "rejection_note")
+    sent(app, 1, destination="main")
+    sent(app, 2, destination="second", profile="air")
+    with app.database.write() as session:
+        session.get_one(ResultObject, "1.2.9.2").profiles = ["air"]
+    both = add_job(app, JobState.SUPERSEDED, revision=3)
+    add_result(app, both, sop_uid="1.2.9.3", data=b"3")
+    add_delivery(app, both, "main", attempts=1)
+    add_delivery(app, both, "second", attempts=1, profile="air")
+    job_id = add_job(app, JobState.ANALYSING, revision=9)
+
+    with app.database.read() as session:
+        found = find_retractions(session, app.settings, session.get_one(Job, job_id))
+
+    assert {item.destinations: rejected(item) for item in found} == {
+        ("main",): ["1.2.9.1", "1.2.9.3"],
+        ("second",): ["1.2.9.2"],
+    }
+
+
+def test_destinations_that_got_the_same_share_a_note(make: Callable[..., Application]) -> None:
+    app = make("rejection_note", "rejection_note")
+    add_delivery(app, sent(app, 1, destination="main"), "second", attempts=1)
+
+    found = find(app)
+
+    assert found is not None
+    assert (found.destinations, rejected(found)) == (("main", "second"), ["1.2.9.1"])
+
+
+@pytest.mark.parametrize("state", [DeliveryState.WITHHELD, DeliveryState.SHADOW])
+def test_what_never_left_is_not_taken_back(wanting: Application, state: DeliveryState) -> None:
+    sent(wanting, attempts=0, state=state)
+
+    assert find(wanting) is None
+
+
+def test_what_a_destination_got_under_a_former_name_is_taken_back(wanting: Application) -> None:
+    sent(wanting, destination="second's former name")
 
     assert rejected(find(wanting)) == ["1.2.9.1"]
 

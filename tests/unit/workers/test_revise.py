@@ -31,7 +31,7 @@ from tests.unit.workers.rows import (
 from workers.application import Application, open_application
 from workers.settings import Settings
 from workers.state.schema import Delivery, DeliveryState, Job, JobState, Priority, Result
-from workers.usecases.analyse import _earlier_result, _predecessor
+from workers.usecases.analyse import _earlier_reports, _earlier_result
 from workers.usecases.revise import drop_deliveries
 
 
@@ -172,11 +172,12 @@ def test_the_next_revision_continues_from_the_newest_one_that_has_a_result(
 
     with app.database.read() as session:
         job = session.get_one(Job, ids[4])
-        earlier, predecessor = _earlier_result(session, job), _predecessor(session, job)
+        earlier, reports = _earlier_result(session, job), _earlier_reports(session, job)
 
     assert earlier is not None
-    assert predecessor is not None
-    assert (earlier.job_id, predecessor.sop_instance_uid) == (ids[2], "1.2")
+    (report,) = reports
+    assert (earlier.job_id, report.predecessor.sop_instance_uid) == (ids[2], "1.2")
+    assert (report.revision, report.profiles) == (2, ("default",))
 
 
 def test_the_first_revision_continues_from_nothing(app: Application) -> None:
@@ -186,7 +187,7 @@ def test_the_first_revision_continues_from_nothing(app: Application) -> None:
     with app.database.read() as session:
         job = session.get_one(Job, job_id)
         assert _earlier_result(session, job) is None
-        assert _predecessor(session, job) is None
+        assert _earlier_reports(session, job) == ()
 
 
 def test_only_what_has_not_arrived_yet_is_dropped(app: Application) -> None:
@@ -196,8 +197,8 @@ def test_only_what_has_not_arrived_yet_is_dropped(app: Application) -> None:
     with app.database.write() as session:
         dropped = drop_deliveries(session, session.get_one(Job, job_id), "superseded")
 
-    under_way = {DeliveryState.QUEUED, DeliveryState.SENDING}
-    assert dropped == 2
+    under_way = {DeliveryState.QUEUED, DeliveryState.SENDING, DeliveryState.WITHHELD}
+    assert dropped == 3
     assert {state: get_delivery(app, ids[state]).state for state in DeliveryState} == {
         state: DeliveryState.CANCELLED if state in under_way else state for state in DeliveryState
     }
