@@ -127,7 +127,7 @@ def _replace(ds: Dataset, keyword: str, value: str | float) -> None:
 def contributing_equipment(
     algorithm: AlgorithmContent,
 ) -> list[highdicom.ContributingEquipment]:
-    """Contributing Equipment (0018,A001): the whole, then each algorithm in it (IHE AIR 6.5.3.1)."""
+    """Contributing Equipment (0018,A001): the whole and each algorithm (IHE AIR 6.5.3.1)."""
     whole = (
         algorithm.model_name,
         f"{algorithm.name} {algorithm.version}",

@@ -81,8 +81,7 @@ def own_codes() -> str:
 
     for name, value in vars(codes).items():
         if name.isupper():
-            if isinstance(value, Code) or isinstance(value, dict | tuple):
-                collect(value)
+            collect(value)
     for category in LUNG_RADS_CATEGORIES:
         collect(codes.lung_rads_value(category))
     rows = [

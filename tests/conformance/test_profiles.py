@@ -1,7 +1,7 @@
 """Every object of every shipped profile, through every checker; and that each checker can see.
 
 One analysis of a small phantom gives the findings; the objects of all profiles follow from it for
-a result with a nodule, one without, a partial one and a revision, whose predecessors a note rejects.
+a result with a nodule, one without, a partial one and a revision; a note rejects the first.
 """
 
 from __future__ import annotations

@@ -134,8 +134,8 @@ def test_what_is_proposed_for_commitment_is_what_the_statement_says() -> None:
     context = commitment_context()
     syntaxes = "; ".join(UID(syntax).name for syntax in context.transfer_syntax)
 
-    row = f"| {context.abstract_syntax.name.removesuffix(' SOP Class')} | " \
-        f"`{context.abstract_syntax}` | {syntaxes} | SCU |"  # fmt: skip
+    name = context.abstract_syntax.name.removesuffix(" SOP Class")
+    row = f"| {name} | `{context.abstract_syntax}` | {syntaxes} | SCU |"
     assert row in statement.STATEMENT.read_text()
 
 
