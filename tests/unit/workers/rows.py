@@ -38,7 +38,7 @@ from workers.state.schema import (
     ResultObject,
 )
 from workers.state.store import put_content
-from workers.usecases.commit import KeptObject, commit_result
+from workers.usecases.commit import commit_result, keep_object
 from workers.usecases.index import index_inbox
 from workers.usecases.revise import identity_digest
 
@@ -266,7 +266,5 @@ def commit(app: Application, series_uid: str, text: str = "report") -> int:
         kind="sr", sop_class_uid=SR_CLASS, sop_instance_uid=f"1.2.9.{job_id}",
         series_instance_uid="1.2.8", data=data,
     )  # fmt: skip
-    path, sha256 = put_content(app.store, data, ".dcm")
-    kept = [KeptObject(item=report, path=path, sha256=sha256)]
-    commit_result(app, lease, result, findings, kept)
+    commit_result(app, lease, result, findings, [keep_object(app, report)])
     return job_id

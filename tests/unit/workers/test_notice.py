@@ -41,7 +41,7 @@ from workers.usecases.assemble import assemble_due, queue_due
 from workers.usecases.describe import show_job
 from workers.usecases.notice import give_notice_due
 from workers.usecases.reindex import reindex
-from workers.usecases.retract import find_retraction
+from workers.usecases.retract import find_retractions
 
 RULES = load_rules(None)
 LATER_S = 100_000.0
@@ -251,13 +251,12 @@ def test_an_analysis_that_comes_after_all_takes_the_notice_back(
     good = into_study(plain_series("good", slices=3), bad[0])
     receive(app, tmp_path / "good", *good)
     with app.database.read() as session:
-        retraction = find_retraction(
+        (retraction,) = find_retractions(
             session, app.settings, job_of(app, str(good[0].SeriesInstanceUID))
         )
 
     commit(app, str(good[0].SeriesInstanceUID))
 
-    assert retraction is not None
     assert [item.sop_instance_uid for item in retraction.rejected] == [
         str(report_of(app, notice).SOPInstanceUID)
     ]
