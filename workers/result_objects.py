@@ -1,6 +1,6 @@
 """Every object of a result: each profile's, and what profiles share made only once.
 
-This is where a new kind of object is put in: a case of `_compose_kind`, and the kind in
+This is where a new kind of object is put in: a case of `compose_objects`, and the kind in
 `dicom_node.compose.profile.ObjectKind`.
 """
 
@@ -10,14 +10,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import numpy as np
+
 from dicom_node.compose.content import ComposedObject, ReportContent
+from dicom_node.compose.encapsulated_pdf import compose_pdf
 from dicom_node.compose.profile import ObjectKind, Profile
+from dicom_node.compose.secondary_capture import KeyPicture, compose_key_image
 from dicom_node.compose.seg import compose_seg
 from dicom_node.compose.sr import compose_sr
-from dicom_node.errors import ComposeError
 from dicom_node.read.ct_series import CtSeries
 from inference.findings import CaseFindings
 from workers.earlier_reports import EarlierReport, predecessor_of
+from workers.page.draw import CasePictures, draw_case
+
+PICTURED = frozenset({ObjectKind.KEY_IMAGES, ObjectKind.PDF})
+"""Kinds that are drawn, in a profile's language."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +39,10 @@ class ResultSource:
     earlier: tuple[EarlierReport, ...] = ()
 
 
+Key = tuple[ObjectKind, str]
+"""Kind and variant: what tells an object of a result from the others."""
+
+
 def compose_objects(
     source: ResultSource, profiles: Sequence[Profile]
 ) -> tuple[ComposedObject, ...]:
@@ -42,58 +53,88 @@ def compose_objects(
     Raises
     ------
     ComposeError
-        If an object cannot be composed, or a profile is left without any.
+        If an object cannot be composed.
+    FontMissing
+        If no font on this machine has the letters of a profile's language.
     """
-    made: dict[tuple[ObjectKind, str], list[ComposedObject]] = {}
-    wanted_by: dict[tuple[ObjectKind, str], list[str]] = {}
-    for profile in profiles:
-        for kind in profile.objects:
-            key = (kind, profile.variant(kind))
-            wanted_by.setdefault(key, []).append(profile.name)
-    for profile in profiles:
-        for kind in profile.objects:
-            key = (kind, profile.variant(kind))
-            if key not in made:
-                seg = made.get((ObjectKind.SEG, profile.variant(ObjectKind.SEG)), [])
-                made[key] = _compose_kind(kind, source, profile, seg, wanted_by[key])
-        if not any(made[kind, profile.variant(kind)] for kind in profile.objects):
-            raise ComposeError(
-                f"profile {profile.name} has no object for this result: a destination would hear "
-                "nothing of it"
-            )
-    order = list(ObjectKind)
-    return tuple(
-        replace(item, profiles=tuple(dict.fromkeys(wanted_by[key])))
-        for key in sorted(made, key=lambda key: order.index(key[0]))
-        for item in made[key]
-    )
+    wanted: dict[Key, list[Profile]] = {}
+    for kind in ObjectKind:  # segmentations first: reports name them
+        for profile in profiles:
+            if kind in profile.objects:
+                wanted.setdefault((kind, profile.variant(kind)), []).append(profile)
+    pictures: dict[str, CasePictures] = {}
+    made: dict[Key, list[ComposedObject]] = {}
+    for key, wanting in wanted.items():
+        profile, kind = wanting[0], key[0]
+        names = tuple(dict.fromkeys(each.name for each in wanting))
+        if kind in PICTURED and profile.language not in pictures:
+            pictures[profile.language] = _draw(source, profile.language)
+        match kind:
+            case ObjectKind.SEG:
+                objects = _compose_seg(source, profile)
+            case ObjectKind.SR:
+                segs = made.get((ObjectKind.SEG, profile.variant(ObjectKind.SEG)), [])
+                objects = [_compose_sr(source, profile, segs, names)]
+            case ObjectKind.KEY_IMAGES:
+                objects = _compose_key_images(source, profile, pictures[profile.language])
+            case ObjectKind.PDF:
+                page = pictures[profile.language].page
+                objects = [
+                    compose_pdf(
+                        source.series, source.content, page,
+                        created=source.created, profile=profile,
+                    )
+                ]  # fmt: skip
+        made[key] = [replace(item, profiles=names) for item in objects]
+    return tuple(item for objects in made.values() for item in objects)
 
 
-def _compose_kind(
-    kind: ObjectKind,
+def _compose_seg(source: ResultSource, profile: Profile) -> list[ComposedObject]:
+    """The segmentation; none where there is no nodule."""
+    if not source.content.nodules:
+        return []
+    return [compose_seg(source.series, source.content, created=source.created, profile=profile)]
+
+
+def _compose_sr(
     source: ResultSource,
     profile: Profile,
     segs: Sequence[ComposedObject],
     names: Sequence[str],
+) -> ComposedObject:
+    return compose_sr(
+        source.series,
+        source.content,
+        seg=segs[0] if segs and "segment" in profile.sr.groups else None,
+        created=source.created,
+        predecessor=predecessor_of(
+            source.earlier, source.series.series_instance_uid, profile, names
+        ),
+        profile=profile,
+    )
+
+
+def _compose_key_images(
+    source: ResultSource, profile: Profile, pictures: CasePictures
 ) -> list[ComposedObject]:
-    """The objects of one kind; none where the result has nothing to show in it."""
-    series, content, created = source.series, source.content, source.created
-    match kind:
-        case ObjectKind.SEG:
-            if not content.nodules:
-                return []
-            return [compose_seg(series, content, created=created, profile=profile)]
-        case ObjectKind.SR:
-            return [
-                compose_sr(
-                    series,
-                    content,
-                    seg=segs[0] if segs and "segment" in profile.sr.groups else None,
-                    created=created,
-                    predecessor=predecessor_of(
-                        source.earlier, series.series_instance_uid, profile, names
-                    ),
-                    profile=profile,
-                )
-            ]
-    raise ComposeError(f"profile {profile.name}: objects of kind {kind} are not made")
+    """A key image of each nodule; none where there is no nodule."""
+    return [
+        compose_key_image(
+            source.series,
+            source.content,
+            KeyPicture(number=each.number, rgb=np.asarray(each.sheet), slices=each.slices),
+            created=source.created,
+            profile=profile,
+        )
+        for each in pictures.nodules
+    ]
+
+
+def _draw(source: ResultSource, language: str) -> CasePictures:
+    return draw_case(
+        source.series,
+        source.findings,
+        revision=source.content.revision,
+        created=source.created,
+        language=language,
+    )

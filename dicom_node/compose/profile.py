@@ -169,6 +169,11 @@ class Profile(BaseModel):
                 "sr.groups holds segment exactly when objects holds seg: a report may not refer "
                 "to a segmentation that the destination does not get"
             )
+        if not {ObjectKind.SR, ObjectKind.PDF} & set(self.objects):
+            raise ValueError(
+                "objects holds neither sr nor pdf: of a study without nodules there would be "
+                "nothing to send"
+            )
         numbers = [self.series_of(kind).number for kind in self.objects]
         if len(set(numbers)) != len(numbers):
             raise ValueError(f"series: two kinds of objects share a number, {numbers}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 import pytest
 from pydicom.datadict import dictionary_description, tag_for_keyword
 from pydicom.uid import UID
-from pynetdicom import AE
+from pynetdicom import AE, build_context
+from pynetdicom.presentation import negotiate_as_acceptor
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
 from dicom_node import equipment
@@ -22,8 +22,6 @@ from dicom_node.receive import scp
 from dicom_node.receive.scp import StoreStatus, accepted_contexts
 from tests.conformance import statement
 from workers.settings import Settings
-
-WRITE = os.environ.get("PULMONODE_WRITE_DOCS") == "1"
 
 
 def copied() -> str:
@@ -45,7 +43,9 @@ TABLES = {
 }
 
 
-@pytest.mark.skipif(not WRITE, reason="writes the tables only when PULMONODE_WRITE_DOCS=1")
+@pytest.mark.skipif(
+    not statement.WRITE, reason="writes the tables only when PULMONODE_WRITE_DOCS=1"
+)
 def test_write_the_tables() -> None:
     statement.write(statement.STATEMENT, TABLES)
 
@@ -104,12 +104,27 @@ def test_the_contexts_are_those_that_the_scp_is_started_with(
     assert str(ae.maximum_pdu_size) in statement.STATEMENT.read_text()
 
 
+def test_of_several_syntaxes_the_first_of_the_table_is_accepted() -> None:
+    ct, jpeg_2000 = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.4.90"
+    syntaxes = dict(accepted_contexts())[ct]
+    asked = build_context(ct, [jpeg_2000, syntaxes[1], syntaxes[0]])
+    asked.context_id = 1
+
+    (accepted,), _ = negotiate_as_acceptor([asked], [build_context(ct, list(syntaxes))])
+
+    assert list(accepted.transfer_syntax) == [syntaxes[0]]
+    table = statement.blocks(statement.STATEMENT.read_text())["scp_syntaxes"]
+    assert statement.cells(table)[0][1] == f"`{syntaxes[0]}`"
+
+
 @pytest.mark.parametrize(
     "sop_class_uid",
     [
         "1.2.840.10008.5.1.4.1.1.88.33",
         "1.2.840.10008.5.1.4.1.1.88.34",
         "1.2.840.10008.5.1.4.1.1.66.4",
+        "1.2.840.10008.5.1.4.1.1.7",
+        "1.2.840.10008.5.1.4.1.1.104.1",
         "1.2.840.10008.5.1.4.1.1.88.59",
     ],
 )

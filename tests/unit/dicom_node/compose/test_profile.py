@@ -51,6 +51,7 @@ def test_a_site_adds_profiles_and_replaces_shipped_ones(tmp_path: Path) -> None:
         ("colour: red", r"ward\.yaml: colour: Extra inputs"),
         ("sr: {sop_class: basic_text}", r"ward\.yaml: sr\.sop_class: Input should be"),
         ("objects: [sr, x_ray]", r"ward\.yaml: objects\.1: Input should be"),
+        ("objects: [key_images]", r"ward\.yaml: profile: .*neither sr nor pdf"),
         ("objects: []", r"ward\.yaml: objects: .*at least one object"),
         ("objects: [sr]", r"ward\.yaml: profile: .*may not refer to a segmentation"),
         ("sr: {groups: [axes, region]}", r"ward\.yaml: profile: .*exactly when objects holds seg"),
