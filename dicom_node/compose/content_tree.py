@@ -15,7 +15,7 @@ def items(parent: Dataset, concept: Code | None = None, value_type: str = "") ->
     return [
         item
         for item in parent.get("ContentSequence") or ()
-        if (concept is None or concept_of(item) == concept)
+        if (concept is None or same_code(concept_of(item), concept))
         and (not value_type or item.get("ValueType") == value_type)
     ]
 
@@ -48,6 +48,11 @@ def code_of(item: Dataset, keyword: str) -> Code | None:
         str(first.get("CodingSchemeDesignator") or ""),
         str(first.get("CodeMeaning") or ""),
     )
+
+
+def same_code(one: Code | None, other: Code | None) -> bool:
+    """Whether two codes are one; pydicom's own comparison breaks where there is none."""
+    return one is other if one is None or other is None else bool(one == other)
 
 
 def walk(item: Dataset) -> Iterator[Dataset]:

@@ -35,8 +35,9 @@ KIND = "rejection"
 REJECTION_SERIES_NUMBER = 9003
 """None that a profile gives its series by default."""
 SERIES_DESCRIPTION = "AI lung nodules: earlier results rejected"
-DOCUMENT_CLASSES = "1.2.840.10008.5.1.4.1.1.88."
-"""What SR SOP classes and Key Object Selection begin with (PS3.4 table B.5-1): no images."""
+DOCUMENT_CLASSES = ("1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.104.")
+"""What SR, Key Object Selection and encapsulated documents begin with (PS3.4 table B.5-1): no
+images, so the note names them as COMPOSITE."""
 
 
 class RejectionReason(enum.Enum):

@@ -19,6 +19,7 @@ from dicom_node.compose.content_tree import (
     code_of,
     concept_of,
     items,
+    same_code,
     template_of,
     tracking_uid_of,
     walk,
@@ -151,7 +152,7 @@ def _check_names(groups: list[Dataset], dress: SrDress) -> Iterator[str]:
             yield f"group {number}: Tracking Identifier does not begin with {prefix!r}"
         for scoord in (item for item in walk(group) if item.get("ValueType") == "SCOORD"):
             for image in items(scoord):
-                if concept_of(image) != dress.source_image_purpose:
+                if not same_code(concept_of(image), dress.source_image_purpose):
                     meaning = dress.source_image_purpose.meaning
                     yield f"group {number}: the image of a SCOORD is not named {meaning}"
 
@@ -212,7 +213,7 @@ def _check_measurement(item: Dataset) -> Iterator[str]:
     wanted = UNITS.get(concept) if concept else None
     if wanted is None:
         yield f"{name}: not a measurement of ours"
-    elif unit != wanted:
+    elif not same_code(unit, wanted):
         yield f"{name}: unit is {unit.value if unit else 'missing'}, {wanted.value} wanted"
 
 
@@ -241,7 +242,7 @@ def _check_region(group: Dataset, *, boxed: bool) -> Iterator[str]:
         code_of(item, "ConceptCodeSequence")
         for item in items(group, codes.GEOMETRIC_PURPOSE, "CODE")
     ]
-    if purposes != [codes.BOUNDED_BY] * boxed:
+    if len(purposes) != boxed or not all(same_code(p, codes.BOUNDED_BY) for p in purposes):
         yield f"TID 1410 row 5: geometric purpose {purposes}, {'one' if boxed else 'none'} wanted"
     regions = items(group, codes.IMAGE_REGION)
     if len(regions) != 1 or items(group, codes.REFERENCED_SEGMENT):
