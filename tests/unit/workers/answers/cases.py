@@ -34,7 +34,7 @@ from workers.application import Application
 from workers.state.jobs import take_job
 from workers.state.schema import Answer, AnswerReport, JobState
 from workers.state.store import put_content
-from workers.usecases.commit import commit_result
+from workers.usecases.commit import commit_result, keep_object
 from workers.usecases.take_answers import take_answers
 
 LEVELS = ("II", "III", None)
@@ -140,10 +140,7 @@ def give_result(
         lease = take_job(session, job_id, "tester", now=app.now(), lease_s=60)
     found = {**reported.findings, "nodules": [reported.findings["nodules"][at] for at in only]}
     result = replace(empty_result(), findings_json=found)
-    kept = [
-        (item, *put_content(app.store, item.data, ".dcm"))
-        for item in (reported.report, reported.seg)
-    ]
+    kept = [keep_object(app, item) for item in (reported.report, reported.seg)]
     commit_result(
         app,
         lease,
