@@ -17,6 +17,7 @@ from dicom_node.mini_pacs import MiniPacs
 from tests.integration.service import Service, free_port, wait_for
 
 SR, SR_3D = "1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.5.1.4.1.1.88.34"
+SC = "1.2.840.10008.5.1.4.1.1.7"
 SEG, NOTE = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.88.59"
 DESTINATIONS: dict[str, dict[str, str]] = {
     "viewer": {"profile": "ohif"},
@@ -66,7 +67,7 @@ def test_each_destination_gets_its_own_dress_at_its_own_time(
     assert "to trial (default): shadow" in " ".join(shown.stdout.split())
     assert "1 deliveries released" in released.stdout
     assert {name: sorted(found) for name, found in first.items()} == {
-        "viewer": sorted([SR, SEG]), "archive": sorted([SR_3D, SEG]), "ward": [SR], "trial": [],
+        "viewer": sorted([SR, SEG]), "archive": sorted([SR_3D, SEG]), "ward": sorted([SR, SC]), "trial": [],
     }  # fmt: skip
     for name, uid in (("viewer", SR), ("archive", SR_3D), ("ward", SR)):
         profile = shipped_profile(DESTINATIONS[name]["profile"])

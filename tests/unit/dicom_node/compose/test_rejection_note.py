@@ -15,6 +15,7 @@ from pydicom.uid import (
 
 from dicom_node.compose.content_tree import concept_of, items
 from dicom_node.compose.identity import (
+    derive_uid,
     is_own_object,
     result_instance_uid,
     result_series_uid,
@@ -146,7 +147,7 @@ def test_it_says_who_it_is_and_that_it_is_ours(series: CtSeries, note: Dataset) 
 
     assert note.Modality == "KO"
     assert note.SOPClassUID == KeyObjectSelectionDocumentStorage
-    assert note.SOPInstanceUID == result_instance_uid(uid, 3, "rejection", "default")
+    assert note.SOPInstanceUID == derive_uid("instance", uid, "3", "rejection", sent)
     assert note.SeriesInstanceUID == result_series_uid(uid, "rejection")
     assert (note.SeriesNumber, note.InstanceNumber) == (9003, 3)
     assert is_own_object(note)
