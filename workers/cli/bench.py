@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,14 @@ from rich.table import Table
 from workers.bench.detection import METHODS, WORK, BenchPlan, bench_detection
 from workers.cli.output import console, errors, fail, load_settings, print_json, reported_errors
 from workers.compute import threads_for
+
+
+class Language(enum.StrEnum):
+    """Languages of pictures."""
+
+    en = "en"
+    zh = "zh"
+
 
 commands = typer.Typer(help="Measure speed and memory on this machine.")
 
@@ -89,6 +98,49 @@ def grading(
     for count, taken in result["ms"].items():
         table.add_row(count, f"{taken:.1f}")
     console.print(table)
+
+
+@commands.command()
+def compose(
+    slices: Annotated[int, typer.Option(min=30, help="of the CT, 1 mm apart")] = 300,
+    pixels: Annotated[int, typer.Option(min=64, help="rows and columns")] = 512,
+    nodules: Annotated[int, typer.Option(min=1, max=100, help="balls of 12 mm")] = 10,
+    runs: Annotated[int, typer.Option(min=1, help="of everything, after a first one")] = 5,
+    language: Annotated[Language, typer.Option(help="of the pictures")] = Language.en,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", dir_okay=False, help="write the figures here, - prints")
+    ] = None,
+) -> None:
+    """Time what makes SEG, SR, key images and PDF of a result, and tell their sizes."""
+    from workers.bench.compose import bench_compose
+
+    with reported_errors(), errors.status("composing"):
+        result = bench_compose(
+            slices=slices, pixels=pixels, nodules=nodules, runs=runs, language=language.value
+        )
+    if json_file == Path("-"):
+        print_json(result)
+        return
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(result, indent=2) + "\n")
+    table = Table("step", "wall s", "CPU s", "first, wall s", "kB")
+    for kind, wall_s in result["wall_s"].items():
+        size = result["bytes"].get(kind)
+        table.add_row(
+            kind,
+            f"{wall_s:.2f}",
+            f"{result['cpu_s'][kind]:.2f}",
+            f"{result['first_wall_s'][kind]:.2f}",
+            "" if size is None else f"{size / 1000:.0f}",
+        )
+    table.add_row(
+        "together",
+        *(f"{sum(result[name].values()):.2f}" for name in ("wall_s", "cpu_s", "first_wall_s")),
+        f"{sum(result['bytes'].values()) / 1000:.0f}",
+    )
+    console.print(table)
+    console.print(f"load average {result['load']:.1f} on {result['cores']} cores")
 
 
 def _print(result: dict[str, Any]) -> None:
