@@ -114,8 +114,8 @@ def key_image_words(
     words = WORDS[language]
     measured = nodule.measurements
     parts = [
-        f"{_mm(measured.mean_diameter_mm)} mm",
-        f"{measured.volume_mm3:.0f} mm³",
+        words.mean.format(size=_mm(measured.mean_diameter_mm)),
+        f"{measured.volume_mm3:.0f} mm3",
         *_judgements(nodule, words),
     ]
     title = f"{words.nodule.format(number=nodule.id)}, {describe(nodule, words)}"

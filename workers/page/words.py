@@ -52,6 +52,7 @@ class Words:
     lung_rads: str
     brock: str
     measures: str
+    mean: str
     axial: str
     coronal: str
     sagittal: str
@@ -126,6 +127,7 @@ ENGLISH = Words(
     lung_rads="Lung-RADS {category}",
     brock="Brock {risk}",
     measures="{long} x {short} mm",
+    mean="mean {size} mm",
     axial="Axial, image {image}",
     coronal="Coronal",
     sagittal="Sagittal",
@@ -159,7 +161,7 @@ ENGLISH = Words(
 CHINESE = Words(
     title="肺结节分析",
     not_for_diagnosis="仅供研究使用，不得用于诊断",
-    made="生成于 {when}，第 {revision} 版",
+    made="生成于 {when}，修订 {revision}",
     patient="患者",
     patient_id="患者编号",
     birth_date="出生日期",
@@ -176,17 +178,17 @@ CHINESE = Words(
     exam_lung_rads="Lung-RADS v2022（规则）",
     exam_lung_rads_value="{category}（适用：{applicable}）",
     applicable={"yes": "是", "no": "否", "unknown": "未知"},
-    nothing_found="未见高于阈值的结节。这不能排除癌症。",
+    nothing_found="未见超过阈值的结节。这并不能排除癌症。",
     one_found="报告 1 个结节。",
     many_found="报告 {count} 个结节。",
     most_suspicious=(
-        "模型分级最高：结节 {number}（{description}），{level} 级，可疑度 {suspicion}。"
+        "模型等级最高：结节 {number}（{description}），等级 {level}，可疑度 {suspicion}。"
     ),
-    no_levels="未给出模型分级。",
+    no_levels="未给出模型等级。",
     partial="部分覆盖：{why}。",
     partial_plain="部分覆盖：肺部未被完整扫描。",
     columns=(
-        "编号", "位置", "类型", "长×短径 mm", "均径 mm", "体积 mm³", "模型分级",
+        "编号", "位置", "类型", "长×短径 mm", "均径 mm", "体积 mm³", "模型等级",
         "I  II  III  IV", "可疑度", "Lung-RADS", "Brock",
     ),
     types={
@@ -200,10 +202,11 @@ CHINESE = Words(
     unknown_place="肺",
     withheld="未给出",
     nodule="结节 {number}",
-    level="模型分级 {level}（可疑度 {suspicion}）",
+    level="模型等级 {level}（可疑度 {suspicion}）",
     lung_rads="Lung-RADS {category}",
     brock="Brock {risk}",
     measures="{long} x {short} mm",
+    mean="均径 {size} mm",
     axial="横断面，图像 {image}",
     coronal="冠状面",
     sagittal="矢状面",
@@ -217,20 +220,20 @@ CHINESE = Words(
         "clinical": "临床资料", "serology": "血清学", "pet": "PET",
     },
     one_modality="只有一种信息来源：{name}，无从比较。",
-    similar="与结节 {number} 相似的已评级病例",
-    similar_line="{case}：{level} 级，{evidence}，相似度 {similarity}",
-    evidence={"reader-rated": "阅片者评级", "confirmed": "已证实"},
+    similar="与结节 {number} 相似的已评分病例",
+    similar_line="{case}：等级 {level}，{evidence}，相似度 {similarity}",
+    evidence={"reader-rated": "阅片者评分", "confirmed": "已证实"},
     no_similar="未列出。",
     notes="警告与局限",
     warning_line="警告：{text}",
     limit_line="{text}",
     exam_rule_line="{rule}：{text}",
     level_meaning=(
-        "模型分级 I-IV 与可疑度学自阅片者意见：既不是 Lung-RADS 分类，也不是癌症概率。"
+        "模型等级 I-IV 与可疑度学自阅片者意见：既不是 Lung-RADS 分类，也不是癌症概率。"
     ),
     more="……另有 {count} 项见结构化报告",
     versions="{name} {version}；计算设备 {device}；典型病例库 {bank}；权重 {weights}",
-    footnote="{name} {version}，第 {revision} 版",
+    footnote="{name} {version}，修订 {revision}",
 )  # fmt: skip
 
 WORDS: Mapping[str, Words] = {"en": ENGLISH, "zh": CHINESE}

@@ -32,6 +32,7 @@ from workers.errors import FontMissing
 from workers.page.compose import (
     PICTURED_AT_MOST,
     compose_page,
+    key_image_words,
     ranges,
     show_date,
     show_name,
@@ -300,6 +301,18 @@ def test_the_two_languages_have_the_same_braces_to_fill(series: CtSeries) -> Non
     assert list(ENGLISH.places) == list(CHINESE.places)
     assert list(ENGLISH.modalities) == list(CHINESE.modalities)
     assert list(WORDS) == ["en", "zh"]
+
+
+def test_english_pictures_need_no_letter_that_their_font_lacks(series: CtSeries) -> None:
+    (nodule,) = nodules_of(series, 1)
+
+    words = key_image_words(nodule, findings_of([nodule]), revision=1, image="45", language="en")
+
+    assert all(getattr(words, name).isascii() for name in words.__slots__)
+    assert words.title == "Nodule 1, part-solid, left upper lobe"
+    assert words.axial == "Axial, image 45"
+    for said in ("mm3", "model level III (suspicion 73 %)", "Lung-RADS 4A", "Brock 8.2 %"):
+        assert said in words.subtitle
 
 
 def test_names_are_written_in_all_letters_that_can_be_drawn(series: CtSeries) -> None:
