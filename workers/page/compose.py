@@ -255,12 +255,16 @@ def _rules(findings: CaseFindings, words: Words) -> tuple[str, ...]:
     """What the guidelines say of the examination, and why."""
     lung_rads, fleischner = findings.exam_lung_rads, findings.exam_fleischner
     texts = {
-        "Lung-RADS v2022": ". ".join(filter(None, (lung_rads.why, lung_rads.management))),
-        "Fleischner 2017": ". ".join(filter(None, (fleischner.why, fleischner.recommendation))),
+        "Lung-RADS v2022": _sentences(lung_rads.why, lung_rads.management),
+        "Fleischner 2017": _sentences(fleischner.why, fleischner.recommendation),
     }
     return tuple(
         words.exam_rule_line.format(rule=rule, text=text) for rule, text in texts.items() if text
     )
+
+
+def _sentences(*texts: str | None) -> str:
+    return ". ".join(text.strip().rstrip(".") for text in texts if text)
 
 
 def _row(nodule: Nodule, words: Words) -> NoduleRow:

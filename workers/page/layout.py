@@ -47,7 +47,7 @@ CAPTION = 11.0
 BOX_LINE = 10.5
 BAR_NAME_SHARE = 0.34
 NOTES_LINE = 8.4
-NOTES_SIZE = 6.8
+NOTES_SIZE = 6.2
 NOTES_AT_LEAST, NOTES_AT_MOST = 4, 16
 """Lines."""
 JPEG_QUALITY = 88
@@ -125,9 +125,9 @@ class _Page:
         self._centred(self.content.warning, WIDTH / 2, y + 5.5, 10, (1, 1, 1), bold=True)
 
     def _title(self) -> None:
-        made = self._write(self.content.made, WIDTH - MARGIN, self.top, 7.5, GREY, right=True)
+        made = self._write(self.content.made, WIDTH - MARGIN, self.top, 7, GREY, right=True)
         self._write(
-            self.content.title, MARGIN, self.top, 15, INK, bold=True, room=ROOM - made - GAP
+            self.content.title, MARGIN, self.top, 14, INK, bold=True, room=ROOM - made - GAP
         )
         self.top -= 10
 
@@ -137,8 +137,8 @@ class _Page:
         for index, fact in enumerate(facts):
             row, place = divmod(index, SUBJECT_COLUMNS)
             x, y = MARGIN + place * column, self.top - row * 20
-            self._write(fact.name, x, y - 6, 6, GREY, room=column - 6)
-            self._write(fact.value, x, y - 15, 8, INK, room=column - 6)
+            self._write(fact.name, x, y - 6, 5.8, GREY, room=column - 6)
+            self._write(fact.value, x, y - 15, 7.4, INK, room=column - 6)
         self.top -= rows * 20 + 2
 
     def _summary(self) -> None:
@@ -146,11 +146,11 @@ class _Page:
         for text, colour in parts:
             if text is None:
                 continue
-            lines = self.typeface.wrap(text, 9.5, ROOM - 16)[:3]
+            lines = self.typeface.wrap(text, 9, ROOM - 16)[:3]
             height = 12 * len(lines) + 9
             self._fill(colour, MARGIN, self.top - height, ROOM, height)
             for index, line in enumerate(lines):
-                self._write(line, MARGIN + 8, self.top - 13 - 12 * index, 9.5, INK, bold=True)
+                self._write(line, MARGIN + 8, self.top - 13 - 12 * index, 9, INK)
             self.top -= height + 4
         self.top -= 2
 
@@ -179,7 +179,7 @@ class _Page:
             left = len(self.content.notes.lines) - len({index for index, _ in shown})
             shown = [*shown, (-1, self.content.more.format(count=left))]
         y = self.bottom + NOTES_LINE * len(shown)
-        self._write(self.content.notes.title, MARGIN, y + 3, 8, INK, bold=True)
+        self._write(self.content.notes.title, MARGIN, y + 3, 7.6, INK, bold=True)
         for index, (_, line) in enumerate(shown):
             self._write(line, MARGIN, y - NOTES_LINE * (index + 1) + 2, NOTES_SIZE, INK)
         self.bottom = y + 12 + GAP
@@ -197,7 +197,7 @@ class _Page:
         self.bottom += height + GAP
 
     def _box(self, box: Box, x: float, top: float, width: float) -> None:
-        self._write(box.title, x, top - 9, 8, INK, bold=True, room=width)
+        self._write(box.title, x, top - 9, 7.6, INK, bold=True, room=width)
         y = top - 14
         largest = max((abs(bar.value) for bar in box.bars), default=0.0) or 1.0
         names = BAR_NAME_SHARE * width
@@ -206,17 +206,17 @@ class _Page:
         for bar in box.bars:
             y -= BOX_LINE
             length = reach * bar.value / largest
-            self._write(bar.name, x, y + 2.5, 7.5, INK, room=names - 4)
+            self._write(bar.name, x, y + 2.5, 7, INK, room=names - 4)
             self._fill(
                 RISES if bar.value > 0 else FALLS, middle + min(length, 0), y + 1, abs(length), 7
             )
             end = middle + length + (3 if bar.value >= 0 else -3)
-            self._write(bar.text, end, y + 2.5, 7.5, INK, right=bar.value < 0)
+            self._write(bar.text, end, y + 2.5, 7, INK, right=bar.value < 0)
         if box.bars:
             self._line(middle, y, middle, top - 14)
         for line in box.lines:
             y -= BOX_LINE
-            self._write(line, x, y + 2.5, 7.5, INK, room=width)
+            self._write(line, x, y + 2.5, 7, INK, room=width)
 
     def _table_height(self) -> float:
         rows = len(self.content.rows)
@@ -233,10 +233,10 @@ class _Page:
         height = max(TABLE_LOWEST_ROW, min(TABLE_TALLEST_ROW, room / len(rows)))
         fitting = int(room / height + 1e-6)
         shown = rows if len(rows) <= fitting else rows[: fitting - 1]
-        size = min(8.0, 0.72 * height)
+        size = min(7.4, 0.66 * height)
         self._fill(SHADE, MARGIN, self.top - 14, ROOM, 14)
         for x, width, text in zip(*self._columns(), self.content.columns, strict=True):
-            self._write(text, x, self.top - 10, 6.5, GREY, bold=True, room=width - 4)
+            self._write(text, x, self.top - 10, 6, GREY, room=width - 4)
         self.top -= 14
         for row in shown:
             self._row(row, height, size)
@@ -281,11 +281,11 @@ class _Page:
             used = 0.0
             for index, picture in enumerate(pictures):
                 x = MARGIN + index * (width + GAP)
-                self._write(picture.caption, x, self.top - 8, 7.5, INK, room=width)
+                self._write(picture.caption, x, self.top - 8, 7, INK, room=width)
                 used = max(used, self._tiles(picture, x, self.top - CAPTION, width, height))
             self.top -= CAPTION + used + 2
         if note:
-            self._write(self.content.pictures_note, MARGIN, self.top - 7, 7.5, GREY, room=ROOM)
+            self._write(self.content.pictures_note, MARGIN, self.top - 7, 7, GREY, room=ROOM)
 
     def _tiles(
         self, picture: PagePicture, x: float, top: float, width: float, height: float

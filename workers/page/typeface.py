@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import unicodedata
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,10 @@ from reportlab.pdfbase.ttfonts import TTFError, TTFont
 
 from workers.errors import FontMissing
 
-LATIN = "Helvetica"
-LATIN_BOLD = "Helvetica-Bold"
-"""Built into every PDF viewer; their characters are those of Windows-1252."""
-LATIN_CHARACTERS = "cp1252"
+LATIN = "Vera"
+LATIN_BOLD = "VeraBd"
+"""Bitstream Vera, which comes with reportlab. The letters used go into the PDF: viewers have
+fonts of other widths than the Helvetica that a PDF may ask for, and lines would run out."""
 WIDE_FONT_FILES = (
     Path("/usr/share/fonts/truetype/wqy/wqy-microhei.ttc"),
     Path("/usr/share/fonts/truetype/wqy/wqy-zenhei.ttc"),
@@ -39,17 +40,15 @@ class Typeface:
 
     def font_of(self, text: str, *, bold: bool = False) -> str:
         """Name of the font that draws a text."""
-        if self.wide is not None and (self.always_wide or not _is_latin(text)):
+        latin = LATIN_BOLD if bold else LATIN
+        if self.wide is not None and (self.always_wide or not _has_all(latin, text)):
             return self.wide
-        return LATIN_BOLD if bold else LATIN
+        return latin
 
     def drawable(self, text: str) -> str:
         """The text without what no font here can draw, in composed characters, on one line."""
         text = " ".join(unicodedata.normalize("NFC", text).split())
-        font = self.font_of(text)
-        if font != self.wide:
-            return text.encode(LATIN_CHARACTERS, "replace").decode(LATIN_CHARACTERS)
-        glyphs = pdfmetrics.getFont(font).face.charToGlyph
+        glyphs = _glyphs(self.font_of(text))
         return "".join(letter if ord(letter) in glyphs else UNDRAWABLE for letter in text)
 
     def can_draw(self, text: str) -> bool:
@@ -100,6 +99,8 @@ def find_typeface(language: str, font_file: Path | None = None) -> Typeface:
         If `font_file` cannot be used, or the language needs a font that is not there.
     """
     found = font_file or next((path for path in WIDE_FONT_FILES if path.is_file()), None)
+    for name in (LATIN, LATIN_BOLD):
+        _register(name, f"{name}.ttf")
     needed = language != "en"
     if found is None and needed:
         raise FontMissing(
@@ -107,16 +108,17 @@ def find_typeface(language: str, font_file: Path | None = None) -> Typeface:
             "on this machine: on Debian install fonts-wqy-microhei, or set PULMONODE_FONT_FILE"
         )
     return Typeface(
-        wide=None if found is None else _register(found), wide_file=found, always_wide=needed
+        wide=None if found is None else _register(f"Wide-{found.stem}", str(found)),
+        wide_file=found,
+        always_wide=needed,
     )
 
 
-@functools.lru_cache(maxsize=4)
-def _register(path: Path) -> str:
+@functools.lru_cache(maxsize=8)
+def _register(name: str, path: str) -> str:
     """Make a font known to reportlab, which puts only the letters used into a PDF."""
-    name = f"Wide-{path.stem}"
     try:
-        pdfmetrics.registerFont(TTFont(name, str(path)))
+        pdfmetrics.registerFont(TTFont(name, path))
     except (TTFError, OSError) as error:
         raise FontMissing(
             f"font file {path} cannot be used: {error}; a TrueType font is wanted (.ttf or .ttc, "
@@ -125,12 +127,15 @@ def _register(path: Path) -> str:
     return name
 
 
-def _is_latin(text: str) -> bool:
-    try:
-        text.encode(LATIN_CHARACTERS)
-    except UnicodeEncodeError:
-        return False
-    return True
+def _has_all(font: str, text: str) -> bool:
+    glyphs = _glyphs(font)
+    return all(ord(letter) in glyphs for letter in text)
+
+
+def _glyphs(font: str) -> Container[int]:
+    """Code points that a font of this page draws."""
+    glyphs: Mapping[int, int] = pdfmetrics.getFont(font).face.charToGlyph
+    return glyphs
 
 
 def _pieces(text: str) -> list[str]:

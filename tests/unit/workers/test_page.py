@@ -40,11 +40,11 @@ from workers.page.compose import (
 from workers.page.content import PagePicture
 from workers.page.draw import draw_case
 from workers.page.layout import LEVEL_COLOURS, draw_page
-from workers.page.typeface import WIDE_FONT_FILES, Typeface, find_typeface
+from workers.page.typeface import WIDE_FONT_FILES, find_typeface
 from workers.page.words import CHINESE, ENGLISH, WORDS
 
 LONG_NAME = "Featherstonehaugh-Cholmondeley^Maximiliana Wilhelmina Theodora^^Prof. Dr. Dr.^III"
-LATIN_ONLY = Typeface(wide=None, wide_file=None, always_wide=False)
+LATIN_ONLY = replace(find_typeface("en"), wide=None, wide_file=None)
 DPI = 60
 
 
@@ -259,7 +259,7 @@ def test_pictures_of_three_nodules_the_others_are_named(series: CtSeries) -> Non
     assert "Nodules 4-7 are shown in the key images." in text_of(pdf)
 
 
-def test_the_chinese_page_is_chinese_with_its_font_inside(series: CtSeries) -> None:
+def test_the_chinese_page_is_chinese(series: CtSeries) -> None:
     need_wide_font()
 
     pdf = page_of(series, "zh", nodules=nodules_of(series, 2))
@@ -270,7 +270,15 @@ def test_the_chinese_page_is_chinese_with_its_font_inside(series: CtSeries) -> N
     assert "左肺上叶" in text
     assert "部分实性" in text
     assert "nodules reported" not in text
-    assert fonts_without_file(pdf) == []
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_page_brings_all_its_fonts(series: CtSeries, language: str) -> None:
+    """A viewer without them would take others, of other widths."""
+    if language == "zh":
+        need_wide_font()
+
+    assert fonts_without_file(page_of(series, language, nodules=nodules_of(series, 2))) == []
 
 
 def fonts_without_file(pdf: bytes) -> list[str]:
