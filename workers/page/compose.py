@@ -8,6 +8,8 @@ from datetime import datetime
 
 from pydicom.dataset import Dataset
 
+from dicom_node.compose.words import Words as Sentences
+from dicom_node.compose.words import words_of
 from dicom_node.read.ct_series import CtSeries
 from inference.findings import CaseFindings, Nodule
 from inference.pictures.key_image import KeyImageWords, NodulePictures
@@ -55,7 +57,7 @@ def compose_page(
     typeface : Typeface
         Decides in which letters a name can be written.
     """
-    words = WORDS[language]
+    words, said = WORDS[language], words_of(WORDS[language].language)
     top = most_suspicious(findings.nodules)
     shown = pictures[:PICTURED_AT_MOST]
     rest = [nodule.id for nodule in findings.nodules[len(shown) :]]
@@ -77,7 +79,7 @@ def compose_page(
         warning=words.not_for_diagnosis,
         subject=_subject(series, findings, words, typeface),
         summary=_summary(findings, top, words),
-        caution=_caution(findings, words),
+        caution=_caution(findings, words, said),
         columns=words.columns,
         rows=tuple(_row(nodule, words) for nodule in findings.nodules),
         pictures=tuple(page_pictures),
@@ -86,10 +88,13 @@ def compose_page(
         notes=Box(
             title=words.notes,
             lines=(
-                *(words.warning_line.format(text=text) for text in findings.quality.warnings),
-                *_rules(findings, words),
+                *(
+                    words.warning_line.format(text=said.translate(text))
+                    for text in findings.quality.warnings
+                ),
+                *_rules(findings, words, said),
                 *((words.level_meaning,) if top is not None else ()),
-                *(words.limit_line.format(text=text) for text in findings.limits),
+                *(words.limit_line.format(text=said.translate(text)) for text in findings.limits),
             ),
         ),
         more=words.more,
@@ -197,7 +202,11 @@ def _subject(
     exam = findings.exam_lung_rads
     lungs = f"{findings.lungs.total_ml:.0f} ml"
     if findings.lungs.left_ml is not None and findings.lungs.right_ml is not None:
-        lungs += f" (R {findings.lungs.right_ml:.0f}, L {findings.lungs.left_ml:.0f})"
+        lungs = words.lung_sides.format(
+            total=f"{findings.lungs.total_ml:.0f}",
+            right=f"{findings.lungs.right_ml:.0f}",
+            left=f"{findings.lungs.left_ml:.0f}",
+        )
     pairs = (
         (words.patient, show_name(header, typeface)),
         (words.patient_id, _text(header, "PatientID")),
@@ -242,29 +251,27 @@ def _summary(findings: CaseFindings, top: Nodule | None, words: Words) -> str:
     return f"{found} {level}"
 
 
-def _caution(findings: CaseFindings, words: Words) -> str | None:
+def _caution(findings: CaseFindings, words: Words, said: Sentences) -> str | None:
     if findings.quality.coverage == "full":
         return None
-    beyond = findings.lungs.beyond
-    if not beyond or words is not WORDS["en"]:
-        return words.partial_plain
-    return words.partial.format(why=f"the lungs reach beyond the {' and the '.join(beyond)}")
+    beyond = " and the ".join(findings.lungs.beyond) or "first or last slice"
+    return words.partial.format(why=said.translate(f"the lungs reach beyond the {beyond}"))
 
 
-def _rules(findings: CaseFindings, words: Words) -> tuple[str, ...]:
+def _rules(findings: CaseFindings, words: Words, said: Sentences) -> tuple[str, ...]:
     """What the guidelines say of the examination, and why."""
     lung_rads, fleischner = findings.exam_lung_rads, findings.exam_fleischner
     texts = {
-        "Lung-RADS v2022": _sentences(lung_rads.why, lung_rads.management),
-        "Fleischner 2017": _sentences(fleischner.why, fleischner.recommendation),
+        "Lung-RADS v2022": _sentences(words, said, lung_rads.why, lung_rads.management),
+        "Fleischner 2017": _sentences(words, said, fleischner.why, fleischner.recommendation),
     }
     return tuple(
         words.exam_rule_line.format(rule=rule, text=text) for rule, text in texts.items() if text
     )
 
 
-def _sentences(*texts: str | None) -> str:
-    return ". ".join(text.strip().rstrip(".") for text in texts if text)
+def _sentences(words: Words, said: Sentences, *texts: str | None) -> str:
+    return words.full_stop.join(said.translate(text).rstrip(".。") for text in texts if text)
 
 
 def _row(nodule: Nodule, words: Words) -> NoduleRow:

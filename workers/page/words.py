@@ -1,21 +1,24 @@
 """The words of pages and pictures, per language.
 
-Sentences that come with the findings (warnings, limits, reasons) are not here.
+Sentences that come with the findings (warnings, limits, reasons) are not here: what reports make
+of them stands in `dicom_node.compose.words`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
-Language = Literal["en", "zh"]
+from dicom_node.compose.words import Language
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
     """One language. Braces are filled in by `str.format`."""
 
+    language: Language
+    full_stop: str
+    """Between two sentences."""
     title: str
     not_for_diagnosis: str
     made: str
@@ -34,6 +37,7 @@ class Words:
     lungs: str
     exam_lung_rads: str
     exam_lung_rads_value: str
+    lung_sides: str
     applicable: Mapping[str, str]
     nothing_found: str
     one_found: str
@@ -41,7 +45,6 @@ class Words:
     most_suspicious: str
     no_levels: str
     partial: str
-    partial_plain: str
     columns: tuple[str, ...]
     types: Mapping[str, str]
     places: Mapping[str, str]
@@ -78,6 +81,8 @@ class Words:
 
 
 ENGLISH = Words(
+    language="en",
+    full_stop=". ",
     title="Lung nodule analysis",
     not_for_diagnosis="Research use, not for diagnosis",
     made="made {when}, revision {revision}",
@@ -96,6 +101,7 @@ ENGLISH = Words(
     lungs="Lung volume",
     exam_lung_rads="Lung-RADS v2022 (rule)",
     exam_lung_rads_value="{category} (applicable: {applicable})",
+    lung_sides="{total} ml (R {right}, L {left})",
     applicable={"yes": "yes", "no": "no", "unknown": "not known"},
     nothing_found="No nodule above the threshold. This does not exclude cancer.",
     one_found="1 nodule reported.",
@@ -106,7 +112,6 @@ ENGLISH = Words(
     ),
     no_levels="No model level was given.",
     partial="PARTIAL: {why}.",
-    partial_plain="PARTIAL: the lungs are not covered whole.",
     columns=(
         "No.", "Place", "Type", "Axes, mm", "Mean, mm", "Volume, mm³", "Model level",
         "I  II  III  IV", "Suspicion", "Lung-RADS", "Brock",
@@ -159,6 +164,8 @@ ENGLISH = Words(
 )  # fmt: skip
 
 CHINESE = Words(
+    language="zh",
+    full_stop="。",
     title="肺结节分析",
     not_for_diagnosis="仅供研究使用，不得用于诊断",
     made="生成于 {when}，修订 {revision}",
@@ -177,6 +184,7 @@ CHINESE = Words(
     lungs="肺容积",
     exam_lung_rads="Lung-RADS v2022（规则）",
     exam_lung_rads_value="{category}（适用：{applicable}）",
+    lung_sides="{total} ml（右 {right}，左 {left}）",
     applicable={"yes": "是", "no": "否", "unknown": "未知"},
     nothing_found="未见超过阈值的结节。这并不能排除癌症。",
     one_found="报告 1 个结节。",
@@ -185,8 +193,7 @@ CHINESE = Words(
         "模型等级最高：结节 {number}（{description}），等级 {level}，可疑度 {suspicion}。"
     ),
     no_levels="未给出模型等级。",
-    partial="部分覆盖：{why}。",
-    partial_plain="部分覆盖：肺部未被完整扫描。",
+    partial="不完整：{why}。",
     columns=(
         "编号", "位置", "类型", "长×短径 mm", "均径 mm", "体积 mm³", "模型等级",
         "I  II  III  IV", "可疑度", "Lung-RADS", "Brock",
