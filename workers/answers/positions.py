@@ -1,4 +1,4 @@
-"""Answered series as the table of places that ``csv:FILE`` data sets are (docs/training.md)."""
+"""Answered series as data sets: a table of places (``csv:FILE``), segments (``seg:DIR``)."""
 
 from __future__ import annotations
 
@@ -48,6 +48,21 @@ def positions_of(
             return None
         marks.append(_mark(place, diameter_mm, "nodule", answer["said"].get("type")))
     return marks
+
+
+def masks_of(
+    findings: Mapping[str, Any], newest: Mapping[str, Mapping[str, Any]]
+) -> frozenset[str] | None:
+    """Tracking UIDs of the nodules whose segments are right, as ``seg:DIR`` takes them.
+
+    `None` when the segments cannot tell the whole truth of the series: a nodule was not
+    answered, or one was added, which has no segment.
+    """
+    ours = [str(nodule["tracking_uid"]) for nodule in findings.get("nodules", ())]
+    rejected = {uid for uid, one in newest.items() if one["verdict"] == Verdict.REJECT}
+    if set(ours) - newest.keys() or set(newest) - set(ours) - rejected:
+        return None
+    return frozenset(ours) - rejected
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:

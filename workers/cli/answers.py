@@ -174,7 +174,8 @@ def export(
         console.print("features of several versions have other columns: test each file alone")
     if images:
         console.print(
-            f"{done.series} series with images: [yellow]these name the patient, as received[/]"
+            f"{done.series} series with images, {done.with_segments} of these with segments: "
+            "[yellow]they name the patient, as received[/]"
         )
     if done.left_out:
         console.print(

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydicom.uid import SegmentationStorage
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.compose.seg_subset import keep_segments
 from inference.grading.table import ModalityTable
 from inference.grading.table_file import load_table, save_table
 from workers.answers.exported import (
@@ -27,13 +29,13 @@ from workers.answers.exported import (
     to_json,
     to_outcomes,
 )
-from workers.answers.positions import positions_of
+from workers.answers.positions import masks_of, positions_of
 from workers.answers.positions import to_csv as positions_to_csv
 from workers.application import Application
 from workers.bank.anonymous import SALT_BYTES, patient_text
 from workers.bank.folder import BankFolder
 from workers.settings import Settings
-from workers.state.schema import Answer, Instance, Job, Result
+from workers.state.schema import Answer, Instance, Job, Result, ResultObject
 from workers.state.store import get_content
 from workers.usecases.describe_answers import answers_of_series, current_answers
 
@@ -52,6 +54,7 @@ class Exported:
     feature_files: int
     with_features: int
     series: int
+    with_segments: int
     left_out: int
 
 
@@ -65,6 +68,7 @@ class _Series:
     findings: tuple[str, str]
     features: tuple[tuple[str, str], ...]
     """Of all its results, the newest last."""
+    segmentation: tuple[str, str] | None
     answers: tuple[dict[str, Any], ...]
     keys: tuple[str, ...]
 
@@ -116,7 +120,7 @@ def export_answers(
     rows: list[ExportedAnswer] = []
     tables: list[ModalityTable] = []
     marks: list[dict[str, Any]] = []
-    series = left_out = 0
+    series = with_segments = left_out = 0
     for one in answered:
         findings = json.loads(get_content(app.store, *one.findings))
         rows += _rows(one, findings, digests, accepted_levels)
@@ -128,6 +132,7 @@ def export_answers(
                 continue
             folder = f"images/{digests.name('series', one.series_uid)}"
             _copy_images(app, one.keys, out / folder)
+            with_segments += _write_segments(app, one, findings, out / folder)
             patient = digests.patient(one.patient)
             marks += [{"series": folder, "patient": patient, **place} for place in places]
             series += 1
@@ -147,6 +152,7 @@ def export_answers(
         feature_files=len(joined),
         with_features=sum(map(len, joined)),
         series=series,
+        with_segments=with_segments,
         left_out=left_out,
     )
 
@@ -165,6 +171,12 @@ def _answered(session: Session) -> Iterator[_Series]:
         ).all()
         instances = session.scalars(select(Instance).where(Instance.series_uid == uid)).all()
         job, newest = results[-1]
+        segmentation = session.scalars(
+            select(ResultObject).where(
+                ResultObject.job_id == job.id,
+                ResultObject.sop_class_uid == str(SegmentationStorage),
+            )
+        ).first()
         patient_id = instances[0].header["identity"]["patient_id"] if instances else ""
         yield _Series(
             series_uid=uid,
@@ -175,6 +187,9 @@ def _answered(session: Session) -> Iterator[_Series]:
                 (result.features_path, result.features_sha256)
                 for _, result in results
                 if result.features_path is not None and result.features_sha256 is not None
+            ),
+            segmentation=(
+                None if segmentation is None else (segmentation.path, segmentation.sha256)
             ),
             answers=tuple(answers_of_series(session, uid)),
             keys=tuple(instance.path for instance in instances),
@@ -197,6 +212,21 @@ def _rows(
         )
         for uid, answer in current_answers(one.answers).items()
     ]
+
+
+def _write_segments(app: Application, one: _Series, findings: dict[str, Any], folder: Path) -> bool:
+    """Our Segmentation without what was rejected, beside the images; tell whether there is one."""
+    wanted = masks_of(findings, current_answers(one.answers))
+    target = folder.with_name(f"{folder.name}-seg") / "seg.dcm"
+    target.unlink(missing_ok=True)
+    if not wanted or one.segmentation is None:
+        return False
+    data = keep_segments(get_content(app.store, *one.segmentation), wanted)
+    if data is None:
+        return False
+    target.parent.mkdir(exist_ok=True)
+    target.write_bytes(data)
+    return True
 
 
 def _copy_images(app: Application, keys: tuple[str, ...], folder: Path) -> None:

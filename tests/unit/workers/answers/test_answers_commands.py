@@ -33,6 +33,7 @@ from workers.bank.folder import BankFolder
 from workers.cli.main import app as command
 from workers.datasets.points import find_scans
 from workers.datasets.scan import AnnotatedScan
+from workers.datasets.segmentations import find_scans as find_segmented
 from workers.settings import Settings
 from workers.state.schema import Result as ResultRow
 from workers.usecases.record import read_record, record_due
@@ -68,7 +69,14 @@ def features(reported: Reported) -> ModalityTable:
 
 
 @pytest.fixture
-def job(app: Application, tmp_path: Path, reported: Reported, features: ModalityTable) -> str:
+def job(app: Application, tmp_path: Path, reported: Reported) -> str:
+    return str(give_result(app, tmp_path, reported))
+
+
+@pytest.fixture
+def graded_job(
+    app: Application, tmp_path: Path, reported: Reported, features: ModalityTable
+) -> str:
     return str(give_result(app, tmp_path, reported, features))
 
 
@@ -128,9 +136,9 @@ def test_what_does_not_hold_together_is_refused(
 
 
 def test_answers_and_features_outlive_the_database(
-    app: Application, run: Run, job: str, reported: Reported
+    app: Application, run: Run, graded_job: str, reported: Reported
 ) -> None:
-    run("answers", "add", job, "2", "--outcome", "benign", "--evidence", "histology",
+    run("answers", "add", graded_job, "2", "--outcome", "benign", "--evidence", "histology",
         "--date", "2026-02-03", "--by", "Dr. One")  # fmt: skip
     record_due(app)
     before = stored_answers(app)[0]
@@ -150,14 +158,14 @@ def test_answers_and_features_outlive_the_database(
 
 
 def test_an_export_names_nobody_and_evaluate_site_reads_it(
-    app: Application, run: Run, job: str, reported: Reported, tmp_path: Path
+    app: Application, run: Run, graded_job: str, reported: Reported, tmp_path: Path
 ) -> None:
     edited = replacing(reported)
     regrade(edited, reported.uids[0], "IV")
     drop(edited, reported.uids[2])
     add_group(edited, reported)
     arrive(app, tmp_path, edited)
-    run("answers", "add", job, "2", "--outcome", "malignant", "--evidence", "histology",
+    run("answers", "add", graded_job, "2", "--outcome", "malignant", "--evidence", "histology",
         "--date", "2026-02-03", "--by", "Dr. Two", "--comment", "Muster")  # fmt: skip
     out = tmp_path / "out"
 
@@ -195,7 +203,7 @@ def test_positions_and_images_are_a_data_set_that_trains(
 
     done = run("answers", "export", str(tmp_path / "out"), "--images")
 
-    assert "1 series with images: these name the patient" in done.output
+    assert "1 series with images, 0 of these with segments: they name the patient" in done.output
     (scan,) = find_scans(tmp_path / "out" / "positions.csv")
     assert isinstance(scan, AnnotatedScan)
     assert [round(nodule.diameter_mm) for nodule in scan.nodules] == [10, 6]
@@ -207,8 +215,27 @@ def test_positions_and_images_are_a_data_set_that_trains(
     assert scan.patient_id != "MRN-1"
 
 
+@pytest.mark.usefixtures("job")
+def test_segments_of_a_series_that_was_answered_wholly_are_a_data_set(
+    app: Application, run: Run, reported: Reported, tmp_path: Path
+) -> None:
+    edited = replacing(reported)
+    drop(edited, reported.uids[1])
+    arrive(app, tmp_path, edited)
+
+    done = run("answers", "export", str(tmp_path / "out"), "--images")
+
+    assert "1 of these with segments" in done.output
+    (scan,) = find_segmented(tmp_path / "out")
+    assert isinstance(scan, AnnotatedScan)
+    assert [nodule.identifier for nodule in scan.nodules] == ["Nodule 1", "Nodule 3"]
+    for nodule, ours in zip(scan.nodules, (reported.nodules[0], reported.nodules[2]), strict=True):
+        assert nodule.mask is not None
+        assert nodule.mask.volume_mm3 == pytest.approx(ours.volume_mm3, rel=1e-6)
+
+
 def test_an_answer_becomes_a_candidate_of_the_bank_and_no_more(
-    app: Application, run: Run, job: str, reported: Reported, tmp_path: Path
+    app: Application, run: Run, graded_job: str, reported: Reported, tmp_path: Path
 ) -> None:
     folder = BankFolder(tmp_path / "bank")
     shipped = find_shipped_bank(Settings())
@@ -237,17 +264,17 @@ def test_an_answer_becomes_a_candidate_of_the_bank_and_no_more(
     run("answers", "export", str(tmp_path / "out"), **site)
     (row,) = json.loads((tmp_path / "out" / "answers.json").read_text())[:1]
     assert row["patient"].startswith("KGH-")
-    assert get_job(app, int(job)).state != "queued"
+    assert get_job(app, int(graded_job)).state != "queued"
 
 
 def test_an_answer_that_was_overtaken_is_not_offered(
-    app: Application, run: Run, job: str, tmp_path: Path, reported: Reported
+    app: Application, run: Run, graded_job: str, tmp_path: Path, reported: Reported
 ) -> None:
     folder = BankFolder(tmp_path / "bank")
     shipped = find_shipped_bank(Settings())
     begin(folder, shipped.path, prefix="KGH", by="Ada Admin", sha256=shipped.sha256)
-    run("answers", "add", job, "1", "--rating", "5", "--by", "Dr. One")
-    run("answers", "add", job, "1", "--reject", "--by", "Dr. Two")
+    run("answers", "add", graded_job, "1", "--rating", "5", "--by", "Dr. One")
+    run("answers", "add", graded_job, "1", "--reject", "--by", "Dr. Two")
     first, second = stored_answers(app)
 
     old = run("answers", "offer", str(first.id), "--by", "Dr. Two",
