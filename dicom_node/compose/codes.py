@@ -87,7 +87,7 @@ BROCK_RISK = Code("BROCK_RISK", OWN, "Brock model risk of cancer")
 """Not DCM 111047 Probability of cancer: a published score of inputs, not our finding."""
 MAYO_RISK = Code("MAYO_RISK", OWN, "Mayo model risk of malignancy")
 ATTRIBUTES = {
-    name: Code(f"RATED_{name.upper()}", OWN, f"Predicted reader rating of {name}")
+    name: Code(f"RATE_{name.upper()}", OWN, f"Predicted reader rating of {name}")
     for name in ("subtlety", "sphericity", "margin", "lobulation", "spiculation", "texture")
 }
 """Those of LIDC's scales that are ordered from 1 to 5; the other two number kinds."""

@@ -55,6 +55,13 @@ def test_a_table_equals_the_code(name: str) -> None:
     assert statement.blocks(statement.STATEMENT.read_text())[name] == TABLES[name]()
 
 
+def test_every_own_code_fits_into_a_code_value() -> None:
+    """SH, 16 characters: a longer one would stand in Long Code Value, which few readers know."""
+    values = [row[0].strip("`") for row in statement.cells(statement.own_codes())]
+
+    assert [value for value in values if len(value) > 16] == []
+
+
 @pytest.mark.parametrize("name", ["scp_classes", "scp_syntaxes"])
 def test_the_scp_accepts_what_the_statement_lists(name: str) -> None:
     """All of it with any toolkit; and nothing more with the one that the statement names."""
