@@ -84,7 +84,8 @@ def prior_of_folder(
     *,
     detector: Detector,
     segmenter: Segmenter,
-    progress: Callable[[str], None],
+    source: str = "folder",
+    progress: Callable[[str], None] = lambda _stage: None,
 ) -> PriorExam | str:
     """Analyse the best series of a folder as the earlier examination of a series.
 
@@ -127,6 +128,6 @@ def prior_of_folder(
         findings,
         days=days_before(now.headers[0], series.headers[0]),
         volume_of=series,
-        source="folder",
+        source=source,
         weights=segmenter.weights,
     )

@@ -71,6 +71,20 @@ class PacsQuerySettings(BaseModel):
     timeout_s: float = Field(default=10, gt=0, le=300, description="for association and answer")
 
 
+class PriorPacsSettings(BaseModel):
+    """A PACS that earlier chest CTs are fetched from, with C-FIND and C-GET."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ae_title: AeTitle = Field(description="called AE title")
+    host: str = Field(min_length=1, description="host name or address")
+    port: Port = Field(description="DICOM port")
+    timeout_s: float = Field(default=10, gt=0, le=300, description="for association and answer")
+    limit_s: float = Field(
+        default=120, gt=0, le=1800, description="for all that is fetched for one study"
+    )
+
+
 THREADS_AT_MOST = 256
 """For one analysis; more would not make it faster."""
 
@@ -216,6 +230,11 @@ class Settings(BaseSettings):
         default="own",
         description="earlier chest CTs to compare with: those of the same patient that this "
         "system has analysed itself, or none",
+    )
+    prior_pacs: PriorPacsSettings | None = Field(
+        default=None,
+        description="a PACS that an earlier chest CT is fetched from (C-FIND, C-GET) where this "
+        "system has none of its own",
     )
 
     lease_s: float = Field(

@@ -71,16 +71,24 @@ def find_matches(
         setattr(keys, keyword, None)
     for keyword, uid in uids.items():
         setattr(keys, keyword, uid)
+    return [
+        answer for answer in ask(peer, calling_ae_title, keys) if _is_about(answer, level, uids)
+    ]
+
+
+def ask(peer: Peer, calling_ae_title: str, keys: Dataset) -> list[Dataset]:
+    """Every answer to a query, believed by nobody yet; raises as `find_matches` does."""
     found: list[Dataset] = []
     status = 0x0000
     with (
-        _cut_after(peer.connect_timeout_s + peer.response_timeout_s) as handlers,
+        cut_after(peer.connect_timeout_s + peer.response_timeout_s) as handlers,
         associated(peer, calling_ae_title, _contexts(), handlers) as assoc,
     ):
         for status, answer in _responses(assoc, peer, keys):  # noqa: B007 - the last one counts
-            if answer is not None and _is_about(answer, level, uids):
+            if answer is not None:
                 found.append(answer)
     if code_to_category(status) not in ("Success", "Warning"):
+        level = str(keys.QueryRetrieveLevel)
         raise PeerRefused(
             str(peer), f"C-FIND at {level} level", status, transient=_is_transient(status)
         )
@@ -105,7 +113,7 @@ def _contexts() -> list[Any]:
 
 
 @contextlib.contextmanager
-def _cut_after(limit_s: float) -> Iterator[EventHandlers]:
+def cut_after(limit_s: float) -> Iterator[EventHandlers]:
     """Event handlers that close the connection after a time.
 
     pynetdicom reads a PDU without any timeout, and even its abort waits for that: a peer that

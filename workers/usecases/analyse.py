@@ -43,6 +43,7 @@ from workers.state.schema import (
 )
 from workers.state.store import get_content, put_content
 from workers.usecases.commit import commit_result, keep_object
+from workers.usecases.fetch_prior import fetch_prior
 from workers.usecases.find_prior import find_prior
 from workers.usecases.keep_lease import keep_lease
 from workers.usecases.quarantine import hold_job
@@ -191,6 +192,9 @@ def _analyse(app: Application, work: _Work) -> str:
     try:
         series = _load(app, work)
         prior, doubts = find_prior(app, series)
+        if prior is None:
+            prior, others = fetch_prior(app, series)
+            doubts += others
         result = analyse_case(
             series,
             revision=work.revision,

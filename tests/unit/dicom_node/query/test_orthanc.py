@@ -34,6 +34,7 @@ def orthanc(tmp_path: Path) -> Iterator[Peer]:
         "DicomAlwaysAllowEcho": True,
         "DicomAlwaysAllowStore": True,
         "DicomAlwaysAllowFind": True,
+        "DicomAlwaysAllowGet": True,
         "DefaultEncoding": "Latin1",
     }
     (tmp_path / "orthanc.json").write_text(json.dumps(settings))
