@@ -98,7 +98,7 @@ def compare(
         laid = register(volume, lungs, then.volume, then.lungs)
     except NotAnalysable as error:
         return _without_ct(exam, nodules, context, f"earlier CT: {error.why}")
-    except (ValueError, np.linalg.LinAlgError) as error:
+    except (ValueError, np.linalg.LinAlgError, MemoryError) as error:
         return _without_ct(exam, nodules, context, f"the CTs could not be registered: {error}")
     if laid.why_not is not None:
         return _without_ct(exam, nodules, context, laid.why_not, laid)

@@ -7,6 +7,7 @@ see two versions of them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.barriers import Barrier, reach
 from dicom_node.compose.content import ComposedObject
+from inference.findings import CaseFindings
 from workers.application import Application
 from workers.case import CaseResult
 from workers.errors import StoreUnavailable
@@ -94,7 +96,20 @@ def commit_result(
         warnings=warnings,
         features=features,
         tracking_uids=tracking_uids,
+        compared=describe_comparison(result.findings),
     )
+
+
+def describe_comparison(findings: CaseFindings) -> str:
+    """How the nodules compare with the earlier examination, for the job's history; or nothing."""
+    follow_up = findings.follow_up
+    if follow_up is None:
+        return ""
+    if not follow_up.compared:
+        return f"; not compared with {follow_up.days_before:.0f} days before: {follow_up.why}"
+    counts = Counter(item.change.status for item in findings.nodules if item.change is not None)
+    said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    return f"; since {follow_up.days_before:.0f} days before: {said or 'no nodule now'}"
 
 
 def commit_notice(
@@ -120,6 +135,7 @@ def _commit(
     warnings: Sequence[str],
     features: tuple[str, str] | None = None,
     tracking_uids: Sequence[str] = (),
+    compared: str = "",
 ) -> None:
     try:
         recorded = _recorded_otherwise(app, lease, kept)
@@ -159,7 +175,7 @@ def _commit(
                 ReportedNodule(job_id=job.id, tracking_uid=uid) for uid in tracking_uids
             )
             job.warnings = list(warnings)
-            message = f"{nodules} nodules, {len(kept)} objects"
+            message = f"{nodules} nodules, {len(kept)} objects{compared}"
             if notice:
                 message = f"nothing of the study was analysed, {len(kept)} objects"
         else:

@@ -18,6 +18,7 @@ from dicom_node.query.prior import fetch_series, find_prior_series
 from dicom_node.read.ct_series import CtSeries
 from dicom_node.read.eligibility import load_rules
 from dicom_node.read.header import Identity
+from inference.errors import InferenceError
 from inference.follow_up.exam import PriorExam
 from workers.application import Application
 from workers.detector_choice import detector_of, segmenter_of
@@ -74,7 +75,7 @@ def fetch_prior(app: Application, series: CtSeries) -> tuple[PriorExam | None, t
             if isinstance(exam, PriorExam):
                 return exam, ()
             warnings.append(f"{NOT_COMPARED}{exam}")
-    except (DicomNodeError, OSError) as error:
+    except (DicomNodeError, InferenceError, OSError, MemoryError) as error:
         log.warning("prior_not_fetched", error=type(error).__name__)
         warnings.append(f"{NOT_COMPARED}{error}")
     return None, tuple(dict.fromkeys(warnings))

@@ -35,6 +35,7 @@ log = structlog.get_logger()
 TRIED_AT_MOST = 3
 """Earlier examinations that are read until one can be compared with."""
 LISTED_AT_MOST = 50
+UNREADABLE = (DicomNodeError, WorkersError, OSError, ValueError, KeyError)
 SOURCE = "own database"
 NOT_COMPARED = "an earlier examination under this Patient ID was not compared: "
 
@@ -65,7 +66,7 @@ def find_prior(app: Application, series: CtSeries) -> tuple[PriorExam | None, tu
     for earlier in _list_earlier(app, series)[:TRIED_AT_MOST]:
         try:
             exam = _read(app, series, earlier)
-        except (DicomNodeError, WorkersError, OSError, ValueError, KeyError) as error:
+        except (*UNREADABLE, MemoryError) as error:
             log.warning("prior_not_read", error=type(error).__name__)
             warnings.append(f"{NOT_COMPARED}it cannot be read ({type(error).__name__})")
             continue

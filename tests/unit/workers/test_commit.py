@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
 from sqlalchemy import select
 
+from inference.findings import FollowUp
 from tests.integration.bad_series import plain_series
 from tests.unit.workers.rows import (
     alarms,
     commit,
     delivery_states,
+    empty_result,
     get_job,
     history,
     job_of,
@@ -25,7 +28,7 @@ from workers.application import Application
 from workers.errors import StoreUnavailable
 from workers.state.schema import DeliveryState, JobState, Result, ResultObject
 from workers.state.store import FolderStore, get_content
-from workers.usecases.commit import RECORDED_OTHERWISE
+from workers.usecases.commit import RECORDED_OTHERWISE, describe_comparison
 from workers.usecases.record import record_due
 from workers.usecases.reindex import reindex
 
@@ -158,3 +161,20 @@ def test_a_record_is_never_replaced_by_one_of_other_bytes(app: Application, tmp_
 
     assert app.store.get_bytes(key) == other
     assert sum("not recorded" in line for line in history(app, job_id)) == 1
+
+
+def test_the_history_says_how_the_nodules_compare_with_the_earlier_examination() -> None:
+    findings = empty_result().findings
+    earlier = FollowUp(exam="1.2", days_before=90, source="test", compared=True, why="by place")
+    apart = dataclasses.replace(earlier, compared=False, why="overlap 0.41")
+
+    said = [
+        describe_comparison(dataclasses.replace(findings, follow_up=follow_up))
+        for follow_up in (None, earlier, apart)
+    ]
+
+    assert said == [
+        "",
+        "; since 90 days before: no nodule now",
+        "; not compared with 90 days before: overlap 0.41",
+    ]
