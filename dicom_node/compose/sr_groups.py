@@ -20,7 +20,7 @@ from dicom_node.compose import codes
 from dicom_node.compose.content import AlgorithmContent, AxisContent, NoduleContent
 from dicom_node.compose.profile import SrDress
 from dicom_node.compose.sr_growth import growth_evaluations, growth_measurements
-from dicom_node.compose.sr_text import nodule_line
+from dicom_node.compose.sr_text import nodule_label
 from dicom_node.compose.words import Words
 
 HALF_PIXEL = 0.5
@@ -123,7 +123,7 @@ def _axes_group(
     group[0].ContentSequence.append(
         sr.TextContentItem(
             name=codes.COMMENT,
-            value=nodule.comment or nodule_line(nodule, words),
+            value=nodule.comment or nodule_label(nodule, words),
             relationship_type=sr.RelationshipTypeValues.CONTAINS,
         )
     )

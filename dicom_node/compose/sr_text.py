@@ -20,7 +20,7 @@ DIGEST_LETTERS = 12
 
 
 def nodule_line(nodule: NoduleContent, words: Words = ENGLISH) -> str:
-    """One nodule in one line, for lists and for the label in the image."""
+    """One nodule in one line, for lists."""
     parts = [words.say("nodule", number=nodule.number)]
     if nodule.nodule_type:
         parts.append(words.name(nodule.nodule_type))
@@ -39,6 +39,22 @@ def nodule_line(nodule: NoduleContent, words: Words = ENGLISH) -> str:
         parts.append(words.say("brock", percent=f"{100 * nodule.brock_probability:.1f}"))
     if nodule.mayo_probability is not None:
         parts.append(words.say("mayo", percent=f"{100 * nodule.mayo_probability:.1f}"))
+    return words.say("comma").join(parts)
+
+
+def nodule_label(nodule: NoduleContent, words: Words = ENGLISH) -> str:
+    """What stands beside a nodule in the picture, where sizes and place are drawn already.
+
+    OHIF's list of measurements shows about the first 50 letters.
+    """
+    parts = [words.say("nodule", number=nodule.number)]
+    if nodule.nodule_type:
+        parts.append(words.name(nodule.nodule_type))
+    if nodule.lung_rads_category:
+        parts.append(f"Lung-RADS {nodule.lung_rads_category}")
+    if nodule.model_level and nodule.model_suspicion is not None:
+        percent = f"{100 * nodule.model_suspicion:.0f}"
+        parts.append(words.say("level", level=nodule.model_level, percent=percent))
     return words.say("comma").join(parts)
 
 
