@@ -107,8 +107,12 @@ def test_each_nodule_becomes_a_measurement_with_our_label(
     (measurement,) = drawn["measurements"]
 
     assert measurement["tool"] == "Bidirectional"
-    assert measurement["label"].startswith("Nodule 1, solid, ")
-    assert f"model level {nodule['grade']['level']} " in measurement["label"]
+    assert measurement["label"] == (
+        f"Nodule 1, {nodule['type']}, "
+        f"Lung-RADS {nodule['guidelines']['lung_rads']['category']}, "
+        f"model level {nodule['grade']['level']} "
+        f"(suspicion {100 * nodule['grade']['suspicion']:.0f} %)"
+    )
     assert measurement["text"] == [
         f"L: {nodule['long_axis_mm']:.1f} mm",
         f"W: {nodule['short_axis_mm']:.1f} mm",
