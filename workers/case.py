@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from dicom_node.compose.content import ComposedObject, ReportContent
@@ -25,6 +26,7 @@ from inference.pipeline import Grading, analyse
 from inference.segmentation import Segmenter
 from workers.bank.anonymous import patient_text
 from workers.earlier_reports import EarlierReport
+from workers.page.draw import CasePictures
 from workers.result_objects import ResultSource, compose_objects
 from workers.translate import to_context, to_report_content, to_volume
 
@@ -37,6 +39,7 @@ class CaseResult:
     """What one analysis leaves: findings, the report's content, the objects' final bytes.
 
     `features` are what the graded nodules were graded by, one row each; `None` without any.
+    `pictures` are those for a folder, where they were asked for; objects hold their own.
     """
 
     findings: CaseFindings
@@ -44,6 +47,7 @@ class CaseResult:
     content: ReportContent
     objects: tuple[ComposedObject, ...]
     features: ModalityTable | None = None
+    pictures: CasePictures | None = None
 
     def findings_bytes(self) -> bytes:
         """``findings.json`` as it is stored."""
@@ -64,6 +68,7 @@ def analyse_case(
     segmenter: Segmenter | None = None,
     grading: Grading | None = None,
     prior: PriorExam | None = None,
+    font_file: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> CaseResult:
     """Find, measure and report the nodules of a series.
@@ -94,6 +99,8 @@ def analyse_case(
         What grades them; without it nothing is graded.
     prior : PriorExam, optional
         An earlier examination to compare with; matched nodules keep its Tracking UIDs.
+    font_file : Path, optional
+        TrueType font for letters of pictures that are not Latin.
     progress : callable, optional
         Told the name of each stage.
 
@@ -103,6 +110,8 @@ def analyse_case(
         If the pixels do not show what the pipeline is for.
     dicom_node.errors.ComposeError
         If an object cannot be composed.
+    FontMissing
+        If no font on this machine has the letters of a profile's language.
     """
     volume = to_volume(series)
     findings = analyse(
@@ -141,6 +150,7 @@ def analyse_case(
             content=content,
             created=created,
             earlier=tuple(earlier),
+            font_file=font_file,
         ),
         profiles,
     )

@@ -17,13 +17,17 @@ from dicom_node.read.eligibility import load_rules
 from inference.errors import EngineUnavailable, WeightsRefused
 from workers.celery_app import broker_answers
 from workers.compute import available_cpus, engine_options, threads_for
-from workers.errors import StoreUnavailable
+from workers.errors import FontMissing, StoreUnavailable
 from workers.profiles import profiles_in_use
 from workers.settings import DestinationSettings, PacsQuerySettings, Settings
 from workers.state.database import Database, SchemaMismatch
 from workers.state.store import open_store
 
 ECHO_TIMEOUT_S = 5.0
+LATIN_ONLY = (
+    "Latin letters only: names in others are left out of pages where they have a Latin spelling "
+    "(Debian: fonts-wqy-microhei, or PULMONODE_FONT_FILE)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +125,23 @@ def _profiles(settings: Settings) -> Iterator[Check]:
     yield Check(what="profiles", ok=True, found=found)
 
 
+def _fonts(settings: Settings) -> Iterator[Check]:
+    if find_spec("reportlab") is None:
+        yield Check(what="fonts", ok=None, found="reportlab is not installed: this is a node only")
+        return
+    from workers.page.typeface import find_typeface
+
+    try:
+        languages = {"en", *(profile.language for profile in profiles_in_use(settings))}
+        found = [find_typeface(language, settings.font_file) for language in sorted(languages)]
+    except FontMissing as error:
+        yield Check(what="fonts", ok=False, found=str(error))
+    except InvalidProfile:
+        return  # said above
+    else:
+        yield Check(what="fonts", ok=True, found=str(found[0].wide_file or LATIN_ONLY))
+
+
 def _compute(settings: Settings) -> Iterator[Check]:
     if find_spec("torch") is None:
         yield Check(what="compute", ok=None, found="torch is not installed: this is a node only")
@@ -214,5 +235,6 @@ def _echo(what: str, item: DestinationSettings | PacsQuerySettings, calling: str
 
 
 CHECKS = (
-    _settings, _disk, _database, _store, _broker, _rules, _profiles, _compute, _weights, _peers,
+    _settings, _disk, _database, _store, _broker, _rules, _profiles, _fonts, _compute, _weights,
+    _peers,
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -28,9 +29,12 @@ from workers import clock
 from workers.case import CaseResult, analyse_case
 from workers.folder import JudgedSeries, judge_folder
 from workers.object_names import file_names
+from workers.page.draw import CasePictures, draw_case
 from workers.prior import prior_of_folder
 
 FEATURES_FILE = "features.npz"
+PAGE_FILE = "report.pdf"
+KEY_IMAGE_FILE = "key_{number}.png"
 
 
 class ContextFile(BaseModel):
@@ -64,11 +68,15 @@ def analyse_folder(
     segmenter: Segmenter | None = None,
     grading: Grading | None = None,
     prior: Path | None = None,
+    pictures_in: str | None = None,
+    font_file: Path | None = None,
     progress: Callable[[str], None],
 ) -> CaseResult | Mapping[str, Any]:
     """Analyse the best series below a folder, and compare it with that of `prior`.
 
     What stands against a comparison becomes a warning of the result.
+
+    With `pictures_in`, a language, the result has pictures to be written beside its objects.
 
     Returns
     -------
@@ -96,10 +104,11 @@ def analyse_folder(
                 earlier = found
             else:
                 warnings.append(f"earlier examination not compared: {found}")
-        return analyse_case(
+        created = datetime.fromtimestamp(clock.now(), tz=UTC)
+        result = analyse_case(
             series,
             revision=1,
-            created=datetime.fromtimestamp(clock.now(), tz=UTC),
+            created=created,
             context=context,
             profiles=profiles,
             detector=detector,
@@ -107,8 +116,21 @@ def analyse_folder(
             grading=grading,
             prior=earlier,
             warnings=warnings,
+            font_file=font_file,
             progress=progress,
         )
+        if pictures_in is None:
+            return result
+        progress("pictures")
+        pictures = draw_case(
+            series,
+            result.findings,
+            revision=1,
+            created=created,
+            language=pictures_in,
+            font_file=font_file,
+        )
+        return replace(result, pictures=pictures)
     except (SeriesRejected, NotAnalysable) as error:
         return _refused(best, error.why)
 
@@ -122,9 +144,10 @@ def _refused(series: JudgedSeries, reason: str) -> Mapping[str, Any]:
 
 
 def write_result(result: CaseResult | Mapping[str, Any], out: Path) -> Sequence[Path]:
-    """Write ``findings.json``, ``features.npz`` where nodules were graded, and the objects.
+    """Write ``findings.json``, ``features.npz`` where nodules were graded, objects and pictures.
 
-    Features that an earlier analysis left in the folder go: they are of other findings.
+    Features and pictures that an earlier analysis left in the folder go: they are of other
+    findings.
 
     Returns
     -------
@@ -133,7 +156,8 @@ def write_result(result: CaseResult | Mapping[str, Any], out: Path) -> Sequence[
     """
     out.mkdir(parents=True, exist_ok=True)
     findings, features = out / "findings.json", out / FEATURES_FILE
-    features.unlink(missing_ok=True)
+    for left in (features, out / PAGE_FILE, *out.glob(KEY_IMAGE_FILE.format(number="*"))):
+        left.unlink(missing_ok=True)
     if not isinstance(result, CaseResult):
         findings.write_text(json.dumps(result, indent=2) + "\n")
         return [findings]
@@ -146,5 +170,16 @@ def write_result(result: CaseResult | Mapping[str, Any], out: Path) -> Sequence[
     for name, item in zip(names, result.objects, strict=True):
         path = out / name
         path.write_bytes(item.data)
+        written.append(path)
+    return written + ([] if result.pictures is None else _write_pictures(result.pictures, out))
+
+
+def _write_pictures(pictures: CasePictures, out: Path) -> list[Path]:
+    page = out / PAGE_FILE
+    page.write_bytes(pictures.page)
+    written = [page]
+    for each in pictures.nodules:
+        path = out / KEY_IMAGE_FILE.format(number=each.number)
+        each.sheet.save(path)
         written.append(path)
     return written

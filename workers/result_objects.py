@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 
@@ -37,6 +38,8 @@ class ResultSource:
     created: datetime
     """Content date and time."""
     earlier: tuple[EarlierReport, ...] = ()
+    font_file: Path | None = None
+    """For letters of pictures that are not Latin; a known one is looked for without it."""
 
 
 Key = tuple[ObjectKind, str]
@@ -137,4 +140,5 @@ def _draw(source: ResultSource, language: str) -> CasePictures:
         revision=source.content.revision,
         created=source.created,
         language=language,
+        font_file=source.font_file,
     )

@@ -173,6 +173,11 @@ class Settings(BaseSettings):
         description="folder of the site's own profiles (YAML), the same path on node and workers; "
         "they stand beside the shipped ones and replace those of the same name",
     )
+    font_file: Path | None = Field(
+        default=None,
+        description="TrueType font for what is not written in Latin letters, in pictures and "
+        "pages; a known one is looked for if unset",
+    )
     rules_file: Path | None = Field(
         default=None, description="eligibility rules (YAML); the packaged ones if unset"
     )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BLOCKED = ("torch", "torch_geometric", "scipy", "skimage", "SimpleITK")
+BLOCKED = ("torch", "torch_geometric", "scipy", "skimage", "SimpleITK", "reportlab")
 
 
 def test_the_node_starts_where_only_the_node_extra_is_installed() -> None:

@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pypdf import PdfReader
 
 from dicom_node.compose.segment_check import check_seg, measure_agreement
 from dicom_node.compose.template_check import check_sr
@@ -236,3 +237,13 @@ def misplaced_segments(analysed: Analysed, seg: Dataset) -> list[str]:
         if len(voxels) != nodule["voxel_count"] or away_mm > PLACE_TOLERANCE_MM:
             wrong.append(f"nodule {nodule['id']}")
     return wrong
+
+
+@pytest.mark.real_ct
+def test_the_folder_holds_a_page_and_a_picture_of_each_nodule(analysed: Analysed) -> None:
+    pages = PdfReader(analysed.out / "report.pdf").pages
+    wanted = {f"key_{nodule['id']}.png" for nodule in analysed.findings["nodules"]}
+
+    assert len(pages) == 1
+    assert pages[0].extract_text().count("Research use, not for diagnosis") == 2
+    assert {path.name for path in analysed.out.glob("key_*.png")} == wanted

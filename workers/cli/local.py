@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 def analyse(
     folder: Folder,
-    out: Annotated[Path, typer.Option(help="folder for findings.json, features.npz, SR and SEG")],
+    out: Annotated[Path, typer.Option(help="folder for findings.json, objects and pictures")],
     context: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="JSON: age, sex ...")
     ] = None,
@@ -45,6 +45,9 @@ def analyse(
         list[str] | None,
         typer.Option(help="dress of the objects, repeatable: default, ohif, air ... or your own"),
     ] = None,
+    pictures: Annotated[
+        bool, typer.Option(help="report.pdf and key_1.png ... as well, in the profile's language")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="print findings.json")] = False,
 ) -> None:
     """Analyse the best chest CT series of a folder, without any network.
@@ -66,6 +69,8 @@ def analyse(
                 segmenter=segmenter_of(settings),
                 grading=grading_of(settings),
                 prior=prior,
+                pictures_in=chosen[0].language if pictures else None,
+                font_file=settings.font_file,
                 progress=lambda stage: status.update(f"{stage} ..."),
             )
         paths = write_result(result, out)

@@ -207,6 +207,7 @@ def _analyse(app: Application, work: _Work) -> str:
             detector=detector_of(app.settings),
             segmenter=segmenter_of(app.settings),
             grading=grading_of(app.settings),
+            font_file=app.settings.font_file,
         )
         notes = [
             (compose_retraction(series, result, item, created=created), item.destinations)
