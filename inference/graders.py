@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inference.cube_measures import measure_cube
-from inference.deep_features import Encoder, cut_nodule, describe_cube, make_encoder
+from inference.deep_features import (
+    Encoder,
+    NoduleDescription,
+    cut_nodule,
+    describe_cube,
+    make_encoder,
+)
 from inference.errors import BankRefused, WeightsRefused
-from inference.findings import ClinicalContext, Nodule, NoduleGrade
+from inference.findings import ClinicalContext, Nodule, NoduleGrade, VoiMask
 from inference.grading.bank import Bank, load_bank
 from inference.grading.calibration import read_calibrators
 from inference.grading.grader import make_grader
 from inference.grading.judge import Judge
 from inference.grading.stored import NAME, read_grader
+from inference.grading.table import ModalityTable
 from inference.image_row import FROM_PIXELS, describe_rows
 from inference.weights import Weights, folder_with, load_weights
 
@@ -53,20 +60,7 @@ class TrainedGrading:
         del context  # the shipped grader knows no clinical modality
         if not nodules:
             return ()
-        described, measures = [], []
-        for nodule in nodules:
-            cube, mask = cut_nodule(volume, nodule.voi)
-            described.append(
-                describe_cube(
-                    cube.hu,
-                    mask,
-                    spacing_mm=cube.spacing_mm,
-                    slice_spacing_mm=float(volume.spacing_mm[0]),
-                    encoder=self.encoder,
-                )
-            )
-            measures.append(measure_cube(cube.hu, mask, cube.spacing_mm))
-        rows = describe_rows(described, np.array(measures))
+        rows, described = self.describe(volume, [nodule.voi for nodule in nodules])
         grades = self.judge.judge(rows)
         return tuple(
             replace(
@@ -77,6 +71,30 @@ class TrainedGrading:
             )
             for row, (nodule, one, grade) in enumerate(zip(nodules, described, grades, strict=True))
         )
+
+    def describe(
+        self, volume: Volume, outlines: Sequence[VoiMask]
+    ) -> tuple[ModalityTable, list[NoduleDescription]]:
+        """What the judge is given of each outline, and what the encoder said: at least one."""
+        described, measures = [], []
+        for voi in outlines:
+            cube, mask = cut_nodule(volume, voi)
+            described.append(
+                describe_cube(
+                    cube.hu,
+                    mask,
+                    spacing_mm=cube.spacing_mm,
+                    slice_spacing_mm=float(volume.spacing_mm[0]),
+                    encoder=self.encoder,
+                )
+            )
+            measures.append(measure_cube(cube.hu, mask, cube.spacing_mm))
+        return describe_rows(described, np.array(measures)), described
+
+    def grade_outline(self, volume: Volume, voi: VoiMask) -> NoduleGrade:
+        """The grade of an outline that is no finding of the pipeline's."""
+        rows, (described,) = self.describe(volume, [voi])
+        return _within(self.judge.judge(rows)[0], described.beyond_training)
 
 
 def _within(grade: NoduleGrade, beyond: Sequence[str]) -> NoduleGrade:

@@ -1,8 +1,8 @@
 """A nodule's size and density, measured as radiologists do, unrounded.
 
 Long and short axis lie in the slice of the largest area; the short one is the longest chord
-at a right angle to the long one (RECIST 1.1; Lung-RADS v2022). The outline is that of the mask with its
-steps smoothed away: the corners of voxels would make a disc up to 0.8 voxels too long.
+at a right angle to the long one (RECIST 1.1; Lung-RADS v2022). The outline is that of the mask
+with its steps smoothed away: the corners of voxels would make a disc up to 0.8 voxels too long.
 """
 
 from __future__ import annotations

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,27 +16,18 @@ from inference.attributes import ATTRIBUTES
 from inference.cube_measures import MEASURES
 from inference.deep_features import Encoder, Standard, describe
 from inference.evaluation.encoder import measure_encoder
-from inference.evaluation.outlines import all_searched
-from inference.findings import Candidate, VoiMask
 from inference.models.cross_view_encoder import CrossViewConfig, CrossViewEncoder
 from inference.radiomics.table import ROI_TABLE, VOI_TABLE
-from inference.segmenters import make_segmenter
 from inference.training.encoder_loop import EncoderData, run_encoder
-from inference.training.rated_nodules import COLUMNS, EVERY_READER
+from inference.training.rated_nodules import EVERY_READER
 from inference.training.rendered_features import measures_of, voi_of
 from inference.training.shapes import Part
-from inference.volume import Volume
 from inference.weights import Weights, load_weights
 from workers.encoder_data import PARTS, fold_folder, rows_of, split_folds
-from workers.nifti import read_labels
-from workers.segmenter_evaluation import CONSENSUS
-from workers.training_data import read_scan
+from workers.real_nodules import RealNodule
 
 ALIGN_RIDGE = 1e-2
 PLAIN_RIDGE = 10.0
-CHUNK_NEAR_VOXELS = 6.0
-CHUNK_SPACING_MM = (1.25, 0.7, 0.7)
-"""Taken for chunks of series that the tables do not name."""
 
 
 def to_network(weights: Weights) -> CrossViewEncoder:
@@ -183,78 +172,15 @@ def write_described(
     return facts
 
 
-def look_at_scans(data: Path, names: Sequence[str], encoder: Encoder) -> list[dict[str, Any]]:
-    """Real series with readers' outlines: what the encoder says of them, nothing more."""
+def look_at(nodules: Iterable[RealNodule], encoder: Encoder) -> list[dict[str, Any]]:
+    """Real nodules: what the encoder says of them, nothing more."""
     found = []
-    for name in names:
-        outline = data / "ct" / name / CONSENSUS
-        if not outline.exists():
-            continue
-        labels = read_labels(outline)
-        volume = read_scan(data, name, ()).volume
-        for label in range(1, int(labels.max()) + 1):
-            at = np.argwhere(labels == label)
-            low, high = at.min(axis=0), at.max(axis=0) + 1
-            k, j, i = (int(value) for value in low)
-            window = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-            voi = VoiMask(origin_kji=(k, j, i), mask=labels[window] == label)
-            described = describe(volume, voi, encoder)
-            found.append({"scan": name, "nodule": label, **_plain(asdict(described))})
-    return found
-
-
-def look_at_chunks(folder: Path, tables: Path, encoder: Encoder) -> list[dict[str, Any]]:
-    """LUNA16 chunks: outlined by our segmenter, beside what the tables know of them."""
-    with gzip.open(tables / "lidc_nodules.csv.gz", "rt", newline="") as stream:
-        known = list(csv.DictReader(stream))
-    classes = {}
-    for row in csv.DictReader((folder / "present_candidates.csv").open()):
-        classes[row["file_path"]] = row["class"]
-    segmenter = make_segmenter("trained")
-    found: list[dict[str, Any]] = []
-    for file in sorted(folder.glob("*.npz")):
-        series, *index = file.stem.split("_")
-        spacing, rated = _known_of(known, series, np.array(index, dtype=np.float64))
-        with np.load(file) as table:
-            hu = np.rint(table["ct_chunk"]).astype(np.int16)
-        volume = Volume(hu=hu, affine=np.diag([*spacing, 1.0]))
-        x, y, z = (float(v) for v in volume.index_to_lps((np.array(hu.shape) - 1) / 2))
-        candidate = Candidate(centre_lps_mm=(x, y, z), probability=1.0, diameter_mm=8.0)
-        outlined = segmenter.segment(volume, all_searched(volume), candidate)
-        line: dict[str, Any] = {
-            "chunk": file.stem,
-            "luna16_class": classes.get(file.name),
-            "known": rated,
-        }
-        if outlined is not None:
-            line |= _plain(asdict(describe(volume, outlined.voi, encoder)))
+    for nodule in nodules:
+        line: dict[str, Any] = {"nodule": nodule.name, "known": nodule.known}
+        if nodule.voi is not None:
+            line |= _plain(asdict(describe(nodule.volume, nodule.voi, encoder)))
         found.append(line)
     return found
-
-
-def _known_of(
-    known: Sequence[Mapping[str, str]], series: str, index: NDArray[np.float64]
-) -> tuple[tuple[float, ...], dict[str, Any] | None]:
-    """Voxel size of a series, and what readers rated at an index of it."""
-    spacing, rated = CHUNK_SPACING_MM, None
-    for row in known:
-        if row["series_instance_uid"] != series:
-            continue
-        pixel = float(row["pixel_spacing"])
-        spacing = (float(row["slice_spacing"]), pixel, pixel)
-        place = np.array([float(row[name]) for name in ("k_index", "row_px", "col_px")])
-        if np.linalg.norm(place - index) <= CHUNK_NEAR_VOXELS:
-            rated = {
-                "nodule": row["nodule_id"],
-                "readers": int(row["n_readers"]),
-                "diameter_mm": round(float(row["eff_diameter_mm"]), 1),
-                "rating": round(float(row["malignancy_mean"]), 2),
-                "attributes": {
-                    name: round(float(row[f"{COLUMNS.get(name, name)}_mean"]), 2)
-                    for name in ATTRIBUTES
-                },
-            }
-    return spacing, rated
 
 
 def _aligned(

@@ -59,10 +59,10 @@ def encoder(
     from workers.encoder_data import open_data
     from workers.encoder_evaluation import (
         evaluate_encoder,
-        look_at_chunks,
-        look_at_scans,
+        look_at,
         write_described,
     )
+    from workers.real_nodules import nodules_of_chunks, nodules_of_scans
 
     torch.set_num_threads(threads)
     load_settings()
@@ -76,9 +76,9 @@ def encoder(
                 "rendered": evaluate_encoder(rendered, weights, seed=seed),
             }
             if real:
-                result["real"] = look_at_scans(data, weights.facts["unseen"], ready)
+                result["real"] = look_at(nodules_of_scans(data, weights.facts["unseen"]), ready)
             if chunks is not None:
-                result["chunks"] = look_at_chunks(chunks, data / "lidc", ready)
+                result["chunks"] = look_at(nodules_of_chunks(chunks, data / "lidc"), ready)
             if json_file is not None:
                 json_file.write_text(json.dumps(result, indent=2))
             _show(result["rendered"])

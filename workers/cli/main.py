@@ -33,6 +33,7 @@ if find_spec("scipy") is not None:
         evaluate,
         evaluate_encoder,
         evaluate_grader,
+        evaluate_real,
         evaluate_segmenter,
         evaluate_site,
         local,
@@ -51,6 +52,7 @@ if find_spec("scipy") is not None:
     train_grader.register()
     evaluate_segmenter.register()
     evaluate_grader.register()
+    evaluate_real.register()
     evaluate_encoder.register()
     evaluate_site.register()
     train.register(app)

@@ -29,11 +29,11 @@ def grader(
     ],
     out: Annotated[Path, typer.Option(help="folder for weights, bank and manifest")],
     seed: Annotated[int, typer.Option(help="same seed, same weights")] = 0,
-    steps: Annotated[int, typer.Option(min=1, help="of the optimiser, each network")] = 400,
+    steps: Annotated[int, typer.Option(min=1, help="of the optimiser, each network")] = 250,
     members: Annotated[int, typer.Option(min=1, help="networks that answer together")] = 3,
     vote: Annotated[
         float, typer.Option(min=0, max=0.9, help="share of an answer that neighbours vote")
-    ] = 0.25,
+    ] = 0.1,
     bank_size: Annotated[int, typer.Option(min=4, help="typical cases at most")] = 1000,
     json_file: Annotated[
         Path | None, typer.Option("--json", dir_okay=False, help="write the figures here")
