@@ -13,6 +13,8 @@ from inference.measurement import measure_nodule
 from inference.thresholds import CALCIFIED_AT_LEAST_HU, SOLID_AT_LEAST_HU
 from inference.volume import Volume
 
+MEASURES_VERSION = "2"
+"""Raised when a nodule in a cube is measured otherwise: what was kept of before is made anew."""
 MEASURES = (
     "long_axis_mm",
     "short_axis_mm",

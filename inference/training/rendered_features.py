@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.cube_measures import measure_cube
+from inference.cube_measures import MEASURES_VERSION, measure_cube
 from inference.radiomics.extract import features_of
 from inference.radiomics.table import ROI_TABLE, TABLE_VERSION, VOI_TABLE, FeatureTable
 from inference.training.rendered_set import open_set
@@ -17,7 +17,7 @@ from inference.training.rendered_set import open_set
 Rows = NDArray[np.float32]
 Compute = Callable[[NDArray[np.float32], NDArray[np.bool_], float], NDArray[np.float64]]
 FILES = {"roi": f"roi-{TABLE_VERSION}.npy", "voi": f"voi-{TABLE_VERSION}.npy"}
-MEASURES_FILE = "measures.npy"
+MEASURES_FILE = f"measures-{MEASURES_VERSION}.npy"
 
 
 def roi_of(folders: Sequence[Path], *, told: Callable[[str], None]) -> Rows:
