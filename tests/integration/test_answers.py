@@ -44,16 +44,17 @@ def test_answers_that_are_stored_to_us_are_shown_and_start_nothing(
     series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID = report.SOPInstanceUID
     edited.PredecessorDocumentsSequence[0].ReferencedSeriesSequence = [series]
     written_by(edited, "One^Reader", at="20260303080000")
-    (nodule,) = json.loads(
-        (service.data / "store" / job["findings_path"]).read_bytes()
-    )["nodules"]  # fmt: skip
+    findings = json.loads((service.data / "store" / job["findings_path"]).read_bytes())
+    nodule = findings["nodules"][0]
     drop(edited, nodule["tracking_uid"])
 
     service.send(save([edited, signed, report], tmp_path / "answers"))
 
     def shown() -> dict[str, Any] | None:
         told = json.loads(service.cli("answers", "show", str(job["id"]), "--json").stdout)
-        (one,) = told["nodules"]
+        (one,) = (
+            item for item in told["nodules"] if item["tracking_uid"] == nodule["tracking_uid"]
+        )
         return one if len(one["answers"]) == 2 else None
 
     one = wait_for(shown, limit_s=90, message="both answers are shown")
