@@ -16,7 +16,8 @@ demo: $(VENV)/.worker
 ## Install what the tests need, check the code, run every test.
 test: setup-tests
 	$(MAKE) --no-print-directory check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile \
+		--no-loadscope-reorder $(PYTEST_ARGS)
 
 ## The long forms as well; leaves docs/evidence/DATE-test-long.txt and the tables of faults.
 test-long: setup-tests

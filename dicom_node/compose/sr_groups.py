@@ -76,9 +76,17 @@ def to_scoord(points_ji: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(points_ji, dtype=np.float64)[:, ::-1] + HALF_PIXEL
 
 
-def box_around(contour_ji: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The closed box around a contour, five points (j, i), clockwise on the screen."""
-    (j0, i0), (j1, i1) = contour_ji.min(axis=0), contour_ji.max(axis=0)
+def box_around(nodule: NoduleContent) -> NDArray[np.float64]:
+    """The closed box around the outlined part's voxels, five points (j, i), clockwise on screen.
+
+    The contour's own bounds would be a little inside: it is smooth.
+    """
+    k, j, i = nodule.mask_origin_kji
+    contour = np.asarray(nodule.contour_ji, dtype=np.float64)
+    voxels = np.argwhere(nodule.mask[nodule.key_slice_k - k]) + np.array([j, i])
+    lowest, highest = contour.min(axis=0) - 1, contour.max(axis=0) + 1
+    voxels = voxels[((voxels > lowest) & (voxels < highest)).all(axis=1)]
+    (j0, i0), (j1, i1) = voxels.min(axis=0) - HALF_PIXEL, voxels.max(axis=0) + HALF_PIXEL
     return np.array([(j0, i0), (j0, i1), (j1, i1), (j1, i0), (j0, i0)])
 
 
@@ -161,7 +169,7 @@ def _region_group(
     boxed = dress.region == "box"
     contour = np.asarray(nodule.contour_ji, dtype=np.float64)
     if boxed:
-        contour = box_around(contour)
+        contour = box_around(nodule)
     elif not np.array_equal(contour[0], contour[-1]):
         contour = np.vstack([contour, contour[:1]])
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(

@@ -99,8 +99,9 @@ def test_slicer_draws_a_box_around_each_nodule(series: CtSeries) -> None:
     assert loaded.markups[0].site == "Upper lobe of left lung"
     assert {markup.finding for markup in loaded.markups} == {"Nodule"}
     for markup, nodule in zip(loaded.markups, three_nodules(series), strict=True):
-        contour = np.asarray(nodule.contour_ji)
-        corners = np.array([contour.min(axis=0), contour.max(axis=0)]) + HALF_PIXEL
+        k, j, i = nodule.mask_origin_kji
+        voxels = np.argwhere(nodule.mask[nodule.key_slice_k - k]) + np.array([j, i])
+        corners = np.array([voxels.min(axis=0), voxels.max(axis=0) + 2 * HALF_PIXEL])
         wanted = [
             (series.affine @ [nodule.key_slice_k, row, column, 1])[:3] for row, column in corners
         ]

@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 def analyse(
     folder: Folder,
-    out: Annotated[Path, typer.Option(help="folder for findings.json, objects and pictures")],
+    out: Annotated[Path, typer.Option(help="findings.json, features.npz, objects, pictures")],
     context: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="JSON: age, sex ...")
     ] = None,
