@@ -14,7 +14,7 @@ import numpy as np
 
 from inference.grading.table import ModalityTable
 from workers.bank.anonymous import make_digest
-from workers.state.schema import Verdict
+from workers.state.answer_tables import Verdict
 
 RATING_OF_LEVEL = {"I": 1.5, "II": 3.0, "III": 4.0, "IV": 5.0}
 """The reader's rating, 1 to 5, that has this level; of level I, the middle of 1 and 2."""

@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from workers.state.schema import Verdict
+from workers.state.answer_tables import Verdict
 
 COLUMNS = ("series", "x", "y", "z", "diameter", "label", "readers", "type", "patient")
 LABEL = {Verdict.ACCEPT: "nodule", Verdict.REGRADE: "nodule", Verdict.REJECT: "non-nodule"}

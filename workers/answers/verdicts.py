@@ -23,7 +23,7 @@ from workers.answers.known import (
     type_of,
 )
 from workers.answers.words import Spoken, read_label, says_nodule, says_rejected
-from workers.state.schema import Verdict
+from workers.state.answer_tables import Verdict
 
 SAME_PLACE_MM = 5.0
 """As for nodules of two revisions: closer than this, or than half their diameter, are one."""

@@ -11,7 +11,7 @@ import typer
 
 from workers.cli.answer_output import print_answers, print_nodules, print_unclear, styled
 from workers.cli.output import console, fail, opened_application, print_json
-from workers.state.schema import Verdict
+from workers.state.answer_tables import Verdict
 from workers.usecases.answer import Statement
 from workers.usecases.answer import add_answer as keep_answer
 from workers.usecases.describe_answers import list_answers, list_unclear, show_answers

@@ -21,8 +21,9 @@ from workers.answers.known import KnownNodule, Point, known_nodules
 from workers.application import Application
 from workers.bank.answers import RATINGS, Told, make_answer
 from workers.errors import AnswerRefused, ObjectMissing
+from workers.state.answer_tables import Answer, Verdict
 from workers.state.jobs import find_job, note
-from workers.state.schema import Answer, Job, Result, Verdict, printable
+from workers.state.schema import Job, Result, printable
 from workers.state.store import get_content
 
 ANSWERS = "answers"

@@ -11,16 +11,8 @@ from sqlalchemy.orm import Session
 
 from dicom_node.read.edited_report import REPORT_CLASSES, EditedReport, images_of
 from dicom_node.read.header import Identity, InstanceHeader
-from workers.state.schema import (
-    Answer,
-    AnswerReport,
-    Instance,
-    Job,
-    ReportedNodule,
-    Result,
-    ResultObject,
-    Verdict,
-)
+from workers.state.answer_tables import Answer, AnswerReport, Verdict
+from workers.state.schema import Instance, Job, ReportedNodule, Result, ResultObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from workers.application import Application
 from workers.errors import AnswerRefused
+from workers.state.answer_tables import Answer, AnswerReport, ReportOutcome, Verdict
 from workers.state.jobs import find_job
-from workers.state.schema import Answer, AnswerReport, Job, ReportOutcome, Result, Verdict
+from workers.state.schema import Job, Result
 from workers.state.store import get_content
 
 

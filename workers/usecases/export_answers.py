@@ -35,7 +35,8 @@ from workers.application import Application
 from workers.bank.anonymous import SALT_BYTES, patient_text
 from workers.bank.folder import BankFolder
 from workers.settings import Settings
-from workers.state.schema import Answer, Instance, Job, Result, ResultObject
+from workers.state.answer_tables import Answer
+from workers.state.schema import Instance, Job, Result, ResultObject
 from workers.state.store import get_content
 from workers.usecases.describe_answers import answers_of_series, current_answers
 

@@ -18,7 +18,8 @@ from workers.bank.anonymous import check_name
 from workers.bank.answers import Told
 from workers.bank.folder import BankFolder
 from workers.errors import AnswerRefused
-from workers.state.schema import Answer, Instance, Job, Result, Verdict
+from workers.state.answer_tables import Answer, Verdict
+from workers.state.schema import Instance, Job, Result
 from workers.state.store import get_content
 from workers.usecases.describe_answers import answers_of_series, current_answers
 

@@ -31,17 +31,9 @@ from workers.answers.known import KnownNodule, known_nodules
 from workers.answers.verdicts import Spoke, judge_report
 from workers.application import Application
 from workers.errors import ObjectChanged, ObjectMissing
+from workers.state.answer_tables import Answer, AnswerReport, ReportOutcome, Verdict
 from workers.state.jobs import current_job, note
-from workers.state.schema import (
-    Answer,
-    AnswerReport,
-    Instance,
-    Job,
-    ReportOutcome,
-    ResultObject,
-    Verdict,
-    printable,
-)
+from workers.state.schema import Instance, Job, ResultObject, printable
 from workers.state.store import get_content
 from workers.usecases.answered_result import AnsweredResult, find_answered_result
 from workers.usecases.quarantine import hold_job

@@ -31,8 +31,9 @@ from tests.unit.dicom_node.compose.cases import (
 )
 from tests.unit.workers.rows import empty_result, job_of, receive, set_state
 from workers.application import Application
+from workers.state.answer_tables import Answer, AnswerReport
 from workers.state.jobs import take_job
-from workers.state.schema import Answer, AnswerReport, JobState
+from workers.state.schema import JobState
 from workers.state.store import put_content
 from workers.usecases.commit import commit_result, keep_object
 from workers.usecases.take_answers import take_answers
