@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from highdicom.base import SOPClass
+from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
@@ -13,7 +14,7 @@ from dicom_node.compose.content import ComposedObject, ReportContent
 from dicom_node.compose.envelope import contributing_equipment, seal, translated_errors
 from dicom_node.compose.identity import result_instance_uid, result_series_uid
 from dicom_node.compose.profile import DEFAULT, ObjectKind, Profile
-from dicom_node.compose.secondary_capture import WORKSTATION, code_item
+from dicom_node.compose.secondary_capture import WORKSTATION
 from dicom_node.equipment import MANUFACTURER, MANUFACTURER_MODEL_NAME
 from dicom_node.errors import ComposeError
 from dicom_node.read.ct_series import CtSeries
@@ -86,20 +87,13 @@ def compose_pdf(
         ds.BurnedInAnnotation = "YES"
         ds.AcquisitionDateTime = _acquired(series.headers[0])
         ds.DocumentTitle = DOCUMENT_TITLE
-        ds.ConceptNameCodeSequence = [code_item(codes.IMAGING_MEASUREMENT_REPORT)]
+        ds.ConceptNameCodeSequence = [CodedConcept.from_code(codes.IMAGING_MEASUREMENT_REPORT)]
         ds.VerificationFlag = "UNVERIFIED"
         ds.SourceInstanceSequence = [_source(header) for header in series.headers]
         ds.MIMETypeOfEncapsulatedDocument = MIME_TYPE
         ds.EncapsulatedDocument = pdf
         ds.EncapsulatedDocumentLength = len(pdf)
-        data = seal(ds, series.headers[0], content, created)
-    return ComposedObject(
-        kind=KIND,
-        sop_class_uid=str(ds.SOPClassUID),
-        sop_instance_uid=str(ds.SOPInstanceUID),
-        series_instance_uid=str(ds.SeriesInstanceUID),
-        data=data,
-    )
+        return seal(ds, series.headers[0], content, created, kind=KIND)
 
 
 def _acquired(header: Dataset) -> str:

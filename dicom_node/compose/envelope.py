@@ -20,7 +20,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from dicom_node.compose import codes
-from dicom_node.compose.content import AlgorithmContent, ReportContent
+from dicom_node.compose.content import AlgorithmContent, ComposedObject, ReportContent
 from dicom_node.compose.content_tree import walk
 from dicom_node.compose.identity import derive_uid
 from dicom_node.compose.words import ENGLISH, Language
@@ -151,7 +151,9 @@ def contributing_equipment(
     return found
 
 
-def seal(ds: Dataset, source: Dataset, content: ReportContent, created: datetime) -> bytes:
+def seal(
+    ds: Dataset, source: Dataset, content: ReportContent, created: datetime, *, kind: str
+) -> ComposedObject:
     """Complete an object and encode it.
 
     Parameters
@@ -165,11 +167,13 @@ def seal(ds: Dataset, source: Dataset, content: ReportContent, created: datetime
     created : datetime
         Content date and time; nothing else in the object depends on the moment. An aware one
         is written in the study's time zone, else in this machine's.
+    kind : str
+        Of the object.
 
     Returns
     -------
-    bytes
-        A Part 10 file; equal input gives equal bytes.
+    ComposedObject
+        Its bytes are a Part 10 file; equal input gives equal bytes.
     """
     for keyword in PATIENT_AND_STUDY_KEYWORDS:
         if keyword in source:
@@ -201,7 +205,13 @@ def seal(ds: Dataset, source: Dataset, content: ReportContent, created: datetime
     ds.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     buffer = io.BytesIO()
     ds.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
+    return ComposedObject(
+        kind=kind,
+        sop_class_uid=str(ds.SOPClassUID),
+        sop_instance_uid=str(ds.SOPInstanceUID),
+        series_instance_uid=str(ds.SeriesInstanceUID),
+        data=buffer.getvalue(),
+    )
 
 
 def to_study_time(created: datetime, offset: str) -> datetime:

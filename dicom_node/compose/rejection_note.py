@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from highdicom import ko, sr
@@ -122,15 +122,7 @@ def compose_rejection_note(
             specific_character_set=None,
         )
         ds.SeriesDescription = SERIES_DESCRIPTION
-        data = seal(ds, series.headers[0], content, created)
-    return ComposedObject(
-        kind=KIND,
-        profiles=(),
-        sop_class_uid=str(ds.SOPClassUID),
-        sop_instance_uid=str(ds.SOPInstanceUID),
-        series_instance_uid=str(ds.SeriesInstanceUID),
-        data=data,
-    )
+        return replace(seal(ds, series.headers[0], content, created, kind=KIND), profiles=())
 
 
 def _variant(rejected: Sequence[RejectedObject]) -> str:

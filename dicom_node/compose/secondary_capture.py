@@ -12,9 +12,9 @@ from datetime import datetime
 
 import numpy as np
 from highdicom.sc import SCImage
+from highdicom.sr import CodedConcept
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.sr.coding import Code
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from dicom_node.compose import codes
@@ -122,26 +122,10 @@ def compose_key_image(
         ds.BurnedInAnnotation = "NO"
         ds.ImageComments = f"Nodule {picture.number}. Research use, not for diagnosis."
         ds.DerivationDescription = DERIVATION
-        ds.DerivationCodeSequence = [code_item(codes.MULTIPLANAR_REFORMATTING)]
+        ds.DerivationCodeSequence = [CodedConcept.from_code(codes.MULTIPLANAR_REFORMATTING)]
         ds.SourceImageSequence = [_source(series.headers[k]) for k in range(first, last + 1)]
         _tell_of_lossy_sources(ds, header)
-        data = seal(ds, header, content, created)
-    return ComposedObject(
-        kind=KIND,
-        sop_class_uid=str(ds.SOPClassUID),
-        sop_instance_uid=str(ds.SOPInstanceUID),
-        series_instance_uid=str(ds.SeriesInstanceUID),
-        data=data,
-    )
-
-
-def code_item(code: Code) -> Dataset:
-    """A code as an item of a sequence (PS3.3 8.8)."""
-    item = Dataset()
-    item.CodeValue = code.value
-    item.CodingSchemeDesignator = code.scheme_designator
-    item.CodeMeaning = code.meaning
-    return item
+        return seal(ds, header, content, created, kind=KIND)
 
 
 def _check(series: CtSeries, content: ReportContent, picture: KeyPicture) -> None:
@@ -165,7 +149,9 @@ def _source(header: Dataset) -> Dataset:
     item = Dataset()
     item.ReferencedSOPClassUID = UID(str(header.SOPClassUID))
     item.ReferencedSOPInstanceUID = UID(str(header.SOPInstanceUID))
-    item.PurposeOfReferenceCodeSequence = [code_item(codes.SOURCE_IMAGE_FOR_PROCESSING)]
+    item.PurposeOfReferenceCodeSequence = [
+        CodedConcept.from_code(codes.SOURCE_IMAGE_FOR_PROCESSING)
+    ]
     return item
 
 

@@ -100,14 +100,7 @@ def compose_seg(
             contributing_equipment=contributing_equipment(content.algorithm),
             specific_character_set=None,
         )
-        data = seal(seg, series.headers[0], content, created)
-    return ComposedObject(
-        kind=kind,
-        sop_class_uid=str(seg.SOPClassUID),
-        sop_instance_uid=str(seg.SOPInstanceUID),
-        series_instance_uid=str(seg.SeriesInstanceUID),
-        data=data,
-    )
+        return seal(seg, series.headers[0], content, created, kind=kind)
 
 
 def _paint_all(

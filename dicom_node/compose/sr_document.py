@@ -134,14 +134,7 @@ def compose_document(
     if predecessor is not None:
         ds.PredecessorDocumentsSequence = [_predecessor_item(predecessor)]
     _set_items_apart(ds)
-    data = seal(ds, source, content, created)
-    return ComposedObject(
-        kind=kind,
-        sop_class_uid=str(ds.SOPClassUID),
-        sop_instance_uid=str(ds.SOPInstanceUID),
-        series_instance_uid=str(ds.SeriesInstanceUID),
-        data=data,
-    )
+    return seal(ds, source, content, created, kind=kind)
 
 
 def _observation_context(algorithm: AlgorithmContent) -> sr.ObservationContext:

@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from dicom_node.deliver.peer import Peer
-from dicom_node.errors import DicomNodeError
+from dicom_node.errors import DicomNodeError, PeerRefused, PeerUnreachable
 from dicom_node.query.prior import fetch_series, find_prior_series
 from dicom_node.read.ct_series import CtSeries
 from dicom_node.read.eligibility import load_rules
@@ -77,5 +77,16 @@ def fetch_prior(app: Application, series: CtSeries) -> tuple[PriorExam | None, t
             warnings.append(f"{NOT_COMPARED}{exam}")
     except (DicomNodeError, InferenceError, OSError, MemoryError) as error:
         log.warning("prior_not_fetched", error=type(error).__name__)
-        warnings.append(f"{NOT_COMPARED}{error}")
+        warnings.append(f"{NOT_COMPARED}{_told(error)}")
     return None, tuple(dict.fromkeys(warnings))
+
+
+def _told(error: Exception) -> str:
+    """For a report: without the hosts and paths that errors name for administrators."""
+    if isinstance(error, PeerUnreachable):
+        return "the PACS could not be reached"
+    if isinstance(error, PeerRefused):
+        return f"the PACS refused it (status 0x{error.status:04X})"
+    if isinstance(error, (OSError, MemoryError)):
+        return f"it could not be read ({type(error).__name__})"
+    return str(error)
