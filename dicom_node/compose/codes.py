@@ -65,6 +65,7 @@ PERCENT = Code("%", "UCUM", "Percent")
 
 COMMENT = Code("121106", "DCM", "Comment")
 IMAGING_MEASUREMENTS = Code("126010", "DCM", "Imaging Measurements")
+IMAGE_LIBRARY_GROUP = Code("126200", "DCM", "Image Library Group")
 QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
 
 LUNG = Code("39607008", "SCT", "Lung")

@@ -12,7 +12,7 @@ from pydicom.uid import UID, Comprehensive3DSRStorage
 
 from dicom_node.compose import codes
 from dicom_node.compose.content import AlgorithmContent, ComposedObject, ReportContent
-from dicom_node.compose.content_tree import walk
+from dicom_node.compose.content_tree import concept_of, walk
 from dicom_node.compose.envelope import contributing_equipment, seal
 from dicom_node.compose.identity import derive_uid, result_instance_uid, result_series_uid
 from dicom_node.compose.profile import NOT_ANALYSED_DESCRIPTION, ObjectKind, Profile
@@ -100,6 +100,7 @@ def compose_document(
             sr.CodedConcept.from_code(codes.LANGUAGES[words.language])
         ),
     )
+    _drop_image_descriptors(report[0])
     if not groups:
         _drop_measurements(report[0])
     _add_evaluations(report[0], content, words)
@@ -157,6 +158,14 @@ def _placeholder() -> sr.MeasurementsAndQualitativeEvaluations:
     """Highdicom wants a group even where nothing was found; it is dropped again."""
     tracking = sr.TrackingIdentifier(uid=derive_uid("placeholder"), identifier="none")
     return sr.MeasurementsAndQualitativeEvaluations(tracking_identifier=tracking)
+
+
+def _drop_image_descriptors(root: Dataset) -> None:
+    """The image library names images; what their own headers say is 5 kB for each (TID 1602)."""
+    for item in walk(root):
+        if concept_of(item) == codes.IMAGE_LIBRARY_GROUP:
+            for image in item.ContentSequence:
+                del image.ContentSequence
 
 
 def _drop_measurements(root: Dataset) -> None:
