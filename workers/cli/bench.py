@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from workers.bench.detection import METHODS, WORK, BenchPlan, bench_detection
 from workers.cli.output import console, errors, fail, load_settings, print_json, reported_errors
 from workers.compute import threads_for
 
@@ -47,6 +46,8 @@ def detection(
     ] = 0,
 ) -> None:
     """Time lungs, candidates, outlines and measurements on 300 x 512 x 512 voxels."""
+    from workers.bench.detection import METHODS, BenchPlan, bench_detection
+
     settings = load_settings()
     chosen = tuple(
         item for item in METHODS if not method or any(item.name.endswith(end) for end in method)
@@ -144,6 +145,8 @@ def compose(
 
 
 def _print(result: dict[str, Any]) -> None:
+    from workers.bench.detection import WORK
+
     machine = result["machine"]
     shape = " x ".join(str(size) for size in result["volume"]["shape"])
     console.print(

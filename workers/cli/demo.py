@@ -27,7 +27,6 @@ from dicom_node.read.eligibility import load_rules
 from workers.cli.nodules import print_findings
 from workers.cli.output import console, errors, fail, load_settings, reported_errors
 from workers.folder import judge_folder
-from workers.phantom import write_phantom
 from workers.settings import Settings
 from workers.state.database import Database
 from workers.state.schema import ENDS, JobState
@@ -67,6 +66,8 @@ def demo(
     with tempfile.TemporaryDirectory(prefix="pulmonode-demo-") as scratch, reported_errors():
         if ct is None:
             ct = out / "phantom"
+            from workers.phantom import write_phantom
+
             with errors.status("making a phantom series"):
                 write_phantom(ct)
         objects = _best_series(ct)

@@ -1,4 +1,7 @@
-"""Commands that need no network: analyse and phantom."""
+"""Commands that need no network: analyse and phantom.
+
+What processes images is imported where it is used: no other command waits for it.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,8 @@ from pydantic import ValidationError
 
 from dicom_node.compose.profile import DEFAULT_NAME, find_profile, load_profiles
 from dicom_node.read.eligibility import load_rules
-from workers.case import CaseResult
 from workers.cli.nodules import print_findings
 from workers.cli.output import console, errors, fail, load_settings, print_json, reported_errors
-from workers.detector_choice import detector_of, grading_of, segmenter_of
-from workers.local import ContextFile, analyse_folder, write_result
-from workers.phantom import write_phantom
 
 NOT_ELIGIBLE_EXIT = 3
 Folder = Annotated[
@@ -54,6 +53,10 @@ def analyse(
 
     Ends with 0 when analysed, 3 when nothing in the folder is eligible, 1 on an error.
     """
+    from workers.case import CaseResult
+    from workers.detector_choice import detector_of, grading_of, segmenter_of
+    from workers.local import analyse_folder, write_result
+
     settings = load_settings()
     with reported_errors():
         known = _read_context(context)
@@ -87,6 +90,8 @@ def analyse(
 def _read_context(path: Path | None) -> Any:
     if path is None:
         return None
+    from workers.local import ContextFile
+
     try:
         return ContextFile.model_validate_json(path.read_text()).to_context()
     except ValidationError as error:
@@ -109,6 +114,8 @@ def phantom(
     ] = None,
 ) -> None:
     """Write a chest CT series with known truth."""
+    from workers.phantom import write_phantom
+
     load_settings()
     with reported_errors():
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TransferSpeedColumn
@@ -13,7 +13,9 @@ from dicom_node.deliver.peer import Peer, associated
 from dicom_node.deliver.scu import read_outgoing, storage_contexts, store_all
 from dicom_node.errors import UnreadableInstance
 from workers.cli.output import console, errors, fail, load_settings, print_json, reported_errors
-from workers.doctor import Check, examine
+
+if TYPE_CHECKING:
+    from workers.doctor import Check
 
 PEER_PATTERN = re.compile(r"(?P<ae>[^@]{1,16})@(?P<host>[^:]+|\[[^\]]+\]):(?P<port>\d{1,5})")
 
@@ -74,6 +76,8 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="for scripts")] = False,
 ) -> None:
     """Examine settings, disk, database, broker and every peer; one line each."""
+    from workers.doctor import examine
+
     settings = load_settings()
     checks = examine(settings)
     if as_json:

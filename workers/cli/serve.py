@@ -1,4 +1,7 @@
-"""Commands that run until they are stopped: up, node, worker; and migrate before them."""
+"""Commands that run until they are stopped: up, node, worker; and migrate before them.
+
+Node and Celery are imported where they are started: no other command waits for them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ import typer
 
 from workers.application import open_application
 from workers.cli.output import console, load_settings, reported_errors
-from workers.roles import run_all, run_node, run_worker
 
 
 def register(app: typer.Typer) -> None:
@@ -23,6 +25,8 @@ def up(
     analysers: Annotated[int, typer.Option(min=1, help="analyses at the same time")] = 1,
 ) -> None:
     """Run everything on this machine: broker, node and workers."""
+    from workers.roles import run_all
+
     settings = load_settings()
     with reported_errors():
         run_all(settings, analysers=analysers)
@@ -30,6 +34,8 @@ def up(
 
 def node() -> None:
     """Run the DICOM node alone (production: one per site)."""
+    from workers.roles import run_node
+
     settings = load_settings()
     with reported_errors():
         run_node(settings)
@@ -40,6 +46,8 @@ def worker(
     concurrency: Annotated[int, typer.Option(min=1, help="tasks at the same time")] = 1,
 ) -> None:
     """Run a worker alone (production: as many as wanted, on any host)."""
+    from workers.roles import run_worker
+
     settings = load_settings()
     with reported_errors():
         run_worker(settings, tuple(queues.split(",")), concurrency)
