@@ -19,7 +19,7 @@ ORIGINAL_SOURCE = Code("111040", "DCM", "Original Source")
 SOURCE = Code("260753009", "SCT", "Source")
 SOURCE_IMAGE_FOR_PROCESSING = Code("121322", "DCM", "Source image for image processing operation")
 MULTIPLANAR_REFORMATTING = Code("113072", "DCM", "Multiplanar reformatting")
-SOURCE_IMAGE_FOR_SEGMENTATION = Code("121233", "DCM", "Source image for segmentation")
+SOURCE_SERIES_FOR_SEGMENTATION = Code("121232", "DCM", "Source series for segmentation")
 
 IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
 ONCOLOGY_MEASUREMENT_REPORT = Code("126001", "DCM", "Oncology Measurement Report")

@@ -67,7 +67,7 @@ def nodule_groups(
     if "region" in dress.groups:
         groups.append(_region_group(nodule, key_image, algorithm, dress))
     if "segment" in dress.groups and segmentation is not None:
-        groups.append(_segment_group(nodule, segment_number, headers, segmentation, algorithm))
+        groups.append(_segment_group(nodule, segment_number, key_image, segmentation, algorithm))
     return groups
 
 
@@ -189,14 +189,14 @@ def _region_group(
 def _segment_group(
     nodule: NoduleContent,
     segment_number: int,
-    headers: list[Dataset],
+    header: Dataset,
     segmentation: Dataset,
     algorithm: AlgorithmContent,
 ) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
     """TID 1411: the segment, its measurements and what was judged of it."""
     return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(nodule),
-        referenced_segment=_referenced_segment(nodule, segment_number, headers, segmentation),
+        referenced_segment=_referenced_segment(segment_number, header, segmentation),
         finding_type=codes.NODULE,
         finding_sites=_sites(nodule),
         algorithm_id=_algorithm(algorithm),
@@ -206,25 +206,18 @@ def _segment_group(
 
 
 def _referenced_segment(
-    nodule: NoduleContent, segment_number: int, headers: list[Dataset], segmentation: Dataset
+    segment_number: int, header: Dataset, segmentation: Dataset
 ) -> sr.ReferencedSegment:
-    """The segment and the images that it was drawn on.
+    """The segment and the series that it was drawn on; its images stand in the SEG's frames.
 
     highdicom's own `from_segmentation` cannot read a SEG of a single segment, whose
     identification stands in the shared functional groups.
     """
-    planes = np.flatnonzero(nodule.mask.any(axis=(1, 2))) + nodule.mask_origin_kji[0]
     return sr.ReferencedSegment(
         sop_class_uid=segmentation.SOPClassUID,
         sop_instance_uid=segmentation.SOPInstanceUID,
         segment_number=segment_number,
-        source_images=[
-            sr.SourceImageForSegmentation(
-                referenced_sop_class_uid=headers[int(k)].SOPClassUID,
-                referenced_sop_instance_uid=headers[int(k)].SOPInstanceUID,
-            )
-            for k in planes
-        ],
+        source_series=sr.SourceSeriesForSegmentation(str(header.SeriesInstanceUID)),
     )
 
 

@@ -280,7 +280,7 @@ def _check_scoord(
 
 
 def _check_segment(group: Dataset) -> Iterator[str]:
-    """TID 1411 rows 7 and 8: exactly one segment, with the images that it was made from."""
+    """TID 1411 rows 7 and 8: exactly one segment, with the series that it was made from."""
     found = items(group, codes.REFERENCED_SEGMENT, "IMAGE")
     if len(found) != 1 or items(group, codes.IMAGE_REGION):
         yield f"TID 1411 row 7: {len(found)} segments, exactly 1 and no region wanted"
@@ -289,8 +289,8 @@ def _check_segment(group: Dataset) -> Iterator[str]:
             yield f"TID 1411 row 7: segment is {item.get('RelationshipType')}, not CONTAINS"
         if _segment_number(item) is None:
             yield "TID 1411 row 7: no single Referenced Segment Number"
-    if not items(group, codes.SOURCE_IMAGE_FOR_SEGMENTATION, "IMAGE"):
-        yield "TID 1411 row 12: no Source image for segmentation"
+    if len(items(group, codes.SOURCE_SERIES_FOR_SEGMENTATION, "UIDREF")) != 1:
+        yield "TID 1411 row 13: no single Source series for segmentation"
     if not items(group, codes.VOLUME, "NUM"):
         yield "TID 1411 row 15: no Volume"
 

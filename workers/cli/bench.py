@@ -105,7 +105,9 @@ def grading(
 def compose(
     slices: Annotated[int, typer.Option(min=30, help="of the CT, 1 mm apart")] = 300,
     pixels: Annotated[int, typer.Option(min=64, help="rows and columns")] = 512,
-    nodules: Annotated[int, typer.Option(min=1, max=100, help="balls of 12 mm")] = 10,
+    nodules: Annotated[int, typer.Option(min=1, max=100, help="part-solid balls")] = 10,
+    smallest_mm: Annotated[float, typer.Option(min=3.0, max=40.0, help="of the balls")] = 6.0,
+    largest_mm: Annotated[float, typer.Option(min=3.0, max=40.0, help="of the balls")] = 12.0,
     runs: Annotated[int, typer.Option(min=1, help="of everything, after a first one")] = 5,
     language: Annotated[Language, typer.Option(help="of the pictures")] = Language.en,
     json_file: Annotated[
@@ -117,7 +119,12 @@ def compose(
 
     with reported_errors(), errors.status("composing"):
         result = bench_compose(
-            slices=slices, pixels=pixels, nodules=nodules, runs=runs, language=language.value
+            slices=slices,
+            pixels=pixels,
+            nodules=nodules,
+            runs=runs,
+            language=language.value,
+            diameters_mm=(smallest_mm, largest_mm),
         )
     if json_file == Path("-"):
         print_json(result)

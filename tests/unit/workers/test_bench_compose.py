@@ -22,4 +22,6 @@ def test_every_kind_is_timed_and_weighed() -> None:
     assert min(result["wall_s"].values()) > 0
     assert list(result["bytes"]) == ["seg", "sr", "key_images", "pdf"]
     assert result["bytes"]["key_images"] > 2 * 2_000_000  # two uncompressed sheets
-    assert result["volume"] == {"shape": [30, 64, 64], "nodules": 2}
+    assert result["volume"] == {
+        "shape": [30, 64, 64], "nodules": 2, "diameters_mm": [6.0, 12.0]
+    }  # fmt: skip

@@ -194,17 +194,17 @@ DEFECTS: dict[str, tuple[Callable[[Dataset], object], str]] = {
         lambda ds: delattr(segment(ds).ReferencedSOPSequence[0], "ReferencedSegmentNumber"),
         "no single Referenced Segment Number",
     ),
-    "no source image": (
+    "no source series": (
         lambda ds: setattr(
             group(ds, 2),
             "ContentSequence",
             [
                 item
                 for item in group(ds, 2).ContentSequence
-                if item.ConceptNameCodeSequence[0].CodeValue != "121233"
+                if item.ConceptNameCodeSequence[0].CodeValue != "121232"
             ],
         ),
-        "no Source image for segmentation",
+        "no single Source series for segmentation",
     ),
     "no volume": (lambda ds: drop_first(group(ds, 2), codes.VOLUME), "no Volume"),
     "segment that is not there": (
