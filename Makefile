@@ -49,7 +49,7 @@ $(VENV)/bin/python:
 	deploy/setup/virtual-environment.sh $(PYTHON) $(VENV)
 
 $(VENV)/.worker: pyproject.toml | $(VENV)/bin/python
-	deploy/setup/install.sh $(BIN)/python worker
+	deploy/setup/install.sh $(BIN)/python worker,console
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python

@@ -15,10 +15,11 @@ import structlog
 
 ALLOWED = frozenset(
     {
-        "alarm", "attempts", "broker", "calling_ae", "committed", "delivery_id", "destination",
-        "duration_s", "error", "event", "exception", "how", "instances", "job_id", "level",
-        "moved", "outcome", "peer", "port", "process", "queued", "reason", "reason_code",
-        "refused", "size_bytes", "state", "stored", "subject", "timestamp", "version",
+        "address", "alarm", "attempts", "broker", "calling_ae", "committed", "delivery_id",
+        "destination", "duration_s", "error", "event", "exception", "how", "instances", "job_id",
+        "level", "method", "moved", "outcome", "peer", "port", "process", "queued", "reason",
+        "reason_code", "refused", "route", "size_bytes", "state", "status", "stored", "subject",
+        "timestamp", "version",
     }
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The processes: node, worker, and all of them in one (`pulmonode up`)."""
+"""The processes: node, worker, console, and all of them in one (`pulmonode up`)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import structlog
 
@@ -90,6 +91,29 @@ def run_worker(settings: Settings, queues: tuple[str, ...], concurrency: int) ->
     )
 
 
+def run_console(settings: Settings) -> None:
+    """Run the console until SIGTERM or SIGINT.
+
+    Raises
+    ------
+    OSError
+        If its address is not to be had, or a certificate cannot be read.
+    """
+    from workers.console.serve import serve  # here: node and workers do without its packages
+
+    end_with_supervisor()
+    app = open_application(settings)
+    try:
+        serve(app)
+    finally:
+        app.database.close()
+
+
+def console_is_installed() -> bool:
+    """Whether what the console needs is there (extra ``console``)."""
+    return all(find_spec(name) is not None for name in ("fastapi", "uvicorn", "jinja2", "argon2"))
+
+
 def tell_share_of_cores(settings: Settings, *, processes: int) -> None:
     """Leave word for a pool's processes, which read their settings anew after the fork."""
     os.environ["PULMONODE_THREADS"] = str(threads_for(settings, processes=processes))
@@ -98,7 +122,7 @@ def tell_share_of_cores(settings: Settings, *, processes: int) -> None:
 def run_all(
     settings: Settings, *, analysers: int = 1, ready: Callable[[], None] | None = None
 ) -> None:
-    """Run broker, node and workers on this machine until SIGTERM or SIGINT.
+    """Run broker, node, workers and console on this machine until SIGTERM or SIGINT.
 
     A process that dies is started again; jobs that it held come back by their leases. While
     the database is away, the node already receives.
@@ -147,11 +171,16 @@ def _children(settings: Settings, url: str, analysers: int) -> list[Child]:
         "PULMONODE_BROKER_URL": url,
         "PULMONODE_DATA_DIR": str(settings.data_dir),
     }
-    commands = {
+    commands: dict[str, tuple[str, ...]] = {
         "node": ("node",),
         "analyse": ("worker", "--queues", ANALYSE, "--concurrency", str(analysers)),
         "deliver": ("worker", "--queues", f"{DELIVER},{MAINTAIN}", "--concurrency", "8"),
     }
+    if settings.console_enabled:
+        if console_is_installed():
+            commands["console"] = ("console",)
+        else:
+            log.warning("console_not_installed", process="console")
     return [
         Child(name=name, arguments=arguments, environment=environment)
         for name, arguments in commands.items()

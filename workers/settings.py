@@ -20,6 +20,8 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from workers.console_settings import ConsoleSettings
+
 AE_TITLE_PATTERN = r"^[ -\[\]-~]{1,16}$"
 """AE: default repertoire without backslash, 16 characters (PS3.5 section 6.2)."""
 AeTitle = Annotated[str, Field(pattern=AE_TITLE_PATTERN)]
@@ -89,8 +91,8 @@ THREADS_AT_MOST = 256
 """For one analysis; more would not make it faster."""
 
 
-class Settings(BaseSettings):
-    """Settings of node, workers and command line."""
+class Settings(ConsoleSettings):
+    """Settings of node, workers, console and command line."""
 
     model_config = SettingsConfigDict(env_prefix="PULMONODE_", extra="forbid", frozen=True)
 

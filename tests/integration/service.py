@@ -27,6 +27,7 @@ from workers.usecases.describe import list_jobs, show_job
 START_LIMIT_S = 60.0
 FAST = {
     "PULMONODE_HOST": "127.0.0.1",
+    "PULMONODE_CONSOLE_ENABLED": "false",
     "PULMONODE_CALLING_AE_TITLES": "any",
     "PULMONODE_QUIET_TIME_S": "1.5",
     "PULMONODE_STUDY_HOLD_S": "0.5",

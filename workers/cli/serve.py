@@ -1,4 +1,4 @@
-"""Commands that run until they are stopped: up, node, worker; and migrate before them.
+"""Commands that run until they are stopped: up, node, worker, console; and migrate before them.
 
 Node and Celery are imported where they are started: no other command waits for them.
 """
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from workers.application import open_application
-from workers.cli.output import console, load_settings, reported_errors
+from workers.cli.output import console, fail, load_settings, reported_errors
 
 
 def register(app: typer.Typer) -> None:
@@ -18,13 +18,14 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(node)
     app.command()(worker)
+    app.command("console")(serve_console)
     app.command()(migrate)
 
 
 def up(
     analysers: Annotated[int, typer.Option(min=1, help="analyses at the same time")] = 1,
 ) -> None:
-    """Run everything on this machine: broker, node and workers."""
+    """Run everything on this machine: broker, node, workers and console."""
     from workers.roles import run_all
 
     settings = load_settings()
@@ -51,6 +52,17 @@ def worker(
     settings = load_settings()
     with reported_errors():
         run_worker(settings, tuple(queues.split(",")), concurrency)
+
+
+def serve_console() -> None:
+    """Run the console alone: pages and HTTP API (production: one per site)."""
+    from workers.roles import console_is_installed, run_console
+
+    settings = load_settings()
+    if not console_is_installed():
+        fail("the console is not installed here: pip install 'pulmonode[console]'")
+    with reported_errors():
+        run_console(settings)
 
 
 def migrate() -> None:

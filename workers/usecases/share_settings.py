@@ -13,6 +13,7 @@ from dataclasses import replace
 import structlog
 
 from workers.application import Application
+from workers.console_settings import ConsoleSettings
 from workers.settings import Settings
 from workers.state.schema import SiteSettings
 
@@ -21,6 +22,7 @@ log = structlog.get_logger()
 OF_THE_PROCESS = frozenset(
     {"data_dir", "state_url", "store_url", "broker_url", "host", "dicom_port", "rules_file"}
     | {"disk_reserve_bytes", "log_format", "log_level", "backend", "device", "threads"}
+    | set(ConsoleSettings.model_fields)
 )
 """Fields that each process has for itself: its host's folders, addresses, hardware and log."""
 NODE = "node"
