@@ -6,6 +6,7 @@
     ├── IllegalTransition    a job cannot go from its state to the one asked for
     ├── LeaseLost            another worker, or an administrator, took the job meanwhile
     ├── NoSuchJob            no job has that number or UID
+    ├── NoResult             a job has no result to look at
     ├── IdentityConflict     patient or study of what is sent is not that of what was received
     ├── NoSuchDestination    a delivery's destination is not configured any more
     ├── NoBroker             a role was started alone without being told where the broker is
@@ -60,6 +61,15 @@ class NoSuchJob(WorkersError):
     def __init__(self, wanted: str) -> None:
         self.wanted = wanted
         super().__init__(f"no job {wanted}: 'pulmonode jobs list' shows what there is")
+
+
+class NoResult(WorkersError):
+    """A job has nothing that could be looked at."""
+
+    def __init__(self, job_id: int, state: str) -> None:
+        self.job_id = job_id
+        self.state = state
+        super().__init__(f"job {job_id} is {state} and has no result of an analysis to look at")
 
 
 class IdentityConflict(WorkersError):

@@ -14,6 +14,7 @@ from workers.usecases.confirm import expire_commitments
 from workers.usecases.deliver import deliver_one
 from workers.usecases.record import record_due
 from workers.usecases.share_settings import with_site_settings
+from workers.usecases.take_facts import take_facts
 
 log = structlog.get_logger()
 
@@ -53,7 +54,8 @@ def deliver(delivery_id: int) -> None:
 
 @shared_task(name="workers.tasks.maintain")
 def maintain() -> None:
-    """Send again what no destination confirmed in time; keep records that are not kept yet."""
+    """Send again what no destination confirmed in time; keep records, and count results."""
     app = _application()
     expire_commitments(app, now=app.now())
     record_due(app)
+    take_facts(app)

@@ -106,7 +106,7 @@ def load_ct_series(
         If a file is no DICOM instance.
     """
     by_uid = _read_headers(paths)
-    geometry, tolerated = _accept_geometry(
+    geometry, tolerated = accept_geometry(
         [header for header, _ in by_uid.values()], allow_incomplete, limits
     )
     if geometry.affine is None:
@@ -146,7 +146,7 @@ def read_series_geometry(
         As `load_ct_series`.
     """
     by_uid = _read_headers(paths)
-    geometry, _ = _accept_geometry(
+    geometry, _ = accept_geometry(
         [header for header, _ in by_uid.values()], allow_incomplete, limits
     )
     if geometry.affine is None:
@@ -196,10 +196,16 @@ def _named(header: InstanceHeader) -> str:
     return f"{header.sop_instance_uid} (instance {number})"
 
 
-def _accept_geometry(
+def accept_geometry(
     headers: Sequence[InstanceHeader], allow_incomplete: bool, limits: GeometryLimits
 ) -> tuple[SeriesGeometry, tuple[str, ...]]:
-    """The grid to decode, and what is said of the holes that were tolerated."""
+    """The grid to decode, and what is said of the holes that were tolerated.
+
+    Raises
+    ------
+    SeriesRejected
+        If the slices form none.
+    """
     geometry = check_geometry(headers, limits=limits)
     holes = [problem for problem in geometry.problems if problem.code == "missing_slices"]
     if holes and allow_incomplete and len(holes) == len(geometry.problems):
@@ -220,6 +226,20 @@ def _accept_geometry(
         why = "; ".join(problem.why for problem in geometry.problems)
         raise SeriesRejected(geometry.problems[0].code, why)
     return geometry, ()
+
+
+def decode_slice(path: Path) -> NDArray[np.int16]:
+    """One slice as `load_ct_series` would give it, HU, shape (H, W), without a look at the rest.
+
+    Raises
+    ------
+    SeriesRejected, UnreadableInstance
+        As there.
+    """
+    header = read_header(path)
+    hu = np.empty((header.rows or 0, header.columns or 0), dtype=np.int16)
+    _decode(path, hu)
+    return hu
 
 
 def _decode(path: Path, out: NDArray[np.int16]) -> _Slice:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -149,6 +150,47 @@ def compose(
     )
     console.print(table)
     console.print(f"load average {result['load']:.1f} on {result['cores']} cores")
+
+
+@commands.command("console")
+def ask_database(
+    jobs: Annotated[int, typer.Option(min=1, help="made-up jobs to fill each with")] = 100_000,
+    runs: Annotated[int, typer.Option(min=1, help="of each question")] = 5,
+    state_url: Annotated[
+        str | None,
+        typer.Option(help="an empty PostgreSQL database to measure beside SQLite; it is filled"),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", dir_okay=False, help="write the figures here, - prints")
+    ] = None,
+) -> None:
+    """Time what the console's pages ask of a database with very many jobs."""
+    from workers.bench.console import bench_console
+    from workers.state.database import Database
+
+    found = []
+    with (
+        reported_errors(),
+        tempfile.TemporaryDirectory(prefix="pulmonode-bench-") as folder,
+        errors.status("filling and asking"),
+    ):
+        for url in (f"sqlite:///{folder}/state.sqlite", *([state_url] if state_url else [])):
+            database = Database(url)
+            found.append(bench_console(database, jobs=jobs, runs=runs))
+            database.close()
+    if json_file == Path("-"):
+        print_json(found)
+        return
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(found, indent=2) + "\n")
+    table = Table("question", *(f"{item['database']}, ms (worst)" for item in found))
+    for name in found[0]["questions"]:
+        cells = [item["questions"][name] for item in found]
+        table.add_row(name, *(f"{cell['ms']:.1f} ({cell['worst_ms']:.1f})" for cell in cells))
+    console.print(table)
+    kinds = ", ".join(f"{item['database']}: {item['jobs']} jobs" for item in found)
+    console.print(f"{kinds}; medians of the questions alone, without the page", soft_wrap=True)
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
     true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -115,6 +116,14 @@ class Job(Base):
         Index("job_state_next", "state", "next_attempt_at"),
         Index("job_study", "study_uid"),
         Index("job_end", "end_considered", "state_since"),
+        # for pages over very many jobs (usecases/list_queue.py, overview.py)
+        Index("job_state_id", "state", "id"),
+        Index("job_state_since", "state", "state_since"),
+        Index("job_since", "state_since", "state"),
+        Index("job_created", "created_at"),
+        Index("job_code", "reason_code", "id"),
+        Index("job_calling", "calling_ae", "id"),
+        Index("job_modality", "modality", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -168,7 +177,11 @@ class Instance(Base):
     """
 
     __tablename__ = "instance"
-    __table_args__ = (Index("instance_series", "series_uid"), Index("instance_study", "study_uid"))
+    __table_args__ = (
+        Index("instance_series", "series_uid"),
+        Index("instance_study", "study_uid"),
+        Index("instance_received", "received_at", "size_bytes"),
+    )
 
     sop_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
     study_uid: Mapped[str] = mapped_column(String(64))
@@ -211,14 +224,19 @@ class Event(Base):
 class Result(Base):
     """What the first valid attempt at a job committed; never changed afterwards.
 
-    `recorded` when its record stands in the object store as well (usecases/record.py);
+    `recorded` when its record stands in the object store as well (usecases/record.py),
+    `has_facts` when it is counted (usecases/take_facts.py);
     `features_path` is `None` when no nodule was graded.
     `patient_key` is a digest of Patient ID and issuer (workers/patient_key.py), empty where
     there is none.
     """
 
     __tablename__ = "result"
-    __table_args__ = (Index("result_patient", "patient_key", "study_date"),)
+    __table_args__ = (
+        Index("result_patient", "patient_key", "study_date"),
+        Index("result_committed", "committed_at", "nodule_count"),
+        Index("result_has_facts", "has_facts"),
+    )
 
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True)
     fencing_token: Mapped[int]
@@ -230,6 +248,7 @@ class Result(Base):
     identity_sha256: Mapped[str] = mapped_column(String(64))
     nodule_count: Mapped[int]
     recorded: Mapped[bool] = mapped_column(default=False)
+    has_facts: Mapped[bool] = mapped_column(default=False, server_default=false())
     patient_key: Mapped[str] = mapped_column(String(64), default="", server_default="")
     study_date: Mapped[str] = mapped_column(String(8), default="", server_default="")
 
@@ -273,6 +292,8 @@ class Delivery(Base):
     __table_args__ = (
         UniqueConstraint("job_id", "destination"),
         Index("delivery_state_next", "state", "next_attempt_at"),
+        Index("delivery_destination", "destination", "state", "created_at"),
+        Index("delivery_delivered", "destination", "delivered_at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from workers.state import access_tables, answer_tables  # noqa: F401 - tables of the same metadata
+from workers.state import (  # noqa: F401 - tables of the same metadata
+    access_tables,
+    answer_tables,
+    fact_tables,
+)
 from workers.state.schema import Base
 
 connection = context.config.attributes["connection"]

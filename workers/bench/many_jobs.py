@@ -1,0 +1,200 @@
+"""A state database with very many jobs, made up, for measuring what reads it.
+
+Rows only: no instance, object or findings stand behind them. All from a seed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import insert
+
+from dicom_node.compose.identity import derive_uid
+from workers.state.database import Database
+from workers.state.fact_tables import ResultFacts
+from workers.state.schema import Delivery, Event, Job, JobState, Result
+
+DAYS = 60
+CHUNK = 5000
+SCANNERS = (
+    ("CT_ER", "SIEMENS / SOMATOM Force / CTER1", 1.0),
+    ("CT_WARD", "GE MEDICAL SYSTEMS / Revolution CT / WARD2", 1.25),
+    ("CT_ONCO", "Canon / Aquilion ONE / ONCO3", 2.0),
+    ("CT_OUT", "Philips / Incisive CT / OUT4", 1.5),
+)
+REASONS = {
+    JobState.NOT_ELIGIBLE: ("localizer", "thickness", "other_body_part", "better_series"),
+    JobState.QUARANTINED: ("conflicting_patient", "truncated"),
+    JobState.FAILED: ("delivery_failed", "OutOfMemory"),
+    JobState.CANCELLED: ("cancelled",),
+    JobState.SUPERSEDED: ("superseded", "late_instance"),
+}
+ENDED = (
+    (JobState.CONFIRMED, 70),
+    (JobState.NOT_ELIGIBLE, 22),
+    (JobState.SUPERSEDED, 4),
+    (JobState.FAILED, 2),
+    (JobState.QUARANTINED, 1),
+    (JobState.CANCELLED, 1),
+)
+UNDER_WAY = (
+    (JobState.RECEIVING, 2),
+    (JobState.COMPLETE, 1),
+    (JobState.QUEUED, 4),
+    (JobState.ANALYSING, 1),
+    (JobState.DELIVERING, 2),
+)
+DESTINATION = "pacs"
+WITH_RESULT = frozenset({JobState.CONFIRMED, JobState.DELIVERING, JobState.FAILED})
+
+
+def fill(
+    database: Database, jobs: int, *, now: float, seed: int = 0, under_way: bool = True
+) -> None:
+    """Put made-up jobs into a migrated database, spread over the last `DAYS` days.
+
+    Parameters
+    ----------
+    jobs : int
+        How many.
+    now : float
+        Seconds since the epoch; the newest job is of now.
+    under_way : bool
+        Whether one in ten is on its way; a running service would take those up.
+    """
+    chance = random.Random(seed)  # noqa: S311 - made-up rows guard nothing
+    first = _next_number(database)
+    for rows in _chunks(chance, jobs, first=first, now=now, under_way=under_way):
+        with database.write() as session:
+            for table, found in rows.items():
+                if found:
+                    session.execute(insert(table), found)
+
+
+def _next_number(database: Database) -> int:
+    from sqlalchemy import func, select
+
+    with database.read() as session:
+        return int(session.scalar(select(func.max(Job.id))) or 0) + 1
+
+
+def _chunks(
+    chance: random.Random, jobs: int, *, first: int, now: float, under_way: bool
+) -> Iterator[dict[type[Any], list[dict[str, Any]]]]:
+    rows: dict[type[Any], list[dict[str, Any]]] = _empty()
+    for index in range(jobs):
+        number = first + index
+        at = now - DAYS * 86400.0 * (1 - (index + 1) / jobs)
+        choices = (*ENDED, *UNDER_WAY) if under_way else ENDED
+        _add(rows, chance, number, at, _choose(chance, choices), now)
+        if len(rows[Job]) == CHUNK:
+            yield rows
+            rows = _empty()
+    yield rows
+
+
+def _empty() -> dict[type[Any], list[dict[str, Any]]]:
+    return {table: [] for table in (Job, Event, Result, ResultFacts, Delivery)}
+
+
+def _choose(chance: random.Random, choices: Sequence[tuple[JobState, int]]) -> JobState:
+    states, weights = zip(*choices, strict=True)
+    return JobState(chance.choices(states, weights)[0])
+
+
+def _add(
+    rows: dict[type[Any], list[dict[str, Any]]],
+    chance: random.Random,
+    number: int,
+    at: float,
+    state: JobState,
+    now: float,
+) -> None:
+    caller, scanner, spacing = chance.choice(SCANNERS)
+    ended = min(now, at + chance.uniform(60, 900))
+    code = chance.choice(REASONS[state]) if state in REASONS else None
+    rows[Job].append(
+        {
+            "id": number,
+            "study_uid": derive_uid("bench study", str(number // 3)),
+            "series_uid": derive_uid("bench series", str(number)),
+            "revision": 1,
+            "state": str(state),
+            "reason_code": code,
+            "reason": f"made up: {code}" if code else None,
+            "warnings": [],
+            "calling_ae": caller,
+            "modality": "CT" if chance.random() < 0.97 else "SR",
+            "instance_count": chance.randint(60, 600),
+            "priority": chance.choice((-1, 0, 0, 0, 0, 1)),
+            "created_at": at,
+            "last_instance_at": min(now, at + 30),
+            "state_since": ended,
+            "end_considered": True,
+            "next_attempt_at": 0.0,
+        }
+    )
+    for step, (name, said) in enumerate(
+        (("receiving", "first instance"), ("queued", "queued"), (str(state), "made up"))
+    ):
+        rows[Event].append(
+            {
+                "job_id": number,
+                "at": at + step * (ended - at) / 2,
+                "state": name,
+                "message": said,
+            }
+        )
+    if state not in WITH_RESULT:
+        return
+    nodules = chance.choices((0, 1, 2, 3, 5), (45, 30, 14, 8, 3))[0]
+    levels = [0, 0, 0, 0]
+    for _ in range(nodules):
+        levels[chance.choices(range(4), (3, 4, 2, 1))[0]] += 1
+    rows[Result].append(
+        {
+            "job_id": number,
+            "fencing_token": 1,
+            "committed_at": ended,
+            "findings_path": f"results/00/{number}.json",
+            "findings_sha256": "0" * 64,
+            "identity_sha256": "0" * 64,
+            "nodule_count": nodules,
+            "recorded": True,
+            "has_facts": True,
+        }
+    )
+    rows[ResultFacts].append(
+        {
+            "job_id": number,
+            "committed_at": ended,
+            "scanner": scanner,
+            "kernel": "",
+            "nodules": nodules,
+            **{f"level_{level + 1}": count for level, count in enumerate(levels)},
+            "withheld": 0,
+            "slice_spacing_mm": spacing,
+            "air_hu": chance.gauss(-980, 6),
+            "blood_hu": chance.gauss(40, 5),
+            "analysis_s": chance.uniform(8, 40),
+            "device": "cpu",
+            "engine": "openvino",
+            "version": "0.1.0",
+        }
+    )
+    delivered = state is JobState.CONFIRMED
+    rows[Delivery].append(
+        {
+            "job_id": number,
+            "destination": DESTINATION,
+            "profile": "default",
+            "state": "confirmed" if delivered else "failed" if code else "queued",
+            "reason": None if delivered else "made up",
+            "attempts": 1,
+            "created_at": ended - 10,
+            "delivered_at": ended if delivered else None,
+            "confirmed_at": ended if delivered else None,
+        }
+    )
