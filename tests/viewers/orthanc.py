@@ -33,6 +33,16 @@ class Archive:
                 said = answer.read()
                 assert answer.status == 200, f"{path}: {said!r}"
 
+    def instances(self) -> dict[str, bytes]:
+        """Every instance as it was stored, by Orthanc's own identifier."""
+        with closing(self._connection()) as connection:
+
+            def get(path: str) -> bytes:
+                connection.request("GET", path)
+                return connection.getresponse().read()
+
+            return {name: get(f"/instances/{name}/file") for name in json.loads(get("/instances"))}
+
     def answers(self) -> bool:
         """Whether it is up."""
         with closing(self._connection()) as connection:

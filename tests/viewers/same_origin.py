@@ -47,6 +47,15 @@ class SameOrigin(BaseHTTPRequestHandler):
         else:
             self._from_disk(path)
 
+    def do_POST(self) -> None:
+        """What the viewer saves (STOW-RS)."""
+        path = unquote(urlsplit(self.path).path)
+        if not path.startswith("/dicom-web/"):
+            self._answer(404, "text/plain", b"")
+            return
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self._from_orthanc("POST", body)
+
     def _from_disk(self, path: str) -> None:
         """A file, or the page itself for the addresses that the viewer makes up."""
         file = (self.dist / path.lstrip("/")).resolve()
@@ -61,13 +70,13 @@ class SameOrigin(BaseHTTPRequestHandler):
         with file.open("rb") as source:
             shutil.copyfileobj(source, self.wfile)
 
-    def _from_orthanc(self) -> None:
+    def _from_orthanc(self, method: str = "GET", body: bytes | None = None) -> None:
         upstream = http.client.HTTPConnection(
             "127.0.0.1", self.upstream_port, timeout=UPSTREAM_LIMIT_S
         )
         asked = {name: self.headers[name] for name in PASSED_ON if name in self.headers}
         try:
-            upstream.request("GET", self.path, headers=asked)
+            upstream.request(method, self.path, body, headers=asked)
             answer = upstream.getresponse()
             content_type = answer.getheader("Content-Type", "application/octet-stream")
             self._answer(answer.status, content_type, answer.read())
