@@ -50,6 +50,10 @@ class Barrier(enum.StrEnum):
     """Everything was sent; the delivery's outcome is not committed."""
     COMMITMENT_BEFORE_COMMIT = "commitment_before_commit"
     """The peer reported; its report is not committed."""
+    REMOVAL_BEGUN = "removal_begun"
+    """The rows let objects go; these still stand in the object store."""
+    REMOVAL_DELETED = "removal_deleted"
+    """The objects are gone; the history does not say so yet."""
 
 
 Hook = Callable[[Barrier], None]

@@ -11,6 +11,7 @@
     ├── NoSuchDestination    a delivery's destination is not configured any more
     ├── NoBroker             a role was started alone without being told where the broker is
     ├── FolderInUse          another process holds the same data folder
+    ├── DiskLow              the spool's disk comes near the reserve under which nothing is accepted
     ├── BrokerUnavailable    the broker did not take a message (transient)
     ├── StoreUnavailable     the object store did not answer (transient)
     ├── ObjectMissing        the object store does not hold a key (transient)
@@ -106,6 +107,20 @@ class FolderInUse(WorkersError):
         self.folder = folder
         super().__init__(
             f"{folder} is in use by another 'pulmonode up', 'node' or 'reindex': stop it first"
+        )
+
+
+class DiskLow(WorkersError):
+    """The spool's disk comes near the reserve under which nothing is accepted."""
+
+    transient = True
+
+    def __init__(self, free_bytes: int, reserve_bytes: int) -> None:
+        self.free_bytes = free_bytes
+        self.reserve_bytes = reserve_bytes
+        super().__init__(
+            f"{free_bytes / 1e9:.1f} GB are free, under {reserve_bytes / 1e9:.1f} GB nothing is "
+            "accepted: 'pulmonode storage' says what is kept"
         )
 
 

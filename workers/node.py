@@ -36,6 +36,7 @@ from workers.usecases.begin_deliveries import release_by_mode
 from workers.usecases.confirm import expire_commitments, record_commitment
 from workers.usecases.index import index_inbox, newest_arrival_ns
 from workers.usecases.notice import give_notice_due
+from workers.usecases.prune import prune
 from workers.usecases.recover import Hints, due_hints, expire_leases, forget_hints
 from workers.usecases.share_settings import publish_settings
 from workers.usecases.take_answers import take_answers
@@ -47,6 +48,7 @@ log = structlog.get_logger()
 
 MAINTAIN_EVERY_S = 30.0
 WATCH_EVERY_TICKS = 5
+PRUNE_EVERY_TICKS = 300
 LOG_DELAY_AGAIN_S = 30.0
 
 
@@ -120,6 +122,8 @@ class Node:
             ("hint", self._hint),
         ):
             self._run(name, self._loop, partial(self._when_ready, loop))
+        prune_due = partial(self._when_ready, lambda: prune(self._app))
+        self._run("prune", self._loop, prune_due, PRUNE_EVERY_TICKS)
         self._run("watch", self._loop, self._look, WATCH_EVERY_TICKS)
         log.info("node_started", port=self.scp.port)
 

@@ -7,7 +7,9 @@ lists them; a test compares the two.
 
 from __future__ import annotations
 
+import math
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -124,7 +126,10 @@ class Settings(ConsoleSettings):
         default=60, gt=0, le=3600, description="silence after which an association is dropped"
     )
     disk_reserve_bytes: int = Field(
-        default=2_000_000_000, ge=0, description="free bytes under which nothing is accepted"
+        default=2_000_000_000,
+        ge=0,
+        description="free bytes under which no association is accepted; under half of it no "
+        "instance of an open one; an alarm comes at twice as much",
     )
 
     quiet_time_s: float = Field(
@@ -286,6 +291,35 @@ class Settings(ConsoleSettings):
     )
     tick_s: float = Field(default=1.0, gt=0, le=60, description="how often the node looks around")
 
+    keep_received_days: float = Field(
+        default=180,
+        ge=0,
+        le=36500,
+        description="how long received instances stay after every destination has confirmed their "
+        "result; 0: for ever",
+    )
+    keep_ended_days: float = Field(
+        default=365,
+        ge=0,
+        le=36500,
+        description="how long received instances stay whose series ended without a confirmed "
+        "result, and files kept aside once somebody has decided; 0: for ever",
+    )
+    keep_results_days: float = Field(
+        default=0,
+        ge=0,
+        le=36500,
+        description="how long findings and objects stay after every destination has confirmed "
+        "them; 0: for ever",
+    )
+    keep_history_days: float = Field(
+        default=0,
+        ge=0,
+        le=36500,
+        description="how long a job's lines of history and the headers of its instances stay "
+        "after its end, once its instances and its result are removed; 0: for ever",
+    )
+
     destinations: tuple[DestinationSettings, ...] = Field(
         default=(), description="PACS that results go to"
     )
@@ -327,6 +361,15 @@ class Settings(ConsoleSettings):
     def _bundle_is_named(self) -> Self:
         if self.detector == "monai" and self.monai_bundle is None:
             raise ValueError("detector monai needs monai_bundle, the bundle's folder")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_goes_before_what_it_rests_on(self) -> Self:
+        rising = ("keep_received_days", "keep_results_days", "keep_history_days")
+        for shorter, longer in (("keep_received_days", "keep_ended_days"), *pairwise(rising)):
+            first = getattr(self, shorter) or math.inf
+            if first > (getattr(self, longer) or math.inf):
+                raise ValueError(f"{longer} is shorter than {shorter}, which has to end before it")
         return self
 
     @field_validator("destinations")

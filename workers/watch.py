@@ -16,10 +16,11 @@ import structlog
 
 from dicom_node.errors import DicomNodeError, SpoolError
 from workers.application import Application
-from workers.errors import StoreUnavailable, WorkersError
+from workers.errors import DiskLow, StoreUnavailable, WorkersError
 from workers.state.alarms import (
     BROKER_UNREACHABLE,
     DATABASE_UNREACHABLE,
+    DISK_LOW,
     NODE_LOOP_FAILS,
     SPOOL_REFUSES,
     STORE_UNREACHABLE,
@@ -37,9 +38,12 @@ SUBJECTS = {
     BROKER_UNREACHABLE: "broker",
     STORE_UNREACHABLE: "store",
     SPOOL_REFUSES: "spool",
+    DISK_LOW: "spool",
 }
 """What the alarms are about; that of a failing loop is about the loop."""
 WATCHED = frozenset({*SUBJECTS, NODE_LOOP_FAILS})
+LOW_WATER = 2
+"""So many times its reserve, and a disk is told to come near it."""
 PROBE = "probe"
 """Source of what is tried here, and name of the row that proves that the database is written."""
 IN_PLAIN_WORDS = (DicomNodeError, WorkersError, OSError, *DATABASE_AWAY)
@@ -118,6 +122,7 @@ class Watch:
             self.failed(SPOOL_REFUSES, error, source=PROBE)
         else:
             self.worked(SPOOL_REFUSES, source=PROBE)
+            self._look_at_space()
         try:
             self._write()
         except DATABASE_AWAY as error:
@@ -131,6 +136,15 @@ class Watch:
             self.failed(STORE_UNREACHABLE, error, source=PROBE)
         else:
             self.worked(STORE_UNREACHABLE, source=PROBE)
+
+    def _look_at_space(self) -> None:
+        """Tell that the disk fills up before anything is refused."""
+        spool = self._app.spool
+        free_bytes = spool.free_bytes()
+        if free_bytes < LOW_WATER * spool.reserve_bytes:
+            self.failed(DISK_LOW, DiskLow(free_bytes, spool.reserve_bytes), source=PROBE)
+        else:
+            self.worked(DISK_LOW, source=PROBE)
 
     def _lasting(self) -> tuple[list[_Outage], set[tuple[str, str]]]:
         """What lasts long enough to be told, and the alarms of which some source fails now.

@@ -63,7 +63,8 @@ class Spool:
     root : Path
         Made when absent; must be on one file system, so that renames are atomic.
     reserve_bytes : int
-        Refuse instances while the disk holds less than this.
+        Refuse associations while the disk holds less than this, instances under half of it: an
+        association that was let in shall come to its end.
     """
 
     def __init__(self, root: Path, *, reserve_bytes: int = 0) -> None:
@@ -95,9 +96,12 @@ class Spool:
 
     def check_space(self) -> None:
         """Raise `SpoolFull` when the disk holds less than its reserve."""
+        self._check_free(self.reserve_bytes)
+
+    def _check_free(self, wanted_bytes: int) -> None:
         free = self.free_bytes()
-        if free < self.reserve_bytes:
-            raise SpoolFull(free, self.reserve_bytes)
+        if free < wanted_bytes:
+            raise SpoolFull(free, wanted_bytes)
 
     def probe(self) -> None:
         """Try whether instances could be made durable now.
@@ -139,7 +143,7 @@ class Spool:
         UnreadableInstance
             If the UID is not one (it would become a path).
         SpoolFull
-            If the disk is under its reserve.
+            If the disk is under half of its reserve.
         SpoolError
             If writing, fsync or rename failed; nothing is acknowledged then.
         """
@@ -148,7 +152,7 @@ class Spool:
                 "the C-STORE request",
                 f"Affected SOP Instance UID {sop_instance_uid[:80]!r} is not a UID",
             )
-        self.check_space()
+        self._check_free(self.reserve_bytes // 2)
         name = f"{self._stamp():020d}-{os.getpid()}.{next(self._count)}-{sop_instance_uid}.dcm"
         partial = self.partial / name
         final = self.inbox_dir / name
@@ -192,6 +196,10 @@ class Spool:
     def quarantined(self) -> list[Path]:
         """Files kept aside, oldest first."""
         return sorted(path for path in self.quarantine_dir.iterdir() if path.suffix == ".dcm")
+
+    def discard_quarantined(self, name: str) -> None:
+        """Delete a file that was kept aside; nothing happens when it is gone already."""
+        (self.quarantine_dir / Path(name).name).unlink(missing_ok=True)
 
     def take_back(self, name: str) -> bool:
         """Move a file that was kept aside into the inbox again; False when it is gone."""

@@ -179,5 +179,6 @@ def export(
         )
     if done.left_out:
         console.print(
-            f"{done.left_out} series left out: nobody gave the size of a nodule that was added"
+            f"{done.left_out} series left out: nobody gave the size of a nodule that was added, "
+            "or the CT was removed"
         )

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 import typer
 
-from workers.cli import answers, jobs, network, queues, rules, serve
+from workers.cli import answers, jobs, network, queues, rules, serve, storage
 
 app = typer.Typer(
     name="pulmonode",
@@ -23,6 +23,7 @@ serve.register(app)
 jobs.register(app)
 answers.register(app)
 queues.register(app)
+storage.register(app)
 network.register(app)
 rules.register(app)
 if find_spec("scipy") is not None:

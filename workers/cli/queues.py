@@ -88,3 +88,8 @@ def reindex() -> None:
         f"taken up: {found.instances} instances, {found.kept_aside} files kept aside, "
         f"{found.results} results"
     )
+    if found.found_again or found.gone:
+        console.print(
+            f"put right: {found.found_again} instances stand in the object store, "
+            f"{found.gone} stand there no more"
+        )

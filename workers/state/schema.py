@@ -173,7 +173,8 @@ class Instance(Base):
     """One indexed instance.
 
     `path` is its key in the object store, where it stands when `stored`; before that it is
-    still in the inbox under the same name.
+    still in the inbox under the same name. With `removed_at` its file was removed
+    (usecases/prune.py) and the row keeps what was known of it.
     """
 
     __tablename__ = "instance"
@@ -193,6 +194,7 @@ class Instance(Base):
     received_at: Mapped[float]
     times_received: Mapped[int] = mapped_column(default=1)
     stored: Mapped[bool] = mapped_column(default=False)
+    removed_at: Mapped[float | None]
     header: Mapped[dict[str, Any]]
 
 
@@ -224,8 +226,13 @@ class Event(Base):
 class Result(Base):
     """What the first valid attempt at a job committed; never changed afterwards.
 
+<<<<<<< HEAD
     `recorded` when its record stands in the object store as well (usecases/record.py),
     `has_facts` when it is counted (usecases/take_facts.py);
+=======
+    `recorded` when its record stands in the object store as well (usecases/record.py);
+    `removed_at` when findings and objects are there no more (usecases/prune.py);
+>>>>>>> 8ff3b52 (Retention by policy: what is confirmed goes after its time, the rest never; the disk is told to fill up before anything is refused)
     `features_path` is `None` when no nodule was graded.
     `patient_key` is a digest of Patient ID and issuer (workers/patient_key.py), empty where
     there is none.
@@ -251,6 +258,7 @@ class Result(Base):
     has_facts: Mapped[bool] = mapped_column(default=False, server_default=false())
     patient_key: Mapped[str] = mapped_column(String(64), default="", server_default="")
     study_date: Mapped[str] = mapped_column(String(8), default="", server_default="")
+    removed_at: Mapped[float | None]
 
 
 class ResultObject(Base):

@@ -10,7 +10,7 @@ Keys are relative paths with forward slashes::
     results/<2 hex digits>/<SHA-256>.<suffix> named by content, so writing twice is harmless
     records/<series>/<revision>.json          which of these belong to which result
 
-Deliberately absent: deletion, and any knowledge of what the objects mean.
+Deliberately absent: any knowledge of what the objects mean, and of which may be removed.
 """
 
 from __future__ import annotations
@@ -76,6 +76,9 @@ class ObjectStore(Protocol):
         The caller owns `scratch` and must not change the files. One that is not there raises
         `ObjectMissing`.
         """
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """Let objects go; what is not there already is no error."""
 
     def probe(self) -> None:
         """Raise `StoreUnavailable` when nothing can be kept now."""
@@ -186,6 +189,17 @@ class FolderStore:
                 path.stat()
         return paths
 
+    def remove(self, keys: Sequence[str]) -> None:
+        """Unlink, and take away folders that are empty then."""
+        with _translated(str(self.root)):
+            self.root.stat()  # a share that is not mounted has lost nothing
+        for key in keys:
+            target = self.root / key
+            with _translated(str(target)):
+                target.unlink(missing_ok=True)
+        for folder in {(self.root / key).parent for key in keys}:
+            _remove_empty(folder, self.root)
+
     def probe(self) -> None:
         """Write a small file."""
         self.put_bytes(PROBE, b"")
@@ -266,6 +280,19 @@ class FsspecStore:
             list(pool.map(fetch, zip(keys, targets, strict=True)))
         return targets
 
+    def remove(self, keys: Sequence[str]) -> None:
+        """Delete, some at a time."""
+
+        def delete(key: str) -> None:
+            with _translated(self.describe(key)):
+                try:
+                    self._do("rm_file", self._path(key))
+                except FileNotFoundError:
+                    self.probe()  # the object, or the whole bucket?
+
+        with ThreadPoolExecutor(TRANSFERS_AT_ONCE) as pool:
+            list(pool.map(delete, keys))
+
     def probe(self) -> None:
         """Write a small object."""
         self.put_bytes(PROBE, b"probe")
@@ -317,6 +344,14 @@ def _make_folder(folder: Path, root: Path) -> None:
     for path in reversed(missing):
         path.mkdir(exist_ok=True)
         _sync_folder(path.parent)
+
+
+def _remove_empty(folder: Path, root: Path) -> None:
+    """Remove a folder and its parents as far as nothing is left in them."""
+    with contextlib.suppress(OSError):  # not empty, or gone already
+        while folder != root:
+            folder.rmdir()
+            folder = folder.parent
 
 
 def _write_durably(target: Path, data: bytes) -> None:

@@ -153,7 +153,11 @@ def _earlier_result(session: Session, job: Job) -> Result | None:
     return session.scalars(
         select(Result)
         .join(Job, Job.id == Result.job_id)
-        .where(Job.series_uid == job.series_uid, Job.revision < job.revision)
+        .where(
+            Job.series_uid == job.series_uid,
+            Job.revision < job.revision,
+            Result.removed_at.is_(None),
+        )
         .order_by(Job.revision.desc())
         .limit(1)
     ).first()

@@ -30,6 +30,8 @@ from workers.usecases.quarantine import (
 from workers.usecases.revise import drop_deliveries, has_result, job_for_arrival, new_job
 
 Outcome = Literal["keep", "release", "quarantine"]
+INSTANCES_REMOVED = "instances_removed"
+"""Why a series ends whose files were removed by policy and did not come again."""
 HEALED_BY_CORRECTION = frozenset({CONFLICTING_PATIENT, CORRECTION_NOT_AGREED})
 OF_THE_TRANSFER = frozenset(
     {"source_ae_title", "receiving_ae_title", "transfer_syntax_uid", "problems", "identity"}
@@ -65,7 +67,7 @@ def arrive_again(
         return "release"  # a copy that the known one replaced
     known.times_received += 1
     if equal:
-        return "release"
+        return "keep" if _comes_back(session, known, repeat, now) else "release"
     if older and (same_pixels or repeat.header.truncated):
         _leave_aside(session, settings, known, repeat, now)
         return "quarantine"
@@ -94,10 +96,25 @@ def changed_attributes(old: InstanceHeader, new: InstanceHeader) -> tuple[str, .
     return (*of_identity, *of_image)
 
 
+def _comes_back(session: Session, known: Instance, repeat: Repeat, now: float) -> bool:
+    """Whether a file that was removed (usecases/prune.py) is wanted again: its series waits."""
+    job = current_job(session, known.series_uid)
+    if known.removed_at is None or job is None:
+        return False
+    if job.reason_code == INSTANCES_REMOVED and job.state == JobState.NOT_ELIGIBLE:
+        move(session, job, JobState.RECEIVING, "sent again: the series is judged again", at=now)
+    if JobState(job.state) not in BEFORE_ANALYSIS:
+        return False
+    job.last_instance_at = now
+    _replace(known, repeat)
+    return True
+
+
 def _replace(known: Instance, repeat: Repeat) -> None:
     """Let the row name the newer copy; the older one stays in the store under its own key."""
     known.path = repeat.key
     known.stored = False
+    known.removed_at = None
     known.header = repeat.header.to_json()
     known.header_sha256 = repeat.header_sha256
     known.pixels_sha256 = repeat.pixels_sha256

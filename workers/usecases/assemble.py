@@ -19,8 +19,9 @@ from workers.settings import Settings
 from workers.state.database import DATABASE_AWAY
 from workers.state.jobs import move, series_jobs
 from workers.state.schema import WITH_RESULT, Instance, Job, JobState
+from workers.usecases.arrive_again import INSTANCES_REMOVED
 from workers.usecases.ask import PACS_SILENT, Question, pacs_questions
-from workers.usecases.index import unstored
+from workers.usecases.index import removed, unstored
 from workers.usecases.quarantine import (
     CONFLICTING_PATIENT,
     CORRECTION_NOT_AGREED,
@@ -125,6 +126,8 @@ def _assemble(session: Session, job: Job, settings: Settings, rules: RuleSet, no
         *_patient_questions(session, job, headers),
         *pacs_questions(job, settings),
     ]
+    if gone := removed(session, job.series_uid):
+        return _await_again(session, job, gone, settings, now)
     if waiting := unstored(session, job.series_uid):
         job.reason = f"{waiting} instances do not stand in the object store yet"
         return False  # no worker could read them, however long this lasts
@@ -140,6 +143,16 @@ def _assemble(session: Session, job: Job, settings: Settings, rules: RuleSet, no
         forced=job.forced,
     )
     return _apply(session, job, decision, questions, now)
+
+
+def _await_again(session: Session, job: Job, gone: int, settings: Settings, now: float) -> bool:
+    """Wait for instances that were removed by policy; tells whether waiting is over."""
+    why = f"{gone} of its instances were removed by the retention policy: send the series again"
+    if now < job.last_instance_at + settings.quiet_time_s + settings.incomplete_wait_s:
+        job.reason = why
+        return False
+    move(session, job, JobState.NOT_ELIGIBLE, why, at=now, reason_code=INSTANCES_REMOVED)
+    return True
 
 
 def _patient_questions(

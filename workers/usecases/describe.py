@@ -22,6 +22,7 @@ from workers.state.schema import (
     ResultObject,
 )
 from workers.usecases.describe_answers import answers_of_series
+from workers.usecases.index import removed
 from workers.usecases.retract import objects_for
 
 
@@ -79,6 +80,8 @@ def show_job(session: Session, wanted: str) -> dict[str, Any]:
         **_job(job),
         "nodules": None if result is None or notice else result.nodule_count,
         "not_analysed": notice.about if notice else [],
+        "result_removed_at": None if result is None else result.removed_at,
+        "instances_removed": removed(session, job.series_uid),
         "findings_path": None if result is None else result.findings_path,
         "features_path": None if result is None else result.features_path,
         "answers": answers_of_series(session, job.series_uid),

@@ -11,7 +11,8 @@ from workers.state.store import ObjectStore
 
 
 def export_result(store: ObjectStore, job: dict[str, Any], out: Path) -> None:
-    """Write ``job.json`` and, when there is a result, findings, features and the objects.
+    """Write ``job.json`` and, when there is a result that was not removed, findings, features
+    and the objects.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ def export_result(store: ObjectStore, job: dict[str, Any], out: Path) -> None:
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / "job.json").write_text(json.dumps(job, indent=2) + "\n")
-    if job["findings_path"] is None:
+    if job["findings_path"] is None or job["result_removed_at"] is not None:
         return
     (out / "findings.json").write_bytes(store.get_bytes(job["findings_path"]))
     if job["features_path"] is not None:

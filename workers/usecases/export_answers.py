@@ -47,7 +47,8 @@ SALT_FILE = "answers.salt"
 class Exported:
     """What was written.
 
-    `left_out` are series of which the size of an added nodule is not known.
+    `left_out` are series of which the size of an added nodule is not known, or whose CT was
+    removed.
     """
 
     answers: int
@@ -128,7 +129,7 @@ def export_answers(
         tables += [load_table(io.BytesIO(get_content(app.store, *item))) for item in one.features]
         if images:
             places = positions_of(findings, current_answers(one.answers))
-            if places is None:
+            if places is None or not one.keys:
                 left_out += 1
                 continue
             folder = f"images/{digests.name('series', one.series_uid)}"
@@ -171,6 +172,7 @@ def _answered(session: Session) -> Iterator[_Series]:
             .order_by(Job.revision)
         ).all()
         instances = session.scalars(select(Instance).where(Instance.series_uid == uid)).all()
+        gone = any(instance.removed_at is not None for instance in instances)
         job, newest = results[-1]
         segmentation = session.scalars(
             select(ResultObject).where(
@@ -193,7 +195,7 @@ def _answered(session: Session) -> Iterator[_Series]:
                 None if segmentation is None else (segmentation.path, segmentation.sha256)
             ),
             answers=tuple(answers_of_series(session, uid)),
-            keys=tuple(instance.path for instance in instances),
+            keys=() if gone else tuple(instance.path for instance in instances),
         )
 
 

@@ -90,6 +90,7 @@ def _list_earlier(app: Application, series: CtSeries) -> list[_Earlier]:
             .join(Job, Job.id == Result.job_id)
             .where(
                 Result.patient_key == key,
+                Result.removed_at.is_(None),
                 Result.study_date <= identity.study_date,
                 Job.study_uid != series.study_instance_uid,
                 Job.state.in_(WITH_RESULT),

@@ -351,3 +351,14 @@ def unstored(session: Session, series_uid: str) -> int:
             )
         ).all()
     )
+
+
+def removed(session: Session, series_uid: str) -> int:
+    """How many instances of a series were removed by policy."""
+    return len(
+        session.scalars(
+            select(Instance.sop_uid).where(
+                Instance.series_uid == series_uid, Instance.removed_at.is_not(None)
+            )
+        ).all()
+    )

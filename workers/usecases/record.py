@@ -62,7 +62,7 @@ def record_due(app: Application) -> int:
         differs = found is not None and object_digests(found) != object_digests(record)
         if not differs:
             data = (json.dumps(record, indent=1) + "\n").encode()
-            app.store.put_bytes(_key(series_uid, revision), data)
+            app.store.put_bytes(record_key(series_uid, revision), data)
             kept += 1
         with app.database.write() as session:
             session.get_one(Result, job_id).recorded = True
@@ -73,7 +73,8 @@ def record_due(app: Application) -> int:
     return kept
 
 
-def _key(series_uid: str, revision: int) -> str:
+def record_key(series_uid: str, revision: int) -> str:
+    """Where the record of one revision of a series stands in the object store."""
     return f"{RECORDS}/{series_uid}/{revision}.json"
 
 
@@ -86,7 +87,7 @@ def read_record(app: Application, series_uid: str, revision: int) -> dict[str, A
         If the store cannot say.
     """
     try:
-        data = app.store.get_bytes(_key(series_uid, revision))
+        data = app.store.get_bytes(record_key(series_uid, revision))
     except ObjectMissing:
         return None
     record: dict[str, Any] = json.loads(data)

@@ -4,12 +4,13 @@ Every instance in the object store that the database does not know is indexed ag
 order of arrival that the names keep, through the same code as at arrival. Then the recorded
 results are taken up, the files in quarantine and in the inbox, and what was answered to them.
 What the database knows already stays as it is, so this may be run at any time, while the node is
-stopped.
+stopped; only where an instance stands is put right: in the store, or there no more.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from workers.application import Application
 from workers.errors import StoreUnavailable
 from workers.state.alarms import DATABASE_EMPTY, clear_alarm, raise_alarm
 from workers.state.database import DATABASE_AWAY, SchemaMismatch
+from workers.state.jobs import current_job, note
 from workers.state.schema import Instance, Job, KeptAside
 from workers.usecases.answer import take_up_answers
 from workers.usecases.index import (
@@ -34,6 +36,7 @@ from workers.usecases.index import (
     mark_stored,
     read_arrival,
 )
+from workers.usecases.prune import finish_removals
 from workers.usecases.record import read_records, take_up
 from workers.usecases.take_answers import take_answers
 
@@ -50,6 +53,10 @@ class Reindexed:
     instances: int
     kept_aside: int
     results: int
+    found_again: int = 0
+    """Instances of which the database did not know that they stand in the store."""
+    gone: int = 0
+    """Instances that the database counted on and the store does not hold."""
 
 
 def reindex(app: Application) -> Reindexed:
@@ -58,13 +65,17 @@ def reindex(app: Application) -> Reindexed:
     Raises
     ------
     StoreUnavailable
-        If the store cannot be read; run it again then.
+        If the store cannot be read, or is empty though the database knows what is in it; run it
+        again then.
     """
+    finish_removals(app)
     with app.database.read() as session:
         known = set(session.scalars(select(Instance.path)))
         aside = set(session.scalars(select(KeptAside.name)))
     keys = []
-    for key in app.store.keys("instances"):
+    held = app.store.keys("instances")
+    found_again, gone = _put_right(app, frozenset(held))
+    for key in held:
         if not is_inbox_name(key.rsplit("/", 1)[-1]):
             log.warning("foreign_object")  # left where it is: nothing of ours
         elif key not in known:
@@ -87,7 +98,38 @@ def reindex(app: Application) -> Reindexed:
         pass
     with app.database.write() as session:
         clear_alarm(session, DATABASE_EMPTY, DATABASE, at=app.now())
-    return Reindexed(instances=len(keys), kept_aside=len(files), results=results)
+    return Reindexed(
+        instances=len(keys), kept_aside=len(files), results=results, found_again=found_again,
+        gone=gone,
+    )  # fmt: skip
+
+
+def _put_right(app: Application, held: frozenset[str]) -> tuple[int, int]:
+    """Let rows say where their files stand; how many were found, and how many are gone."""
+    now = app.now()
+    with app.database.read() as session:
+        rows = session.execute(select(Instance.sop_uid, Instance.path, Instance.stored)).all()
+    found = [uid for uid, path, stored in rows if not stored and path in held]
+    gone = [uid for uid, path, stored in rows if stored and path not in held]
+    if gone and not held and not app.store.keys("records"):
+        why = (
+            f"it holds none of {len(gone)} instances that the database knows: is it the right one?"
+        )
+        raise StoreUnavailable(app.store.describe("instances"), why)
+    with app.database.write() as session:
+        for uid in found:
+            row = session.get_one(Instance, uid)
+            row.stored, row.removed_at = True, None
+        series: Counter[str] = Counter()
+        for uid in gone:
+            row = session.get_one(Instance, uid)
+            row.stored, row.removed_at = False, now
+            series[row.series_uid] += 1
+        for series_uid, count in series.items():
+            job = current_job(session, series_uid)
+            if job is not None:
+                note(session, job, f"{count} instances stand in the object store no more", at=now)
+    return len(found), len(gone)
 
 
 def knows_no_job(app: Application) -> bool:

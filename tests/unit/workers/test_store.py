@@ -309,3 +309,18 @@ def test_every_new_folder_and_file_is_forced_to_disk(
     names = [path for path in forced if path.is_dir()]
     assert names == [root, root / "records", root / "records/1.2"]
     assert [path.parent for path in forced if not path.is_dir()] == [root / "records/1.2"]
+
+
+def test_what_is_removed_is_gone_and_removing_it_again_is_no_error(store: ObjectStore) -> None:
+    for key in ("instances/1/2/a.dcm", "instances/1/2/b.dcm", "instances/1/3/c.dcm"):
+        store.put_bytes(key, b"x")
+
+    store.remove(["instances/1/2/a.dcm", "instances/1/2/b.dcm"])
+    store.remove(["instances/1/2/a.dcm"])
+
+    assert store.keys("instances") == ["instances/1/3/c.dcm"]
+
+
+def test_removing_says_when_the_store_is_away(vanished: ObjectStore) -> None:
+    with pytest.raises(StoreUnavailable):
+        vanished.remove(["instances/1/2/a.dcm"])

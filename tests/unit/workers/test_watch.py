@@ -21,6 +21,7 @@ from workers.settings import Settings
 from workers.state.alarms import (
     BROKER_UNREACHABLE,
     DATABASE_UNREACHABLE,
+    DISK_LOW,
     NODE_LOOP_FAILS,
     SPOOL_REFUSES,
     STORE_UNREACHABLE,
@@ -178,6 +179,22 @@ def test_a_disk_under_its_reserve_is_an_outage(with_reserve: Callable[[int], App
     Watch(app).look()
 
     assert alarms(app) == [(SPOOL_REFUSES, "spool")]
+
+
+def test_a_disk_that_comes_near_its_reserve_is_told_before_anything_is_refused(
+    with_reserve: Callable[[int], Application],
+) -> None:
+    app = with_reserve(0)
+    app.spool.reserve_bytes = int(0.75 * app.spool.free_bytes())
+    watch = Watch(app)
+
+    watch.look()
+    told = alarms(app)
+    app.spool.reserve_bytes = int(0.25 * app.spool.free_bytes())
+    watch.look()
+
+    assert told == [(DISK_LOW, "spool")]
+    assert alarms(app) == []
 
 
 def test_a_spool_that_cannot_be_written_is_an_outage(

@@ -81,6 +81,17 @@ def test_nothing_is_accepted_under_the_reserve(tmp_path: Path) -> None:
     assert not spool.inbox()
 
 
+def test_an_association_that_was_let_in_may_end_within_half_the_reserve(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.reserve_bytes = int(1.5 * spool.free_bytes())
+
+    with pytest.raises(SpoolFull):
+        spool.check_space()  # a new one
+    spool.accept("1.2.3", b"x")
+
+    assert len(spool.inbox()) == 1
+
+
 def test_a_failing_fsync_acknowledges_nothing_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
