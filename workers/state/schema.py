@@ -226,13 +226,9 @@ class Event(Base):
 class Result(Base):
     """What the first valid attempt at a job committed; never changed afterwards.
 
-<<<<<<< HEAD
     `recorded` when its record stands in the object store as well (usecases/record.py),
-    `has_facts` when it is counted (usecases/take_facts.py);
-=======
-    `recorded` when its record stands in the object store as well (usecases/record.py);
-    `removed_at` when findings and objects are there no more (usecases/prune.py);
->>>>>>> 8ff3b52 (Retention by policy: what is confirmed goes after its time, the rest never; the disk is told to fill up before anything is refused)
+    `has_facts` when it is counted (usecases/take_facts.py), `removed_at` when findings and
+    objects are there no more (usecases/prune.py);
     `features_path` is `None` when no nodule was graded.
     `patient_key` is a digest of Patient ID and issuer (workers/patient_key.py), empty where
     there is none.

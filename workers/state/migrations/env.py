@@ -7,11 +7,8 @@ from alembic import context
 from workers.state import (  # noqa: F401 - tables of the same metadata
     access_tables,
     answer_tables,
-<<<<<<< HEAD
     fact_tables,
-=======
     retention_tables,
->>>>>>> 8ff3b52 (Retention by policy: what is confirmed goes after its time, the rest never; the disk is told to fill up before anything is refused)
 )
 from workers.state.schema import Base
 
