@@ -75,8 +75,18 @@ class PacsQuerySettings(BaseModel):
     timeout_s: float = Field(default=10, gt=0, le=300, description="for association and answer")
 
 
+class MoveDestinationSettings(BaseModel):
+    """What the PACS must know as an application entity, for C-MOVE; a worker listens there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ae_title: AeTitle = Field(description="to which the PACS sends")
+    port: Port = Field(description="that a worker listens on while it fetches")
+    host: str = Field(default="0.0.0.0", min_length=1, description="address to listen on")  # noqa: S104
+
+
 class PriorPacsSettings(BaseModel):
-    """A PACS that earlier chest CTs are fetched from, with C-FIND and C-GET."""
+    """A PACS that earlier chest CTs are fetched from, with C-FIND and C-GET or C-MOVE."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -86,6 +96,9 @@ class PriorPacsSettings(BaseModel):
     timeout_s: float = Field(default=10, gt=0, le=300, description="for association and answer")
     limit_s: float = Field(
         default=120, gt=0, le=1800, description="for all that is fetched for one study"
+    )
+    move_to: MoveDestinationSettings | None = Field(
+        default=None, description="fetch with C-MOVE to there, where the PACS offers no C-GET"
     )
 
 
@@ -245,8 +258,8 @@ class Settings(ConsoleSettings):
     )
     prior_pacs: PriorPacsSettings | None = Field(
         default=None,
-        description="a PACS that an earlier chest CT is fetched from (C-FIND, C-GET) where this "
-        "system has none of its own",
+        description="a PACS that an earlier chest CT is fetched from (C-FIND, C-GET or C-MOVE) "
+        "where this system has none of its own",
     )
 
     lease_s: float = Field(

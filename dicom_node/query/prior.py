@@ -1,25 +1,13 @@
-"""Earlier chest CTs of a patient at a PACS: which there are (C-FIND), and their slices (C-GET).
-
-C-GET brings the slices on the association that asks for them (PS3.4 section C.4.3): nothing
-arrives at our Storage SCP, where it would start a job of its own. C-MOVE is deliberately absent.
-"""
+"""Earlier chest CTs of a patient at a PACS: which there are (C-FIND)."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage
-from pynetdicom import ALL_TRANSFER_SYNTAXES, build_context, build_role, evt
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelGet
-from pynetdicom.status import code_to_category
 
-from dicom_node.deliver.peer import Peer, associated
-from dicom_node.errors import PeerRefused, PeerUnreachable
-from dicom_node.query.find import ask, cut_after, text_of
+from dicom_node.deliver.peer import Peer
+from dicom_node.query.find import ask, text_of
 from dicom_node.read.earlier import why_other_patient
 from dicom_node.read.header import Identity
 
@@ -27,9 +15,6 @@ STUDIES_AT_MOST = 5
 """The newest earlier ones that are asked for their series."""
 SLICES_AT_LEAST = 16
 SLICES_AT_MOST = 2000
-PENDING = 0xFF00
-OUT_OF_RESOURCES = 0xA700
-SOP_CLASS_NOT_SUPPORTED = 0x0122
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,82 +112,3 @@ def _series_of(peer: Peer, calling_ae_title: str, study: Dataset) -> list[PriorS
             )
         )
     return sorted(found, key=lambda item: -item.slice_count)
-
-
-def fetch_series(
-    peer: Peer, calling_ae_title: str, series: PriorSeries, folder: Path, *, limit_s: float
-) -> int:
-    """Bring the slices of a series into a folder with C-GET.
-
-    Parameters
-    ----------
-    folder : Path
-        Empty; files are numbered, as no UID of a peer becomes a path.
-    limit_s : float
-        After which the connection is cut.
-
-    Returns
-    -------
-    int
-        How many came.
-
-    Raises
-    ------
-    PeerUnreachable
-        If there is no association, or the slices are not here in time.
-    PeerRefused
-        If the PACS does not offer C-GET, or does not send every slice.
-    OSError
-        If a file cannot be written.
-    """
-    broken: list[OSError] = []
-    count = 0
-
-    def keep(event: Any) -> int:
-        nonlocal count
-        if count >= SLICES_AT_MOST:
-            return OUT_OF_RESOURCES
-        try:
-            (folder / f"{count:05d}.dcm").write_bytes(event.encoded_dataset())
-        except OSError as error:
-            broken.append(error)
-            return OUT_OF_RESOURCES
-        count += 1
-        return 0x0000
-
-    keys = Dataset()
-    keys.QueryRetrieveLevel = "SERIES"
-    keys.StudyInstanceUID = series.study_uid
-    keys.SeriesInstanceUID = series.series_uid
-    contexts = [
-        build_context(StudyRootQueryRetrieveInformationModelGet),
-        build_context(CTImageStorage, ALL_TRANSFER_SYNTAXES),
-    ]
-    deadline = time.monotonic() + limit_s
-    status: int | None = PENDING
-    with (
-        cut_after(limit_s) as handlers,
-        associated(
-            peer,
-            calling_ae_title,
-            contexts,
-            [*handlers, (evt.EVT_C_STORE, keep)],
-            [build_role(CTImageStorage, scp_role=True)],
-        ) as assoc,
-    ):
-        try:
-            for response, _ in assoc.send_c_get(keys, StudyRootQueryRetrieveInformationModelGet):
-                status = int(response.Status) if "Status" in response else None
-                if status is None or time.monotonic() > deadline:
-                    break
-        except ValueError as error:  # no accepted presentation context
-            raise PeerRefused(
-                str(peer), "Study Root C-GET", SOP_CLASS_NOT_SUPPORTED, transient=False
-            ) from error
-    if broken:
-        raise broken[0]
-    if status is None or status == PENDING:
-        raise PeerUnreachable(str(peer), f"C-GET did not end within {limit_s:g} s")
-    if code_to_category(status) != "Success" or count < series.slice_count:
-        raise PeerRefused(str(peer), f"C-GET ({count} slices came)", status, transient=True)
-    return count

@@ -14,7 +14,8 @@ import structlog
 
 from dicom_node.deliver.peer import Peer
 from dicom_node.errors import DicomNodeError, PeerRefused, PeerUnreachable
-from dicom_node.query.prior import fetch_series, find_prior_series
+from dicom_node.query.prior import find_prior_series
+from dicom_node.query.retrieve import MoveDestination, fetch_series
 from dicom_node.read.ct_series import CtSeries
 from dicom_node.read.eligibility import load_rules
 from dicom_node.read.header import Identity
@@ -51,6 +52,11 @@ def fetch_prior(app: Application, series: CtSeries) -> tuple[PriorExam | None, t
         connect_timeout_s=pacs.timeout_s,
         response_timeout_s=pacs.timeout_s,
     )
+    move_to = None
+    if pacs.move_to is not None:
+        move_to = MoveDestination(
+            ae_title=pacs.move_to.ae_title, host=pacs.move_to.host, port=pacs.move_to.port
+        )
     deadline = time.monotonic() + pacs.limit_s
     warnings: list[str] = []
     try:
@@ -63,7 +69,14 @@ def fetch_prior(app: Application, series: CtSeries) -> tuple[PriorExam | None, t
                 break
             with tempfile.TemporaryDirectory(prefix="pulmonode-prior-") as scratch:
                 folder = Path(scratch)
-                fetch_series(peer, app.settings.ae_title, earlier, folder, limit_s=left_s)
+                fetch_series(
+                    peer,
+                    app.settings.ae_title,
+                    earlier,
+                    folder,
+                    limit_s=left_s,
+                    move_to=move_to,
+                )
                 exam = prior_of_folder(
                     folder,
                     load_rules(app.settings.rules_file),

@@ -18,13 +18,20 @@ from dicom_node.read.header import read_header
 from tests.conftest import need_program
 from tests.unit.dicom_node.query.cases import count, disagreements, study, write_ct
 
+MOVE_TITLE = "PULMONODE_PRIOR"
+"""The only destination that this Orthanc knows for C-MOVE."""
+
 
 @pytest.fixture
 def orthanc(tmp_path: Path) -> Iterator[Peer]:
     """A real Orthanc with its own choice of answers' character set (Latin 1)."""
     program = need_program("Orthanc")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as probe,
+        socket.create_server(("127.0.0.1", 0)) as second,
+    ):
         peer = Peer(ae_title="ORTHANC", host="127.0.0.1", port=probe.getsockname()[1])
+        move_to = [MOVE_TITLE, "127.0.0.1", second.getsockname()[1]]
     settings = {
         "StorageDirectory": str(tmp_path / "db"),
         "IndexDirectory": str(tmp_path / "db"),
@@ -35,6 +42,8 @@ def orthanc(tmp_path: Path) -> Iterator[Peer]:
         "DicomAlwaysAllowStore": True,
         "DicomAlwaysAllowFind": True,
         "DicomAlwaysAllowGet": True,
+        "DicomAlwaysAllowMove": True,
+        "DicomModalities": {"prior": move_to},
         "DefaultEncoding": "Latin1",
     }
     (tmp_path / "orthanc.json").write_text(json.dumps(settings))
@@ -55,6 +64,12 @@ def orthanc(tmp_path: Path) -> Iterator[Peer]:
     finally:
         process.terminate()
         process.wait(timeout=30)
+
+
+def move_port(folder: Path) -> int:
+    """The port that Orthanc knows `MOVE_TITLE` by."""
+    settings = json.loads((folder / "orthanc.json").read_text())
+    return int(settings["DicomModalities"]["prior"][2])
 
 
 def answers(peer: Peer) -> bool:
