@@ -16,9 +16,10 @@ import structlog
 from dicom_node.barriers import Barrier, reach
 from dicom_node.errors import SpoolError
 from dicom_node.read.eligibility import RuleSet, load_rules
+from dicom_node.receive.arriving_file import StoredInstance
 from dicom_node.receive.commitment import CommitmentReport
+from dicom_node.receive.limits import ReceiveLimits
 from dicom_node.receive.scp import ANY_CALLING_AE, ScpSettings, StorageScp
-from dicom_node.receive.spool import StoredInstance
 from workers.application import Application
 from workers.errors import BrokerUnavailable, StoreUnavailable
 from workers.profiles import profiles_in_use
@@ -65,8 +66,8 @@ def scp_settings(settings: Settings) -> ScpSettings:
         host=settings.host,
         port=settings.dicom_port,
         calling_ae_titles=allowed,
-        maximum_associations=settings.maximum_associations,
         network_timeout_s=settings.network_timeout_s,
+        limits=ReceiveLimits(maximum_associations=settings.maximum_associations),
     )
 
 

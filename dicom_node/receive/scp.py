@@ -15,13 +15,10 @@ import enum
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from pydicom.dataset import FileMetaDataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 from pynetdicom import (
     AE,
@@ -34,22 +31,22 @@ from pynetdicom import (
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
 from dicom_node.equipment import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from dicom_node.errors import NobodyAllowed, SpoolError, SpoolFull, UnreadableInstance
+from dicom_node.errors import NobodyAllowed, SpoolFull
+from dicom_node.receive import pynetdicom_internals
+from dicom_node.receive.arrival import ArrivalRequest, SpooledArrival, StoreStatus
+from dicom_node.receive.arriving_file import StoredInstance
 from dicom_node.receive.commitment import CommitmentReport, read_commitment_report
-from dicom_node.receive.spool import Spool, StoredInstance
+from dicom_node.receive.fast_association import SharedContexts
+from dicom_node.receive.limits import ANNOUNCED_PDU_BYTES, ReceiveLimits
+from dicom_node.receive.server import Reception, StorageServer
+from dicom_node.receive.spool import Spool
+from dicom_node.receive.store_command import StoreRequest
 
 log = structlog.get_logger()
 
 ANY_CALLING_AE = "any"
-PREAMBLE = b"\0" * 128 + b"DICM"
-MAXIMUM_PDU_BYTES = 131072
-"""What DCMTK and Orthanc send at most; 16 kB PDUs cost pynetdicom a fifth of its speed."""
-
-
 MAXIMUM_CONNECTIONS = 1000
 """TCP connections, silent ones included; the limit on associations counts established ones."""
-HALF_OPEN_TIMEOUT_S = 10.0
-"""A connection that does not ask for an association by then is closed (ARTIM, PS3.8 9.1.5)."""
 
 
 def accepted_contexts() -> list[tuple[str, tuple[str, ...]]]:
@@ -61,14 +58,6 @@ def accepted_contexts() -> list[tuple[str, tuple[str, ...]]]:
     syntaxes = tuple(ALL_TRANSFER_SYNTAXES)
     storage = [(str(item.abstract_syntax), syntaxes) for item in AllStoragePresentationContexts]
     return [*storage, (str(Verification), tuple(DEFAULT_TRANSFER_SYNTAXES))]
-
-
-class StoreStatus(enum.IntEnum):
-    """C-STORE response statuses that we give (PS3.4 section B.2.3, PS3.7 Annex C)."""
-
-    SUCCESS = 0x0000
-    OUT_OF_RESOURCES = 0xA700
-    CANNOT_UNDERSTAND = 0xC000
 
 
 class NotifyStatus(enum.IntEnum):
@@ -88,8 +77,28 @@ class ScpSettings:
     """0 lets the operating system choose."""
     calling_ae_titles: tuple[str, ...]
     """Allowed callers; the single entry ``any`` lets everyone in."""
-    maximum_associations: int = 32
     network_timeout_s: float = 60.0
+    limits: ReceiveLimits = field(default_factory=ReceiveLimits)
+    fast: bool = True
+    """Whether C-STORE goes the fast way where the installed pynetdicom allows it."""
+
+
+def application_entity(settings: ScpSettings) -> AE:
+    """Pynetdicom's AE with our title, contexts and times."""
+    ae = AE(ae_title=settings.ae_title)
+    ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    ae.maximum_pdu_size = ANNOUNCED_PDU_BYTES
+    ae.maximum_associations = MAXIMUM_CONNECTIONS
+    ae.acse_timeout = settings.limits.request_timeout_s
+    ae.network_timeout = settings.network_timeout_s
+    ae.require_called_aet = True
+    if settings.calling_ae_titles != (ANY_CALLING_AE,):
+        ae.require_calling_aet = list(settings.calling_ae_titles)
+    for sop_class_uid, syntaxes in accepted_contexts():
+        ae.add_supported_context(sop_class_uid, list(syntaxes))
+    ae.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
+    return ae
 
 
 class StorageScp:
@@ -144,22 +153,13 @@ class StorageScp:
             raise NobodyAllowed
         # A PACS may route classes newer than pynetdicom's dictionary: take them as storage.
         _config.UNRESTRICTED_STORAGE_SERVICE = True
-        ae = AE(ae_title=self.settings.ae_title)
-        ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
-        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        ae.maximum_pdu_size = MAXIMUM_PDU_BYTES
-        ae.maximum_associations = MAXIMUM_CONNECTIONS
-        ae.acse_timeout = HALF_OPEN_TIMEOUT_S
-        ae.network_timeout = self.settings.network_timeout_s
-        ae.require_called_aet = True
-        if self.settings.calling_ae_titles != (ANY_CALLING_AE,):
-            ae.require_calling_aet = list(self.settings.calling_ae_titles)
-        for sop_class_uid, syntaxes in accepted_contexts():
-            ae.add_supported_context(sop_class_uid, list(syntaxes))
-        ae.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
-        self._server = ae.start_server(
+        ae = application_entity(self.settings)
+        fast = self._is_fast()
+        contexts = ae.supported_contexts
+        self._server = ae.make_server(
             (self.settings.host, self.settings.port),
-            block=False,
+            ae_title=self.settings.ae_title,
+            contexts=SharedContexts(contexts) if fast else contexts,
             evt_handlers=[
                 (evt.EVT_REQUESTED, self._handle_requested),
                 (evt.EVT_REJECTED, self._handle_rejected),
@@ -170,13 +170,34 @@ class StorageScp:
                 (evt.EVT_ABORTED, self._handle_end, ["aborted"]),
                 (evt.EVT_CONN_CLOSE, self._handle_end, ["closed"]),
             ],
+            server_class=StorageServer,
+            reception=Reception(
+                begin=self._begin_arrival if fast else None,
+                limits=self.settings.limits,
+                tls_context=None,
+                count=self._count,
+            ),
         )
+        ae._servers.append(self._server)  # `shutdown` takes it out again
+        threading.Thread(target=self._server.serve_forever, name="scp", daemon=True).start()
 
     def stop(self) -> None:
         """Stop listening and abort what is open."""
         if self._server is not None:
+            open_now = self._server.active_associations
             self._server.shutdown()
+            for assoc in open_now:
+                assoc.abort(block=False)
             self._server = None
+
+    def _is_fast(self) -> bool:
+        """Whether C-STORE goes the fast way; says so when it does not."""
+        if not self.settings.fast:
+            return False
+        reason = pynetdicom_internals.why_not()
+        if reason is not None:
+            log.warning("receiving_slowly", reason=reason)
+        return reason is None
 
     def _handle_requested(self, event: Any) -> None:
         """Refuse an association while the disk is under its reserve or the house is full."""
@@ -189,7 +210,7 @@ class StorageScp:
             other.is_acceptor and other.is_established
             for other in event.assoc.ae.active_associations
         )
-        if established >= self.settings.maximum_associations:
+        if established >= self.settings.limits.maximum_associations:
             self._refuse(event, "refused_busy", f"{established} associations are open")
 
     def _refuse(self, event: Any, what: str, reason: str) -> None:
@@ -213,27 +234,42 @@ class StorageScp:
         return StoreStatus.SUCCESS
 
     def _handle_store(self, event: Any) -> int:
-        """Store one instance; returns a `StoreStatus`."""
-        tally = self._association_tally(event.assoc)
-        try:
-            stored = self._spool.accept(
-                str(event.request.AffectedSOPInstanceUID), *_part10(event, self.settings.ae_title)
-            )
-        except UnreadableInstance as error:
-            tally["refused"] += 1
-            self._count("refused")
-            log.warning("instance_refused", reason=str(error))
-            return StoreStatus.CANNOT_UNDERSTAND
-        except SpoolError as error:
-            tally["refused"] += 1
-            self._count("refused")
-            log.error("instance_not_durable", reason=str(error))
-            return StoreStatus.OUT_OF_RESOURCES
-        tally["stored"] += 1
-        tally["bytes"] += stored.size_bytes
-        self._count("stored")
-        self._on_stored(stored)
-        return StoreStatus.SUCCESS
+        """Store one instance that pynetdicom gathered in memory; returns a `StoreStatus`."""
+        arrival = self._arrival(
+            event.assoc,
+            event.context.context_id,
+            str(event.request.AffectedSOPClassUID),
+            str(event.request.AffectedSOPInstanceUID),
+        )
+        arrival.write(event.request.DataSet.getbuffer())
+        return arrival.finish()
+
+    def _begin_arrival(self, assoc: Any, request: StoreRequest) -> SpooledArrival:
+        """Begin to store one instance that is read fragment by fragment."""
+        return self._arrival(
+            assoc,
+            request.context_id,
+            request.affected_sop_class_uid.decode("ascii", "replace"),
+            request.affected_sop_instance_uid.decode("ascii", "replace"),
+        )
+
+    def _arrival(
+        self, assoc: Any, context_id: int, sop_class_uid: str, sop_instance_uid: str
+    ) -> SpooledArrival:
+        return SpooledArrival(
+            self._spool,
+            ArrivalRequest(
+                sop_class_uid=sop_class_uid,
+                sop_instance_uid=sop_instance_uid,
+                transfer_syntax_uid=str(assoc._accepted_cx[context_id].transfer_syntax[0]),
+                calling_ae_title=str(assoc.requestor.ae_title).strip(),
+                called_ae_title=self.settings.ae_title,
+            ),
+            maximum_bytes=self.settings.limits.maximum_instance_bytes,
+            tally=self._association_tally(assoc),
+            count=self._count,
+            on_stored=self._on_stored,
+        )
 
     def _handle_event_report(self, event: Any) -> tuple[int, None]:
         """Hand a commitment report on; returns a `NotifyStatus`."""
@@ -268,19 +304,3 @@ class StorageScp:
     def _count(self, what: str) -> None:
         with self._lock:
             self.counts[what] += 1
-
-
-def _part10(event: Any, receiving_ae: str) -> tuple[bytes, bytes, memoryview]:
-    """Preamble, File Meta Information and the data set as it came (PS3.10 section 7.1)."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(str(event.request.AffectedSOPClassUID))
-    meta.MediaStorageSOPInstanceUID = UID(str(event.request.AffectedSOPInstanceUID))
-    meta.TransferSyntaxUID = UID(str(event.context.transfer_syntax))
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    meta.SourceApplicationEntityTitle = str(event.assoc.requestor.ae_title).strip()
-    meta.ReceivingApplicationEntityTitle = receiving_ae
-    meta.FileMetaInformationVersion = b"\x00\x01"
-    buffer = DicomBytesIO()
-    write_file_meta_info(buffer, meta, enforce_standard=True)
-    return PREAMBLE, buffer.getvalue(), event.request.DataSet.getbuffer()

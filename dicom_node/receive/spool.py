@@ -24,17 +24,15 @@ import re
 import shutil
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-from dicom_node.barriers import Barrier, reach
 from dicom_node.errors import SpoolError, SpoolFull, UnreadableInstance
+from dicom_node.receive.arriving_file import ArrivingFile, Buffer, StoredInstance
+from dicom_node.receive.group_sync import GroupSync, sync_directory
 
 UID_PATTERN = re.compile(r"[0-9]+(\.[0-9]+)*")
 UID_MAX_LENGTH = 64
 NAME_PATTERN = re.compile(r"[0-9]{20}-[0-9]+\.[0-9]+-[0-9.]{1,64}\.dcm")
-
-Buffer = bytes | bytearray | memoryview
 
 
 def is_valid_uid(text: str) -> bool:
@@ -44,15 +42,6 @@ def is_valid_uid(text: str) -> bool:
     the field and harmless in a path.
     """
     return len(text) <= UID_MAX_LENGTH and UID_PATTERN.fullmatch(text) is not None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredInstance:
-    """An acknowledged instance in the inbox."""
-
-    path: Path
-    sop_instance_uid: str
-    size_bytes: int
 
 
 class Spool:
@@ -78,7 +67,8 @@ class Spool:
         self._last_stamp = 0
         for folder in (self.partial, self.inbox_dir, self.quarantine_dir):
             folder.mkdir(parents=True, exist_ok=True)
-        _sync_directory(root)
+        sync_directory(root)
+        self._inbox_sync = GroupSync(self.inbox_dir)
         for path in (*self.inbox()[-1:], *self.quarantined()[-1:]):
             stamp = path.name.split("-", 1)[0]
             self.begin_after(int(stamp) if stamp.isdigit() else 0)
@@ -116,12 +106,43 @@ class Spool:
         self.check_space()
         path = self.partial / f"probe-{os.getpid()}-{next(self._count)}"
         try:
-            _write_durably(path, (b"probe",))
+            _write_durably(path, b"probe")
         except OSError as error:
             raise SpoolError(f"cannot write to the spool: {error}") from error
         finally:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
+
+    def begin(self, sop_instance_uid: str) -> ArrivingFile:
+        """Begin a Part 10 file that is written as it arrives.
+
+        Parameters
+        ----------
+        sop_instance_uid : str
+            Affected SOP Instance UID of the C-STORE request.
+
+        Raises
+        ------
+        UnreadableInstance
+            If the UID is not one (it would become a path).
+        SpoolFull
+            If the disk is under its reserve.
+        SpoolError
+            If no file can be made.
+        """
+        if not is_valid_uid(sop_instance_uid):
+            raise UnreadableInstance(
+                "the C-STORE request",
+                f"Affected SOP Instance UID {sop_instance_uid[:80]!r} is not a UID",
+            )
+        self._check_free(self.reserve_bytes // 2)
+        tail = f"{os.getpid()}.{next(self._count)}-{sop_instance_uid}.dcm"
+        return ArrivingFile(
+            self.partial / f"{self._stamp():020d}-{tail}",
+            sop_instance_uid,
+            lambda: self.inbox_dir / f"{self._stamp():020d}-{tail}",
+            self._inbox_sync,
+        )
 
     def accept(self, sop_instance_uid: str, *parts: Buffer) -> StoredInstance:
         """Make one Part 10 file durable.
@@ -147,25 +168,10 @@ class Spool:
         SpoolError
             If writing, fsync or rename failed; nothing is acknowledged then.
         """
-        if not is_valid_uid(sop_instance_uid):
-            raise UnreadableInstance(
-                "the C-STORE request",
-                f"Affected SOP Instance UID {sop_instance_uid[:80]!r} is not a UID",
-            )
-        self._check_free(self.reserve_bytes // 2)
-        name = f"{self._stamp():020d}-{os.getpid()}.{next(self._count)}-{sop_instance_uid}.dcm"
-        partial = self.partial / name
-        final = self.inbox_dir / name
-        try:
-            size = _write_durably(partial, parts, Barrier.SPOOL_FSYNC)
-            partial.rename(final)
-            _sync_directory(self.inbox_dir)
-            reach(Barrier.SPOOL_DURABLE)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise SpoolError(f"cannot make {sop_instance_uid} durable: {error}") from error
-        return StoredInstance(path=final, sop_instance_uid=sop_instance_uid, size_bytes=size)
+        file = self.begin(sop_instance_uid)
+        for part in parts:
+            file.write(part)
+        return file.commit()
 
     def _stamp(self) -> int:
         """Nanoseconds since the epoch, rising even while the clock is set back."""
@@ -190,7 +196,7 @@ class Spool:
         """Move a file aside, durably; returns the new path."""
         target = self.quarantine_dir / path.name
         path.replace(target)
-        _sync_directory(self.quarantine_dir)
+        sync_directory(self.quarantine_dir)
         return target
 
     def quarantined(self) -> list[Path]:
@@ -207,8 +213,8 @@ class Spool:
         if not source.exists():
             return False
         source.replace(self.inbox_dir / name)
-        _sync_directory(self.inbox_dir)
-        _sync_directory(self.quarantine_dir)
+        sync_directory(self.inbox_dir)
+        sync_directory(self.quarantine_dir)
         return True
 
 
@@ -236,21 +242,8 @@ def sop_uid_of(inbox_name: str) -> str:
     return inbox_name.removesuffix(".dcm").split("-", 2)[2]
 
 
-def _write_durably(path: Path, parts: tuple[Buffer, ...], barrier: Barrier | None = None) -> int:
-    size = 0
+def _write_durably(path: Path, data: bytes) -> None:
     with path.open("xb") as file:
-        for part in parts:
-            size += file.write(part)
+        file.write(data)
         file.flush()
-        if barrier is not None:
-            reach(barrier)
         os.fsync(file.fileno())
-    return size
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

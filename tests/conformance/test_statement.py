@@ -7,7 +7,7 @@ import re
 import pytest
 from pydicom.datadict import dictionary_description, tag_for_keyword
 from pydicom.uid import UID
-from pynetdicom import AE, build_context
+from pynetdicom import build_context
 from pynetdicom.presentation import negotiate_as_acceptor
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
@@ -19,7 +19,9 @@ from dicom_node.deliver.commitment import commitment_context
 from dicom_node.deliver.scu import WARNING_STATUSES, Outgoing, storage_contexts
 from dicom_node.query.find import STUDY_ROOT_FIND
 from dicom_node.receive import scp
-from dicom_node.receive.scp import StoreStatus, accepted_contexts
+from dicom_node.receive.arrival import StoreStatus
+from dicom_node.receive.limits import ReceiveLimits
+from dicom_node.receive.scp import accepted_contexts
 from tests.conformance import statement
 from workers.settings import Settings
 
@@ -80,23 +82,12 @@ def test_a_planted_difference_is_seen() -> None:
     assert accepted - set(rows[1:])
 
 
-def test_the_contexts_are_those_that_the_scp_is_started_with(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_contexts_are_those_that_the_scp_is_started_with() -> None:
     """Looked at in the AE itself, Verification and Storage Commitment included."""
-    started: list[AE] = []
-    monkeypatch.setattr(AE, "start_server", lambda ae, *_, **__: started.append(ae))
     settings = scp.ScpSettings(
         ae_title="PULMONODE", host="127.0.0.1", port=0, calling_ae_titles=("any",)
     )
-    no_spool = object()
-    scp.StorageScp(
-        settings,
-        no_spool,
-        on_stored=lambda _: None,
-        on_commitment=lambda _: None,  # type: ignore[arg-type]
-    ).start()
-    (ae,) = started
+    ae = scp.application_entity(settings)
     contexts = {str(item.abstract_syntax): item for item in ae.supported_contexts}
     commitment = contexts.pop(str(StorageCommitmentPushModel))
 
@@ -168,7 +159,7 @@ def test_names_numbers_and_statuses_are_those_of_the_code() -> None:
         f"AE title `{settings.ae_title}`, port {settings.dicom_port}",
         f"at most {settings.maximum_associations} associations at once",
         f"maximum PDU {outgoing.MAXIMUM_PDU_BYTES} bytes",
-        f"within {scp.HALF_OPEN_TIMEOUT_S:.0f} s",
+        f"within {ReceiveLimits().request_timeout_s:.0f} s",
         f"`{STUDY_ROOT_FIND}`",
         f"`{Verification}`",
         ", ".join(f"{status:04X}" for status in sorted(WARNING_STATUSES)),

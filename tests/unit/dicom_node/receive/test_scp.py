@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,54 +23,12 @@ from pynetdicom.sop_class import (
 from dicom_node.deliver.peer import Peer, associated, echo
 from dicom_node.errors import NobodyAllowed, PeerUnreachable
 from dicom_node.receive.commitment import CommitmentReport
-from dicom_node.receive.scp import ScpSettings, StorageScp
+from dicom_node.receive.scp import StorageScp
 from dicom_node.receive.spool import Spool
+from tests.unit.dicom_node.receive.received import Received
 
 LABEL_MAP_SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"
 PRIVATE_SOP_CLASS = "1.2.826.0.1.3680043.2.1143.107.104.103.115"
-
-
-class Received:
-    def __init__(self) -> None:
-        self.reports: list[CommitmentReport] = []
-        self.stored = 0
-
-    def count(self, _stored: object) -> None:
-        self.stored += 1
-
-
-@pytest.fixture
-def received() -> Received:
-    return Received()
-
-
-@pytest.fixture
-def start(tmp_path: Path, received: Received) -> Iterator[Callable[..., StorageScp]]:
-    running: list[StorageScp] = []
-
-    def make(
-        calling: tuple[str, ...] = ("PACS",), reserve_bytes: int = 0, associations: int = 32
-    ) -> StorageScp:
-        scp = StorageScp(
-            ScpSettings(
-                ae_title="PULMONODE",
-                host="127.0.0.1",
-                port=0,
-                calling_ae_titles=calling,
-                maximum_associations=associations,
-                network_timeout_s=2,
-            ),
-            Spool(tmp_path, reserve_bytes=reserve_bytes),
-            on_stored=received.count,
-            on_commitment=received.reports.append,
-        )
-        scp.start()
-        running.append(scp)
-        return scp
-
-    yield make
-    for scp in running:
-        scp.stop()
 
 
 def peer_of(scp: StorageScp, called: str = "PULMONODE") -> Peer:
@@ -139,7 +97,7 @@ def test_any_storage_class_in_any_syntax_is_stored_as_sent(
     with associated(peer_of(scp), "PACS", [build_context(sop_class, [syntax])]) as assoc:
         assert assoc.send_c_store(ds).Status == 0x0000
 
-    stored = dcmread(Spool(tmp_path).inbox()[0])
+    stored = dcmread(Spool(tmp_path / "spool").inbox()[0])
     assert stored.PatientID == "P1"
     assert stored.file_meta.TransferSyntaxUID == syntax
     assert stored.file_meta.MediaStorageSOPClassUID == sop_class
@@ -158,7 +116,7 @@ def test_a_uid_that_is_no_uid_is_refused_and_the_association_lives_on(
         good = assoc.send_c_store(instance(CTImageStorage, "1.2.3"))
 
     assert (bad.Status, good.Status) == (0xC000, 0x0000)
-    assert len(Spool(tmp_path).inbox()) == 1
+    assert len(Spool(tmp_path / "spool").inbox()) == 1
 
 
 def test_under_the_disk_reserve_associations_are_refused_as_transient(
@@ -193,14 +151,14 @@ def test_instances_before_an_abort_are_kept(
         assoc.send_c_store(instance(CTImageStorage, "1.2.3"))
         assoc.abort()
 
-    assert len(Spool(tmp_path).inbox()) == 1
+    assert len(Spool(tmp_path / "spool").inbox()) == 1
     echo(peer_of(scp), "PACS")
 
 
 def test_tcp_probes_and_half_open_associations_cost_nothing(
     start: Callable[..., StorageScp],
 ) -> None:
-    scp = start(associations=4)
+    scp = start(maximum_associations=4)
 
     for _ in range(50):
         socket.create_connection(("127.0.0.1", scp.port)).close()
@@ -245,7 +203,7 @@ def test_a_commitment_report_on_a_new_association_is_handed_on(
 
 
 def test_a_full_house_rejects_and_recovers(start: Callable[..., StorageScp]) -> None:
-    scp = start(associations=1)
+    scp = start(maximum_associations=1)
     ae = AE("PACS")
     ae.add_requested_context(Verification)
     first = ae.associate("127.0.0.1", scp.port, ae_title="PULMONODE")
