@@ -192,7 +192,7 @@ def _limit_lines(content: ReportContent, words: Words) -> list[str]:
     if content.partial_why:
         lines.append(words.say("partial", why=words.translate(content.partial_why)))
     lines += [
-        words.say("fact", name=words.name(name), value=words.translate(value))
+        words.say("fact", name=words.translate(name), value=words.translate(value))
         for name, value in content.facts.items()
     ]
     lines += [words.say("warning", text=words.translate(text)) for text in content.warnings]

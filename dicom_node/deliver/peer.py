@@ -93,6 +93,7 @@ def associated(
     )
     if not assoc.is_established:
         raise PeerUnreachable(str(peer), _why_not(assoc))
+    _leave_answers(assoc)
     try:
         yield assoc
     except BaseException:
@@ -110,6 +111,19 @@ def _bound_sends(event: Any, peer: Peer) -> None:
     buffer neither the association nor its abort would end.
     """
     event.assoc.dul.socket.socket.settimeout(peer.response_timeout_s)
+
+
+def _leave_answers(assoc: Any) -> None:
+    """Let pynetdicom's own loop never take an answer that a request of ours waits for.
+
+    The loop is paused for each request, yet one that is scheduled late finishes its step while
+    the request is under way. It then takes the answer for a request of the peer's ("Received
+    unexpected C-STORE service message"), and we wait in vain until the response time-out.
+    Nothing in that queue is the loop's where we opened the association: N-EVENT-REPORT has a
+    thread of its own, and the sub-operations of C-GET are taken by the C-GET that waits.
+    """
+    take = assoc.dimse.get_msg
+    assoc.dimse.get_msg = lambda block=False: take(block=True) if block else (None, None)
 
 
 def _why_not(assoc: Any) -> str:

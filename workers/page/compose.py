@@ -14,6 +14,7 @@ from dicom_node.read.ct_series import CtSeries
 from inference.findings import CaseFindings, Nodule
 from inference.pictures.key_image import KeyImageWords, NodulePictures
 from workers.page.content import Bar, Box, Fact, NoduleRow, PageContent, PagePicture
+from workers.page.growth import change_in_short, follow_up_box
 from workers.page.typeface import Typeface
 from workers.page.words import WORDS, Words
 
@@ -85,6 +86,7 @@ def compose_page(
         pictures=tuple(page_pictures),
         pictures_note=words.rest_in_key_images.format(numbers=ranges(rest)) if rest else "",
         boxes=() if top is None else (_contributions(top, words), _similar(top, words)),
+        follow_up=follow_up_box(findings, words, said),
         notes=Box(
             title=words.notes,
             lines=(
@@ -123,6 +125,8 @@ def key_image_words(
         f"{measured.volume_mm3:.0f} mm3",
         *_judgements(nodule, words),
     ]
+    if nodule.change is not None and nodule.change.status != "unknown":
+        parts.append(change_in_short(nodule.change, words_of(words.language)))
     title = f"{words.nodule.format(number=nodule.id)}, {describe(nodule, words)}"
     return KeyImageWords(
         title=title,

@@ -80,6 +80,9 @@ class PageContent:
     pictures: tuple[PagePicture, ...]
     pictures_note: str
     boxes: tuple[Box, ...]
+    """Side by side."""
+    follow_up: Box | None
+    """Over the whole width; `None` where there was no earlier examination."""
     notes: Box
     """Warnings and limits."""
     more: str

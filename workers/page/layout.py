@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 from PIL.Image import Image
 from reportlab.lib.pagesizes import A4
@@ -45,7 +46,10 @@ PICTURES_TALLEST = 360.0
 TILE_GAP = 2.0
 CAPTION = 11.0
 BOX_LINE = 10.5
+BOX_SIZE = 7.0
 BAR_NAME_SHARE = 0.34
+FOLLOW_UP_AT_MOST = 6
+"""Lines."""
 NOTES_LINE = 8.4
 NOTES_SIZE = 6.2
 NOTES_AT_LEAST, NOTES_AT_MOST = 4, 16
@@ -113,10 +117,15 @@ class _Page:
         table = self._table_height()
         boxes = max((self._box_height(box) for box in content.boxes), default=0.0)
         pictures = PICTURES_LOWEST if content.pictures else 0.0
-        room = self.top - self.bottom - table - boxes - pictures - 4 * GAP
+        follow_up = self._fit_follow_up()
+        before = self._box_height(follow_up) + GAP if follow_up else 0.0
+        room = self.top - self.bottom - table - boxes - before - pictures - 4 * GAP
         lines = max(NOTES_AT_LEAST, min(len(notes), NOTES_AT_MOST, int(room / NOTES_LINE) - 2))
         self._notes(notes, lines)
         self._boxes(boxes)
+        if follow_up is not None:
+            self._box(follow_up, MARGIN, self.bottom + before - GAP, ROOM, NOTES_SIZE)
+            self.bottom += before
         self._table()
         self._pictures()
 
@@ -184,6 +193,15 @@ class _Page:
             self._write(line, MARGIN, y - NOTES_LINE * (index + 1) + 2, NOTES_SIZE, INK)
         self.bottom = y + 12 + GAP
 
+    def _fit_follow_up(self) -> Box | None:
+        """What is said of an earlier examination, as many lines as there is room for."""
+        box = self.content.follow_up
+        if box is None or len(box.lines) <= FOLLOW_UP_AT_MOST:
+            return box
+        shown = box.lines[: FOLLOW_UP_AT_MOST - 1]
+        left = self.content.more.format(count=len(box.lines) - len(shown))
+        return replace(box, lines=(*shown, left))
+
     def _box_height(self, box: Box) -> float:
         return BOX_LINE * (len(box.lines) + len(box.bars)) + 16
 
@@ -196,7 +214,7 @@ class _Page:
             self._box(box, MARGIN + index * (width + GAP), self.bottom + height, width)
         self.bottom += height + GAP
 
-    def _box(self, box: Box, x: float, top: float, width: float) -> None:
+    def _box(self, box: Box, x: float, top: float, width: float, size: float = BOX_SIZE) -> None:
         self._write(box.title, x, top - 9, 7.6, INK, bold=True, room=width)
         y = top - 14
         largest = max((abs(bar.value) for bar in box.bars), default=0.0) or 1.0
@@ -216,7 +234,7 @@ class _Page:
             self._line(middle, y, middle, top - 14)
         for line in box.lines:
             y -= BOX_LINE
-            self._write(line, x, y + 2.5, 7, INK, room=width)
+            self._write(line, x, y + 2.5, size, INK, room=width)
 
     def _table_height(self) -> float:
         rows = len(self.content.rows)

@@ -70,6 +70,9 @@ class Words:
     similar_line: str
     evidence: Mapping[str, str]
     no_similar: str
+    follow_up: str
+    changed: str
+    listed_then: str
     notes: str
     warning_line: str
     limit_line: str
@@ -150,6 +153,9 @@ ENGLISH = Words(
     similar_line="{case}: level {level}, {evidence}, similarity {similarity}",
     evidence={"reader-rated": "rated by readers", "confirmed": "confirmed"},
     no_similar="No case was named.",
+    follow_up="Since the CT of {days} days before",
+    changed="{nodule}: {change}; {why}",
+    listed_then="Earlier nodule {number}, {type}, {what}",
     notes="Warnings and limits",
     warning_line="Warning: {text}",
     limit_line="{text}",
@@ -231,6 +237,9 @@ CHINESE = Words(
     similar_line="{case}：等级 {level}，{evidence}，相似度 {similarity}",
     evidence={"reader-rated": "阅片者评分", "confirmed": "已证实"},
     no_similar="未列出。",
+    follow_up="与 {days} 天前的 CT 相比",
+    changed="{nodule}：{change}；{why}",
+    listed_then="既往结节 {number}，{type}，{what}",
     notes="警告与局限",
     warning_line="警告：{text}",
     limit_line="{text}",

@@ -42,6 +42,7 @@ from workers.state.schema import (
     Switch,
 )
 from workers.state.store import get_content, put_content
+from workers.usecases.assemble import queue_next_best
 from workers.usecases.commit import commit_result, keep_object
 from workers.usecases.fetch_prior import fetch_prior
 from workers.usecases.find_prior import find_prior
@@ -286,6 +287,7 @@ def _end(app: Application, work: _Work, code: str, why: str, *, quarantine: bool
             hold_job(session, job, code, why, now=now)
         else:
             move(session, job, JobState.NOT_ELIGIBLE, why, at=now, reason_code=code)
+        queue_next_best(session, job, now=now)
         return job.state
 
 
@@ -323,4 +325,6 @@ def fail_attempt(app: Application, lease: Lease, error: BaseException) -> str:
                 reason_code=type(error).__name__,
                 transient=transient,
             )
+            if not transient:  # else it is the system's fault, and others would meet it too
+                queue_next_best(session, job, now=now)
         return job.state

@@ -260,6 +260,37 @@ def _queue_study(
     return queued
 
 
+def queue_next_best(session: Session, ended: Job, *, now: float) -> bool:
+    """Queue the best of the series that stood back for one that could not be analysed.
+
+    Only where nothing else of the study is under way or has a result. What the failed one would
+    have shown is still told: it keeps its own end and reason.
+
+    Returns
+    -------
+    bool
+        Whether there was one.
+    """
+    session.flush()
+    jobs = session.scalars(series_jobs(ended.study_uid)).all()
+    under_way = WITH_RESULT | {
+        JobState.RECEIVING, JobState.COMPLETE, JobState.QUEUED, JobState.ANALYSING
+    }  # fmt: skip
+    if any(JobState(job.state) in under_way for job in jobs):
+        return False
+    stood_back = [
+        job
+        for job in jobs
+        if job.state == JobState.NOT_ELIGIBLE and job.reason_code == BETTER_SERIES
+    ]
+    if not stood_back:
+        return False
+    best = max(stood_back, key=lambda job: _rank(session, job))
+    message = f"queued: the better series {ended.series_uid} ended as {ended.reason_code}"
+    move(session, best, JobState.QUEUED, message, at=now)
+    return True
+
+
 def _rank(session: Session, job: Job) -> tuple[float, ...]:
     headers = series_headers(session, job.series_uid)
     return rank_series(headers, check_geometry(headers))

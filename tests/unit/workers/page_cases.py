@@ -27,8 +27,10 @@ from inference.findings import (
     VoiMask,
 )
 from inference.volume import Volume
+from tests.conftest import missing
 from tests.unit.dicom_node.compose.cases import series_on_disk
 from tests.unit.inference.drawn_nodules import nodule_of
+from workers.page.typeface import WIDE_FONT_FILES
 
 CREATED = datetime(2026, 11, 26, 5, 0, tzinfo=UTC)
 GRADE = NoduleGrade(
@@ -47,6 +49,11 @@ GRADE = NoduleGrade(
         ),
     ),
 )
+
+
+def need_wide_font() -> None:
+    if not any(path.is_file() for path in WIDE_FONT_FILES):
+        missing("a font with Chinese letters (fonts-wqy-microhei)")
 
 
 def small_series(folder: Path) -> CtSeries:

@@ -19,11 +19,12 @@ from pypdf import PdfReader
 
 from dicom_node.read.ct_series import CtSeries
 from inference.findings import LungSummary, Quality
-from tests.conftest import missing, need_program
+from tests.conftest import need_program
 from tests.unit.workers.page_cases import (
     CREATED,
     GRADE,
     findings_of,
+    need_wide_font,
     nodules_of,
     small_series,
     text_of,
@@ -40,7 +41,7 @@ from workers.page.compose import (
 from workers.page.content import PagePicture
 from workers.page.draw import draw_case
 from workers.page.layout import LEVEL_COLOURS, draw_page
-from workers.page.typeface import WIDE_FONT_FILES, find_typeface
+from workers.page.typeface import find_typeface
 from workers.page.words import CHINESE, ENGLISH, WORDS
 
 LONG_NAME = "Featherstonehaugh-Cholmondeley^Maximiliana Wilhelmina Theodora^^Prof. Dr. Dr.^III"
@@ -85,11 +86,6 @@ def renamed(series: CtSeries, **values: object) -> CtSeries:
                 setattr(ds, keyword, value)
         headers.append(ds)
     return replace(series, headers=tuple(headers))
-
-
-def need_wide_font() -> None:
-    if not any(path.is_file() for path in WIDE_FONT_FILES):
-        missing("a font with Chinese letters (fonts-wqy-microhei)")
 
 
 def rendered(pdf: bytes, tmp_path: Path) -> np.ndarray:  # type: ignore[type-arg]

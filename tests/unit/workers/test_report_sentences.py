@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,16 @@ import pytest
 from dicom_node.compose.words import words_of
 from inference import detection, graders, pipeline
 from inference.centre_detection import CentreHeatmapDetector
-from inference.findings import Axis, ClinicalContext, LungSide, Measurements
-from inference.follow_up import compare
+from inference.findings import Axis, ClinicalContext, LungSide, Measurements, PriorNodule
+from inference.follow_up import change, compare, look
+from inference.follow_up.exam import PriorExam, PriorFinding
+from inference.follow_up.registration import Registration
 from inference.lung_coverage import _side_warnings
 from inference.retina_detection import RetinaDetector
 from inference.rules import fleischner, lung_rads
 from inference.rules.mayo import mayo
+from inference.volume import Volume
+from workers.translate import _follow_up_facts
 
 CHINESE = words_of("zh")
 TYPES = ("solid", "part-solid", "ground-glass", "calcified")
@@ -86,7 +91,66 @@ def of_lungs() -> Iterator[str]:
         yield from _side_warnings(side, beside)
 
 
-@pytest.mark.parametrize("source", [limits, of_lung_rads, of_fleischner, of_mayo, of_lungs])
+def of_follow_up() -> Iterator[str]:
+    for volume, mm, how in product((None, 90.0, 60.0, 200.0), (3.0, 8.0), change.HOW):
+        prior = PriorNodule(
+            days_before=90.0, nodule_type="solid", mean_diameter_mm=mm, volume_mm3=volume
+        )
+        nodule: Any = SimpleNamespace(measurements=replace(MEASURED, volume_mm3=100.0))
+        since: Any = change.change_since(
+            nodule,
+            prior,
+            matched_by=how,
+            key=None,
+            distance_mm=None,
+        )
+        yield since.why
+
+
+def of_earlier_ct() -> Iterator[str]:
+    yield from compare._warnings(*(a_scene(5.0), a_scene(1.0), a_registration(0.9, 0.5, 0.1)))
+    for laid in (a_registration(0.01, 0.9, 0.9), a_registration(0.9, 0.01, 0.9)):
+        yield laid.why_not
+    for mm, place in product((5.0, 9.0), ((0.0, 0.0, 0.0), (50.0, 50.0, 50.0))):
+        scene = a_scene(5.0)
+        yield look.why_not_visible(scene.volume, scene.lungs, place, mm) or ""
+    exam = PriorExam(
+        key="1", days_before=90.0,
+        findings=(PriorFinding(key="2", centre_lps_mm=None, type="solid", mean_diameter_mm=6.0,
+                               volume_mm3=None),),
+    )  # fmt: skip
+    _, followed = compare._without_ct(exam, [], ClinicalContext(), "the earlier CT is not at hand")
+    yield from (followed.why, *followed.warnings, *(item.why for item in followed.unlisted))
+    for status in ("resolved", "smaller", "present", "unknown"):
+        facts = _follow_up_facts(
+            replace(followed, unlisted=(replace(followed.unlisted[0], status=status),))
+        )
+        yield from (*facts, *facts.values())
+
+
+def a_scene(spacing_mm: float) -> Any:
+    """A block of lung, 100 mm on each side."""
+    shape = (int(100 / spacing_mm), 50, 50)
+    affine = np.diag([2.0, 2.0, spacing_mm, 1.0])[[0, 1, 2, 3]][:, [2, 1, 0, 3]]
+    lungs = np.zeros(shape, dtype=np.uint8)
+    return SimpleNamespace(
+        volume=Volume(hu=np.zeros(shape, dtype=np.int16), affine=affine),
+        lungs=SimpleNamespace(affine=affine, lungs=lungs, search=lungs > 0, unaerated=lungs),
+    )
+
+
+def a_registration(common: float, overlap: float, likeness: float) -> Any:
+    nothing: Any = None
+    return Registration(
+        affine=np.eye(4), shift_mm=nothing, grid=nothing, prior_grid=nothing,
+        common=common, overlap=overlap, likeness=likeness,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "source",
+    [limits, of_lung_rads, of_fleischner, of_mayo, of_lungs, of_follow_up, of_earlier_ct],
+)
 def test_every_sentence_is_known_in_chinese_with_all_that_it_is_made_of(source: Any) -> None:
     said = sorted(set(source()) - {""})
     foreign = [

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.pdu import P_DATA_TF
-from pynetdicom.sop_class import CTImageStorage
+from pynetdicom.sop_class import CTImageStorage, Verification
 
 from dicom_node.compose.ct import CtIdentity, slice_dataset
-from dicom_node.deliver.peer import Peer, associated
+from dicom_node.deliver.peer import Peer, associated, context
 from dicom_node.deliver.scu import Outgoing, read_outgoing, storage_contexts, store_all
 from dicom_node.errors import PeerUnreachable
 
@@ -68,3 +69,30 @@ def test_a_peer_that_stops_reading_is_given_up_after_the_response_timeout(
         list(store_all(assoc, peer, [large]))
 
     assert time.monotonic() - started < 15
+
+
+@pytest.mark.timeout(60)
+def test_an_answer_reaches_the_request_though_pynetdicoms_loop_is_scheduled_late() -> None:
+    ae = AE(ae_title="ECHO")
+    ae.add_supported_context(Verification)
+    server: Any = ae.start_server(("127.0.0.1", 0), block=False)
+    port = int(server.server_address[1])
+    peer = Peer(ae_title="ECHO", host="127.0.0.1", port=port, response_timeout_s=3.0)
+
+    with associated(peer, "PULMONODE", [context(Verification, ImplicitVRLittleEndian)]) as assoc:
+        go_on, send = assoc._reactor_checkpoint.wait, assoc.dimse.send_msg
+
+        def go_on_late() -> None:
+            go_on()
+            time.sleep(0.1)  # the loop has said that it is paused, and no core is free for it
+
+        def send_and_pause(*arguments: Any) -> None:
+            send(*arguments)
+            time.sleep(0.3)  # nor for the one who asks
+
+        assoc._reactor_checkpoint.wait = go_on_late
+        assoc.dimse.send_msg = send_and_pause
+        answers = [assoc.send_c_echo() for _ in range(3)]
+    server.shutdown()
+
+    assert [answer.get("Status") for answer in answers] == [0x0000] * 3
