@@ -25,6 +25,9 @@
     ├── NotSignedIn          no session, or it has ended; or a wrong password
     ├── TooManyAttempts      too many failed sign-ins lately (transient)
     ├── RoleTooLow           whoever acts may not do that
+    ├── RequestRefused       what a program asked for does not hold together
+    ├── ServerRefused        a console elsewhere refused what a command asked
+    ├── ServerUnavailable    a console elsewhere did not answer (transient)
     ├── FontMissing          no font here has the letters of a report's language
     └── BenchmarkFailed      a measured process ended with an error
 """
@@ -272,6 +275,34 @@ class RoleTooLow(WorkersError):
         self.found = found
         self.wanted = wanted
         super().__init__(f"role {found} may not do this: it needs {wanted}")
+
+
+class RequestRefused(WorkersError):
+    """What a program asked for does not hold together."""
+
+    def __init__(self, why: str, remedy: str) -> None:
+        self.why = why
+        self.remedy = remedy
+        super().__init__(f"{why}: {remedy}")
+
+
+class ServerRefused(WorkersError):
+    """A console elsewhere refused what a command asked."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(why)
+
+
+class ServerUnavailable(WorkersError):
+    """A console elsewhere did not answer, or not as a console does."""
+
+    transient = True
+
+    def __init__(self, server: str, why: str) -> None:
+        self.server = server
+        self.why = why
+        super().__init__(f"{server}: {why}")
 
 
 class BenchmarkFailed(WorkersError):

@@ -30,6 +30,8 @@ from workers.usecases.secrets import csrf_token, equal
 from workers.usecases.sign_in import find_session
 
 COOKIE = "pulmonode_session"
+FILES_AT_MOST = 5000
+"""In one upload; a long CT series has 2,000."""
 CSRF_FIELD = "csrf_token"
 CSRF_HEADER = "X-CSRF-Token"
 QUIET_HEADER = "X-Pulmonode-Refresh"
@@ -156,9 +158,10 @@ async def _check_csrf(request: Request, caller: Caller) -> None:
     if given is None and request.headers.get("Content-Type", "").startswith(
         ("application/x-www-form-urlencoded", "multipart/form-data")
     ):
-        field = (await request.form()).get(CSRF_FIELD)
+        field = (await request.form(max_files=FILES_AT_MOST)).get(CSRF_FIELD)
         given = field if isinstance(field, str) else None
     if given is None or not equal(given, caller.csrf):
+        await request.close()  # what was uploaded is not looked at
         raise CsrfRefused
 
 

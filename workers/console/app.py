@@ -22,6 +22,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from workers.application import Application
 from workers.console.access import SAFE_METHODS, CsrfRefused, is_quiet
+from workers.console.api import access, description, jobs, rules, site
 from workers.console.error_answers import database_away, problem_of
 from workers.console.guards import HEADERS, Guards
 from workers.console.pages import overview, sign_in
@@ -35,9 +36,12 @@ log = structlog.get_logger()
 
 STATIC = Path(__file__).parent / "static"
 API = "/api/"
+API_VERSION = "1"
+"""Of the HTTP API; paths carry it."""
 UPLOAD_PATHS = ("/api/v1/rules/test", "/rules/test")
 """Where DICOM files are uploaded: the larger limit of a body."""
 PAGES = (sign_in.router, overview.router)
+PATHS = (jobs.router, site.router, access.router, rules.router, description.router)
 
 
 def create_app(application: Application) -> FastAPI:
@@ -48,6 +52,7 @@ def create_app(application: Application) -> FastAPI:
     settings = application.settings
     app = FastAPI(
         title="Pulmonode",
+        version=API_VERSION,
         root_path=settings.console_root_path,
         openapi_url=None,  # served by the API itself, to whoever signed in
         docs_url=None,  # they load from a CDN
@@ -55,7 +60,7 @@ def create_app(application: Application) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.application = application
-    for router in PAGES:
+    for router in (*PAGES, *PATHS):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _answer_errors(app)

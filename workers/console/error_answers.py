@@ -14,12 +14,14 @@ from workers.errors import (
     BankChangeRefused,
     BrokerUnavailable,
     IllegalTransition,
+    NoResult,
     NoSuchDestination,
     NoSuchJob,
     NoSuchUser,
     NotSignedIn,
     ObjectChanged,
     ObjectMissing,
+    RequestRefused,
     RoleTooLow,
     StoreUnavailable,
     TooManyAttempts,
@@ -28,6 +30,7 @@ from workers.errors import (
 
 KNOWN: dict[type[WorkersError], tuple[int, str, str, str]] = {
     NoSuchJob: (404, "no_such_job", "There is no such job", "list the jobs there are"),
+    NoResult: (404, "no_result", "The job has no result", "look at the job's state and history"),
     NoSuchUser: (404, "no_such_user", "There is no such user", "list the users there are"),
     NoSuchDestination: (
         404,
@@ -42,6 +45,7 @@ KNOWN: dict[type[WorkersError], tuple[int, str, str, str]] = {
         "look at the job's state and history",
     ),
     AccessRefused: (422, "access_refused", "That cannot be accepted", ""),
+    RequestRefused: (422, "request_refused", "That cannot be accepted", ""),
     AnswerRefused: (422, "answer_refused", "That cannot be accepted", ""),
     BankChangeRefused: (422, "bank_change_refused", "That cannot be accepted", ""),
     NotSignedIn: (

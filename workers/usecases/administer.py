@@ -1,4 +1,7 @@
-"""What an administrator may do to jobs and queues, whichever page or command asks for it."""
+"""What an administrator may do to jobs and queues, whichever page or command asks for it.
+
+Each takes who asks (`by`) and leaves a record of it in the audit, in the same transaction.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from workers.state.schema import (
     Priority,
     Switch,
 )
+from workers.usecases.audit import Actor, record, refusals_recorded
 from workers.usecases.begin_deliveries import begin_deliveries, queue_again
 from workers.usecases.quarantine import PIXELS_CHANGED, is_outdated
 from workers.usecases.revise import drop_deliveries, has_result
@@ -29,7 +33,7 @@ RESTARTABLE = NEEDS_A_PERSON | {JobState.CANCELLED, JobState.NOT_ELIGIBLE}
 """What can be judged again from the beginning when it has no result."""
 
 
-def retry(app: Application, wanted: str) -> JobState:
+def retry(app: Application, wanted: str, *, by: Actor | None = None) -> JobState:
     """Start a failed, quarantined or cancelled job again where it stopped.
 
     Failed deliveries are queued again when there is a result; one that was made when no
@@ -45,10 +49,16 @@ def retry(app: Application, wanted: str) -> JobState:
     IllegalTransition
         If the job did not stop, or the series has a later revision, which then counts.
     """
+    with refusals_recorded(app, by, "job.retry"):
+        return _retry(app, wanted, by)
+
+
+def _retry(app: Application, wanted: str, by: Actor | None) -> JobState:
     now = app.now()
     settings = with_site_settings(app).settings
     with app.database.write() as session:
         job = find_job(session, wanted)
+        record(session, by, "job.retry", at=now, job_id=job.id)
         if current_job(session, job.series_uid) is not job:
             raise IllegalTransition(job.id, job.state, "tried again: its series has a later one")
         if has_result(session, job):
@@ -77,7 +87,11 @@ def retry(app: Application, wanted: str) -> JobState:
 
 
 def retry_all(
-    app: Application, *, code: str | None = None, destination: str | None = None
+    app: Application,
+    *,
+    code: str | None = None,
+    destination: str | None = None,
+    by: Actor | None = None,
 ) -> dict[int, str]:
     """Restart every dead letter: failed and quarantined jobs, optionally only some of them.
 
@@ -106,7 +120,7 @@ def retry_all(
     outcomes: dict[int, str] = {}
     for job_id in ids:
         try:
-            outcomes[job_id] = retry(app, str(job_id))
+            outcomes[job_id] = retry(app, str(job_id), by=by)
         except IllegalTransition as error:  # somebody was faster
             outcomes[job_id] = str(error)
     return outcomes
@@ -149,7 +163,9 @@ def _begin_anew(job: Job, now: float) -> None:
     job.pacs_agrees = None
 
 
-def set_priority(app: Application, wanted: str, priority: Priority) -> None:
+def set_priority(
+    app: Application, wanted: str, priority: Priority, *, by: Actor | None = None
+) -> None:
     """Move a job forward or back in the queue.
 
     Raises
@@ -158,13 +174,18 @@ def set_priority(app: Application, wanted: str, priority: Priority) -> None:
         If there is no such job.
     """
     now = app.now()
-    with app.database.write() as session:
+    level = priority.name.lower()
+    with (
+        refusals_recorded(app, by, f"job.priority.{level}"),
+        app.database.write() as session,
+    ):
         job = find_job(session, wanted)
         job.priority = priority
-        note(session, job, f"priority {priority.name.lower()}", at=now)
+        record(session, by, f"job.priority.{level}", at=now, job_id=job.id)
+        note(session, job, f"priority {level}", at=now)
 
 
-def cancel(app: Application, wanted: str) -> JobState:
+def cancel(app: Application, wanted: str, *, by: Actor | None = None) -> JobState:
     """Stop a job; an analysis under way is discarded, deliveries not yet made are dropped.
 
     Raises
@@ -175,8 +196,9 @@ def cancel(app: Application, wanted: str) -> JobState:
         If it has ended already.
     """
     now = app.now()
-    with app.database.write() as session:
+    with refusals_recorded(app, by, "job.cancel"), app.database.write() as session:
         job = find_job(session, wanted)
+        record(session, by, "job.cancel", at=now, job_id=job.id)
         if JobState(job.state) is JobState.CANCELLED:
             raise IllegalTransition(job.id, job.state, JobState.CANCELLED)
         move(
@@ -191,7 +213,7 @@ def cancel(app: Application, wanted: str) -> JobState:
         return JobState(job.state)
 
 
-def force(app: Application, wanted: str) -> JobState:
+def force(app: Application, wanted: str, *, by: Actor | None = None) -> JobState:
     """Analyse a series as it is, without waiting for more slices or a better series.
 
     Rules that say that it is no chest CT, and files that cannot be read, still hold.
@@ -204,8 +226,9 @@ def force(app: Application, wanted: str) -> JobState:
         If it has a result, or is being analysed.
     """
     now = app.now()
-    with app.database.write() as session:
+    with refusals_recorded(app, by, "job.force"), app.database.write() as session:
         job = find_job(session, wanted)
+        record(session, by, "job.force", at=now, job_id=job.id)
         if has_result(session, job):  # retry sends it again; late slices make a revision
             raise IllegalTransition(job.id, job.state, "analysed once more: it has a result")
         if is_notice(session, job):
@@ -219,7 +242,7 @@ def force(app: Application, wanted: str) -> JobState:
         return JobState(job.state)
 
 
-def set_pause(app: Application, queue: str, *, paused: bool) -> None:
+def set_pause(app: Application, queue: str, *, paused: bool, by: Actor | None = None) -> None:
     """Hold a queue back, or let it go on; what runs is not interrupted.
 
     Raises
@@ -231,6 +254,7 @@ def set_pause(app: Application, queue: str, *, paused: bool) -> None:
     now = app.now()
     with app.database.write() as session:
         session.merge(Switch(name=name, value="on" if paused else "off", changed_at=now))
+        record(session, by, "queue.pause" if paused else "queue.resume", at=now, subject=queue)
         if not paused:
             # Hints given while the queue stood still went nowhere: give them again.
             table = Job if queue == "analyse" else Delivery

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import getpass
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from workers.application import Application
+from workers.errors import WorkersError
 from workers.state.access_tables import AuditRecord, Role
 from workers.state.schema import printable
 
@@ -38,6 +40,7 @@ class Outcome(enum.StrEnum):
 
     DONE = "done"
     REFUSED = "refused"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +72,7 @@ def at_the_command_line() -> Actor:
 
 def record(
     session: Session,
-    actor: Actor,
+    actor: Actor | None,
     action: str,
     *,
     at: float,
@@ -81,6 +84,8 @@ def record(
 
     Parameters
     ----------
+    actor : Actor or None
+        `None` when the system acts by itself: nothing is recorded.
     action : str
         Constant, ``noun.verb`` (``job.retry``).
     job_id : int, optional
@@ -88,6 +93,8 @@ def record(
     subject : str
         What else it was done to: a queue, destination, user or token.
     """
+    if actor is None:
+        return
     session.add(
         AuditRecord(
             at=at,
@@ -116,6 +123,22 @@ def record_alone(
     at = app.now()
     with app.database.write() as session:
         record(session, actor, action, at=at, job_id=job_id, subject=subject, outcome=outcome)
+
+
+@contextmanager
+def refusals_recorded(
+    app: Application, actor: Actor | None, action: str, *, subject: str = ""
+) -> Iterator[None]:
+    """Record that an action was refused, whichever error of ours says so; it goes on."""
+    try:
+        yield
+    except WorkersError as error:
+        if actor is not None:
+            job_id = getattr(error, "job_id", None)
+            record_alone(
+                app, actor, action, job_id=job_id, subject=subject, outcome=Outcome.REFUSED
+            )
+        raise
 
 
 def list_audit(

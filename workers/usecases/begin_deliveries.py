@@ -21,6 +21,7 @@ from workers.state.schema import (
     ResultObject,
     SignedReport,
 )
+from workers.usecases.audit import Actor, record, refusals_recorded
 
 WITHHELD = "withheld"
 SHADOW = "shadow"
@@ -171,7 +172,7 @@ def _queue(session: Session, waiting: list[Delivery], message: str, now: float) 
         move(session, session.get_one(Job, job_id), JobState.DELIVERING, message, at=now)
 
 
-def release(app: Application, wanted: str) -> tuple[str, int]:
+def release(app: Application, wanted: str, *, by: Actor | None = None) -> tuple[str, int]:
     """The radiologist's report of a job's study is signed: let its results go.
 
     Results of the study that come later go at once as well.
@@ -187,9 +188,11 @@ def release(app: Application, wanted: str) -> tuple[str, int]:
         If there is no such job.
     """
     now = app.now()
-    with app.database.write() as session:
-        study_uid = find_job(session, wanted).study_uid
-        return study_uid, len(release_study(session, study_uid, COMMAND_LINE, now))
+    with refusals_recorded(app, by, "job.release"), app.database.write() as session:
+        job = find_job(session, wanted)
+        record(session, by, "job.release", at=now, job_id=job.id)
+        told_by = COMMAND_LINE if by is None else str(by.how)
+        return job.study_uid, len(release_study(session, job.study_uid, told_by, now))
 
 
 def release_by_mode(app: Application, *, now: float) -> int:

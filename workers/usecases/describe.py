@@ -17,12 +17,13 @@ from workers.state.schema import (
     Job,
     KeptAside,
     Notice,
-    Priority,
     Result,
     ResultObject,
 )
+from workers.state.store import ObjectStore
 from workers.usecases.describe_answers import answers_of_series
 from workers.usecases.index import removed
+from workers.usecases.job_row import job_row
 from workers.usecases.retract import objects_for
 
 
@@ -33,13 +34,13 @@ def list_jobs(
     query = select(Job).order_by(Job.id.desc()).limit(limit)
     if state is not None:
         query = query.where(Job.state == state)
-    return [_job(job) for job in session.scalars(query)]
+    return [job_row(job) for job in session.scalars(query)]
 
 
 def list_dead_letters(session: Session) -> list[dict[str, Any]]:
     """Jobs that stopped and need a person, oldest first."""
     query = select(Job).where(Job.state.in_(NEEDS_A_PERSON)).order_by(Job.state_since, Job.id)
-    return [_job(job) for job in session.scalars(query)]
+    return [job_row(job) for job in session.scalars(query)]
 
 
 def list_alarms(session: Session) -> list[dict[str, Any]]:
@@ -61,8 +62,13 @@ def count_jobs(session: Session) -> dict[str, int]:
     return {str(state): int(count) for state, count in rows}
 
 
-def show_job(session: Session, wanted: str) -> dict[str, Any]:
+def show_job(session: Session, wanted: str, store: ObjectStore | None = None) -> dict[str, Any]:
     """Everything about one job: history, objects, deliveries, files kept aside, revisions.
+
+    Parameters
+    ----------
+    store : ObjectStore, optional
+        Where the result is kept: paths then are places to look at, and not keys.
 
     Raises
     ------
@@ -76,14 +82,18 @@ def show_job(session: Session, wanted: str) -> dict[str, Any]:
     deliveries = session.scalars(select(Delivery).where(Delivery.job_id == job.id)).all()
     aside = session.scalars(select(KeptAside).where(KeptAside.job_id == job.id))
     events = session.scalars(select(Event).where(Event.job_id == job.id).order_by(Event.id))
+
+    def place(path: str | None) -> str | None:
+        return path if store is None or path is None else store.describe(path)
+
     return {
-        **_job(job),
+        **job_row(job),
         "nodules": None if result is None or notice else result.nodule_count,
         "not_analysed": notice.about if notice else [],
         "result_removed_at": None if result is None else result.removed_at,
         "instances_removed": removed(session, job.series_uid),
-        "findings_path": None if result is None else result.findings_path,
-        "features_path": None if result is None else result.features_path,
+        "findings_path": None if result is None else place(result.findings_path),
+        "features_path": None if result is None else place(result.features_path),
         "answers": answers_of_series(session, job.series_uid),
         "objects": [
             {
@@ -94,7 +104,7 @@ def show_job(session: Session, wanted: str) -> dict[str, Any]:
                 "series_instance_uid": item.series_uid,
                 "size_bytes": item.size_bytes,
                 "sha256": item.sha256,
-                "path": item.path,
+                "path": place(item.path),
             }
             for item in objects
         ],
@@ -153,29 +163,6 @@ def count_deliveries(session: Session, settings: Settings) -> list[dict[str, Any
         total["objects"] += len(objects)
         total["bytes"] += sum(item.size_bytes for item in objects)
     return [totals[key] for key in sorted(totals)]
-
-
-def _job(job: Job) -> dict[str, Any]:
-    return {
-        "id": job.id,
-        "state": job.state,
-        "reason_code": job.reason_code,
-        "reason": job.reason,
-        "study_instance_uid": job.study_uid,
-        "series_instance_uid": job.series_uid,
-        "revision": job.revision,
-        "correction": job.correction,
-        "priority": Priority(job.priority).name.lower(),
-        "modality": job.modality,
-        "instances": job.instance_count,
-        "calling_ae": job.calling_ae,
-        "attempts": job.attempts,
-        "transient": job.transient,
-        "next_attempt_at": job.next_attempt_at or None,
-        "warnings": job.warnings,
-        "created_at": job.created_at,
-        "state_since": job.state_since,
-    }
 
 
 def _delivery(session: Session, item: Delivery) -> dict[str, Any]:

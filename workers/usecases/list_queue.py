@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Select, func, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from workers.state.schema import Delivery, DeliveryState, Job, JobState, Priority
+from workers.usecases.job_row import COLUMNS, job_row
 
 PAGE = 50
 LONGEST_UID = 64
@@ -65,26 +66,6 @@ class QueuePage:
     next_after: int | None
 
 
-COLUMNS = (
-    Job.id,
-    Job.study_uid,
-    Job.series_uid,
-    Job.revision,
-    Job.state,
-    Job.reason_code,
-    Job.reason,
-    Job.calling_ae,
-    Job.modality,
-    Job.instance_count,
-    Job.priority,
-    Job.attempts,
-    Job.next_attempt_at,
-    Job.transient,
-    Job.created_at,
-    Job.state_since,
-)
-
-
 def list_queue(
     session: Session, wanted: QueueFilter, *, after: int | None = None, limit: int = PAGE
 ) -> QueuePage:
@@ -107,7 +88,7 @@ def list_queue(
     rows = session.execute(select(*COLUMNS).where(Job.id.in_(shown))).all()
     by_id = {row.id: row for row in rows}
     return QueuePage(
-        jobs=tuple(_job(by_id[job_id]) for job_id in shown if job_id in by_id),
+        jobs=tuple(job_row(by_id[job_id]) for job_id in shown if job_id in by_id),
         next_after=shown[-1] if len(ids) > limit else None,
     )
 
@@ -222,27 +203,6 @@ def _distinct(session: Session, column: Any) -> list[str]:
             values.append(str(value))
         value = session.scalar(select(func.min(column)).where(column > value))
     return values
-
-
-def _job(row: Any) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "state": row.state,
-        "reason_code": row.reason_code,
-        "reason": row.reason,
-        "study_instance_uid": row.study_uid,
-        "series_instance_uid": row.series_uid,
-        "revision": row.revision,
-        "priority": Priority(row.priority).name.lower(),
-        "modality": row.modality,
-        "instances": row.instance_count,
-        "calling_ae": row.calling_ae,
-        "attempts": row.attempts,
-        "transient": row.transient,
-        "next_attempt_at": row.next_attempt_at or None,
-        "created_at": row.created_at,
-        "state_since": row.state_since,
-    }
 
 
 def states_of(names: Sequence[str]) -> tuple[JobState, ...]:

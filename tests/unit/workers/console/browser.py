@@ -79,6 +79,9 @@ class Browser:
     def post(self, path: str, **arguments: Any) -> httpx.Response:
         return self.request("POST", path, **arguments)
 
+    def patch(self, path: str, **arguments: Any) -> httpx.Response:
+        return self.request("PATCH", path, **arguments)
+
     def submit(self, page: str, action: str | None = None, **fields: str) -> httpx.Response:
         """Fill in a page's form and send it, with the hidden fields that the page gave."""
         hidden = dict(HIDDEN.findall(self.get(page).text))

@@ -1,17 +1,18 @@
-"""Every route declares who may use it."""
+"""Every route declares who may use it, and nobody else may."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from fastapi import FastAPI
-from fastapi.dependencies.models import Dependant
+import pytest
 from fastapi.routing import APIRoute, APIRouter
-from starlette.routing import BaseRoute
 
+from tests.unit.workers.console.browser import Browser, make_user
+from tests.unit.workers.console.routes import declared, every_route, guarded
+from tests.unit.workers.rows import add_job
 from workers.application import Application
-from workers.console.access import REQUIRED_ROLE
 from workers.console.app import create_app
+from workers.state.access_tables import Role
+from workers.usecases.api_tokens import add_token
+from workers.usecases.audit import at_the_command_line, list_audit
 
 PUBLIC = {
     ("GET", "/sign-in"),
@@ -19,25 +20,7 @@ PUBLIC = {
     ("GET", "/link/{token}"),
     ("POST", "/link/{token}"),
 }
-
-
-def declared(dependant: Dependant) -> Iterator[str]:
-    """Roles that a route's dependencies ask for."""
-    for inner in dependant.dependencies:
-        role = getattr(inner.call, REQUIRED_ROLE, None)
-        if role is not None:
-            yield str(role)
-        yield from declared(inner)
-
-
-def every_route(router: FastAPI | APIRouter) -> Iterator[BaseRoute]:
-    """All routes, those of included routers too (which FastAPI keeps apart since 0.13x)."""
-    for route in router.routes:
-        included = getattr(route, "original_router", None)
-        if included is None:
-            yield route
-        else:
-            yield from every_route(included)
+REFUSED = {401, 403}
 
 
 def test_every_route_declares_one_role(app: Application) -> None:
@@ -49,7 +32,7 @@ def test_every_route_declares_one_role(app: Application) -> None:
         and getattr(route, "path", None) != "/static"
     ]
 
-    assert len(routes) > 5
+    assert len(routes) > 30
     assert unclear == []
 
 
@@ -75,3 +58,88 @@ def test_a_route_without_a_role_is_found(app: Application) -> None:
 
     assert isinstance(found, APIRoute)
     assert list(declared(found.dependant)) == []
+
+
+@pytest.mark.parametrize("role", [None, *Role])
+def test_each_role_may_do_what_it_may_and_nothing_else(app: Application, role: Role | None) -> None:
+    """Every route is asked by every role; what a role may not do is answered 401 or 403."""
+    console = create_app(app)
+    add_job(app)
+    token = "" if role is None else add_token(app, at_the_command_line(), "it", role, days=1)
+    program = Browser(app, token=token, asgi=console)
+    wrong = []
+    for method, path, needed in guarded(console):
+        if path == "/sign-out":
+            continue
+        answer = program.request(method, path, headers={"X-Pulmonode-Refresh": "1"}, json={})
+        may = role is not None and role.includes(Role(needed))
+        expected = 401 if role is None else 403
+        if may and answer.status_code in REFUSED:
+            wrong.append((method, path, answer.status_code))
+        if not may and answer.status_code != expected:
+            wrong.append((method, path, answer.status_code))
+
+    assert wrong == []
+
+
+def test_no_route_that_changes_something_works_without_the_sessions_csrf_token(
+    app: Application,
+) -> None:
+    console = create_app(app)
+    browser = Browser(app, asgi=console)
+    browser.sign_in(make_user(app, Role.ADMIN))
+    add_job(app)
+    changing = [
+        (method, path)
+        for method, path, _ in guarded(console)
+        if method not in {"GET", "HEAD", "OPTIONS"}
+    ]
+    headers = {"X-Pulmonode-Refresh": "1"}
+    statuses = {
+        (method, path, form): browser.request(
+            method,
+            path,
+            headers=headers,
+            **({"data": {"csrf_token": "guess"}} if form else {"json": {}}),
+        ).status_code
+        for method, path in changing
+        for form in (True, False)
+    }
+
+    assert len(statuses) > 20
+    assert {key: status for key, status in statuses.items() if status != 403} == {}
+
+
+def test_another_sessions_csrf_token_is_refused(app: Application) -> None:
+    name = make_user(app, Role.OPERATOR)
+    one, other = Browser(app), Browser(app)
+    one.sign_in(name)
+    other.sign_in(name)
+
+    refused = one.post("/api/v1/queues/analyse/pause", headers={"X-CSRF-Token": other.csrf})
+    taken = one.post("/api/v1/queues/analyse/pause", headers={"X-CSRF-Token": one.csrf})
+
+    assert (refused.status_code, taken.status_code) == (403, 200)
+    assert refused.json()["code"] == "csrf_refused"
+
+
+def test_what_a_role_may_not_do_is_audited(app: Application) -> None:
+    viewer = Browser(app, token=add_token(app, at_the_command_line(), "v", Role.VIEWER, days=1))
+    job_id = add_job(app)
+
+    viewer.post(f"/api/v1/jobs/{job_id}/cancel")
+
+    with app.database.read() as session:
+        (row, *_) = list_audit(session)
+    assert (row["who"], row["how"], row["outcome"]) == ("token v", "api", "refused")
+    assert row["action"] == "POST /api/v1/jobs/{job}/{action}"
+
+
+def test_a_page_says_that_the_role_does_not_suffice(app: Application) -> None:
+    browser = Browser(app)
+    browser.sign_in(make_user(app, Role.VIEWER))
+
+    answer = browser.get("/api/v1/users")
+
+    assert answer.status_code == 403
+    assert answer.json()["detail"] == "role viewer may not do this: it needs admin"

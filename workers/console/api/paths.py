@@ -1,0 +1,25 @@
+"""What all groups of paths share: the prefix, and the errors that any of them may answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workers.console.problems import MEDIA_TYPE, Problem
+from workers.errors import RequestRefused
+
+PREFIX = "/api/v1"
+BAD_CURSOR = RequestRefused(
+    "the cursor is not one of ours", "take it from 'next' of the page before, or leave it out"
+)
+_SCHEMA = {"schema": {"$ref": "#/components/schemas/Problem"}}
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": text, "content": {MEDIA_TYPE: _SCHEMA}}
+    for status, text in {
+        401: "not signed in, or the token does not count",
+        403: "the role does not suffice, or the session's CSRF token is missing",
+        404: "there is no such thing",
+        409: "the state of what is asked for does not allow it",
+        422: "the request is not as it must be",
+        503: "the database, broker or object store does not answer",
+    }.items()
+}

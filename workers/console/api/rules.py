@@ -1,0 +1,84 @@
+"""Trying the eligibility rules on uploaded DICOM files, which are not kept."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+
+from dicom_node.errors import UnreadableInstance
+from dicom_node.read.eligibility import load_rules
+from workers.console.access import FILES_AT_MOST, App, Operator
+from workers.console.api.paths import PREFIX, REFUSALS
+from workers.console.api.site_models import JudgedSeriesRow
+from workers.errors import RequestRefused
+from workers.usecases.share_settings import with_site_settings
+from workers.usecases.try_rules import try_rules
+
+router = APIRouter(prefix=PREFIX, tags=["rules"], responses=REFUSALS)
+CHUNK_BYTES = 1 << 20
+BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "properties": {
+                        "files": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "DICOM files of one or more series",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("/rules/test", response_model=list[JudgedSeriesRow], openapi_extra=BODY)
+async def judge(request: Request, app: App, _caller: Operator) -> Any:
+    """Which rule says what of the uploaded series.
+
+    The body is read after the caller is known, so nobody else can fill the disk.
+    """
+    return await judge_upload(request, app)
+
+
+async def judge_upload(request: Request, app: App) -> list[dict[str, Any]]:
+    """Judge the files of a form's field ``files``; they are deleted afterwards.
+
+    Raises
+    ------
+    RequestRefused
+        If there is none, or none is DICOM.
+    """
+    async with request.form(max_files=FILES_AT_MOST) as form:
+        uploads = [item.file for item in form.getlist("files") if isinstance(item, UploadFile)]
+        if not uploads:
+            raise RequestRefused("no file came in the field 'files'", "send DICOM files in it")
+        try:
+            return await run_in_threadpool(_judge, app, uploads)
+        except UnreadableInstance as error:
+            raise RequestRefused(
+                "no file is DICOM, or one cannot be read",
+                "send the files as the PACS stores them",
+            ) from error
+
+
+def _judge(app: App, files: Sequence[BinaryIO]) -> list[dict[str, Any]]:
+    rules = load_rules(with_site_settings(app).settings.rules_file)
+    with tempfile.TemporaryDirectory(prefix="pulmonode-rules-") as folder:
+        for number, file in enumerate(files):
+            with (Path(folder) / f"{number:06d}.dcm").open("wb") as kept:
+                shutil.copyfileobj(file, kept, CHUNK_BYTES)
+        return try_rules(Path(folder), rules)
