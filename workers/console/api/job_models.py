@@ -113,6 +113,8 @@ class JobDetail(JobRow):
 
     nodules: int | None
     not_analysed: list[dict[str, str]]
+    result_removed_at: Annotated[At | None, Field(description="by the retention policy")]
+    instances_removed: int
     findings_path: str | None
     features_path: str | None
     answers: list[dict[str, Any]]

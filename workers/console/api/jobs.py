@@ -116,20 +116,15 @@ def job(app: App, _caller: Viewer, job: JobId) -> Any:
 @router.get("/jobs/{job}/findings.json", responses={404: {"description": "no result yet"}})
 def findings(app: App, _caller: Viewer, job: JobId) -> Response:
     """The job's findings (docs/findings.md)."""
-    with app.database.read() as session:
-        shown = describe.show_job(session, str(job))
-    if shown["findings_path"] is None:
-        raise NoResult(job, shown["state"])
-    return Response(app.store.get_bytes(shown["findings_path"]), media_type="application/json")
+    return Response(
+        app.store.get_bytes(_with_result(app, job)["findings_path"]), media_type="application/json"
+    )
 
 
 @router.get("/jobs/{job}/export.zip")
 def export(app: App, caller: Operator, job: JobId) -> FileResponse:
     """The job's result as files (findings, features, DICOM objects), zipped."""
-    with app.database.read() as session:
-        shown = describe.show_job(session, str(job))
-    if shown["findings_path"] is None:
-        raise NoResult(job, shown["state"])
+    shown = _with_result(app, job)
     folder = Folder(tempfile.mkdtemp(prefix="pulmonode-export-"))
     try:
         export_result(app.store, shown, folder / "result")
@@ -150,3 +145,11 @@ def export(app: App, caller: Operator, job: JobId) -> FileResponse:
 def act_on_job(app: App, caller: Operator, job: JobId, action: JobAction) -> Any:
     """Do something to a job."""
     return asdict(act(app, action, job, by=caller.actor))
+
+
+def _with_result(app: App, job: int) -> dict[str, Any]:
+    with app.database.read() as session:
+        shown = describe.show_job(session, str(job))
+    if shown["findings_path"] is None or shown["result_removed_at"] is not None:
+        raise NoResult(job, shown["state"])
+    return shown
