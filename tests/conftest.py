@@ -48,3 +48,5 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("PULMONODE_") and name != "PULMONODE_SHARED":
             monkeypatch.delenv(name)
+    # Services of several tests run at once; whoever tests figures says where they are served.
+    monkeypatch.setenv("PULMONODE_METRICS_ENABLED", "false")

@@ -22,6 +22,7 @@ from dicom_node.receive.limits import ReceiveLimits
 from dicom_node.receive.scp import ANY_CALLING_AE, ScpSettings, StorageScp
 from workers.application import Application
 from workers.errors import BrokerUnavailable, StoreUnavailable
+from workers.metrics.node import NodeFigures
 from workers.profiles import profiles_in_use
 from workers.settings import Settings
 from workers.state.alarms import (
@@ -94,6 +95,7 @@ class Node:
         self._quiet_until: dict[str, float] = {}
         self._threads: list[threading.Thread] = []
         self._maintain_at = 0.0
+        self._figures: NodeFigures | None = None
         self.scp = StorageScp(
             scp_settings(app.settings),
             app.spool,
@@ -116,6 +118,7 @@ class Node:
         except DATABASE_AWAY as error:
             log.error("database_unreachable", error=type(error).__name__)
         self.scp.start()
+        self._figures = NodeFigures(self._app, self.scp)
         for name, loop in (
             ("index", self._index),
             ("tick", self.tick),
@@ -140,6 +143,8 @@ class Node:
         self._wake.set()
         for thread in self._threads:
             thread.join(timeout=30)
+        if self._figures is not None:
+            self._figures.stop()
         log.info("node_stopped")
 
     def is_alive(self) -> bool:

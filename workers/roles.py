@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable
 from importlib.util import find_spec
+from functools import partial
 
 import structlog
 
@@ -16,6 +17,10 @@ from workers.broker import EmbeddedBroker
 from workers.celery_app import ANALYSE, DELIVER, MAINTAIN, Hinter, run_celery_worker
 from workers.compute import threads_for
 from workers.errors import NoBroker
+from workers.metrics import observe
+from workers.metrics.endpoint import metrics_port, serve_metrics
+from workers.metrics.registry import OwnFigures
+from workers.metrics.worker import WorkerFigures
 from workers.node import Node
 from workers.settings import Settings
 from workers.state.database import DATABASE_AWAY, Database
@@ -26,6 +31,7 @@ from workers.supervisor import (
     hold_folder,
     stop_children,
 )
+from workers.usecases.heartbeat import Heartbeat
 from workers.usecases.reindex import knows_no_job, warn_of_loss
 from workers.usecases.share_settings import with_site_settings
 
@@ -83,12 +89,20 @@ def run_worker(settings: Settings, queues: tuple[str, ...], concurrency: int) ->
     app = with_site_settings(open_application(settings))
     app.database.close()
     tell_share_of_cores(settings, processes=concurrency)
-    run_celery_worker(
-        broker_url(settings),
-        queues,
-        concurrency=concurrency,
-        analyse_limit_s=app.settings.analyse_limit_s,
+    figures = WorkerFigures(settings, queues)  # before the fork: its children count as well
+    heartbeat = Heartbeat(
+        partial(open_application, settings, check=False), queues, concurrency, figures.expect_site
     )
+    heartbeat.start()
+    try:
+        run_celery_worker(
+            broker_url(settings),
+            queues,
+            concurrency=concurrency,
+            analyse_limit_s=app.settings.analyse_limit_s,
+        )
+    finally:
+        heartbeat.stop()
 
 
 def run_console(settings: Settings) -> None:
@@ -103,6 +117,9 @@ def run_console(settings: Settings) -> None:
 
     end_with_supervisor()
     app = open_application(settings)
+    figures = OwnFigures("console")
+    if serve_metrics(settings, figures.registry, metrics_port(settings, "console")) is not None:
+        observe.listen(figures.apply)
     try:
         serve(app)
     finally:

@@ -336,6 +336,19 @@ class Settings(ConsoleSettings):
     destinations: tuple[DestinationSettings, ...] = Field(
         default=(), description="PACS that results go to"
     )
+    metrics_enabled: bool = Field(
+        default=True, description="whether each process serves figures for Prometheus"
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1", min_length=1, description="address that they are served on"
+    )
+    metrics_port: int = Field(
+        default=9750,
+        ge=1,
+        le=65532,
+        description="port of the node's figures; a worker that analyses takes the next one, other "
+        "workers the one after it, the console the third",
+    )
     log_format: Literal["json", "console"] = Field(default="json", description="of log lines")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least severe level written"

@@ -55,7 +55,7 @@ class SpooledArrival:
     tally : Counter
         Of the association: ``stored``, ``refused`` and ``bytes`` are counted in it.
     count : callable
-        Told the same by name, for the SCP as a whole.
+        Told the same by name and number, for the SCP as a whole; and each status by its value.
     on_stored : callable
         Called after it is durable.
     """
@@ -67,7 +67,7 @@ class SpooledArrival:
         *,
         maximum_bytes: int,
         tally: Counter[str],
-        count: Callable[[str], None],
+        count: Callable[[str, int], None],
         on_stored: Callable[[StoredInstance], None],
     ) -> None:
         self._maximum_bytes = maximum_bytes
@@ -112,7 +112,9 @@ class SpooledArrival:
             return self._refuse(StoreStatus.OUT_OF_RESOURCES, str(error))
         self._tally["stored"] += 1
         self._tally["bytes"] += stored.size_bytes
-        self._count("stored")
+        self._count("stored", 1)
+        self._count("bytes", stored.size_bytes)
+        self._count(status_name(StoreStatus.SUCCESS), 1)
         self._on_stored(stored)
         return StoreStatus.SUCCESS
 
@@ -126,12 +128,18 @@ class SpooledArrival:
         self.abandon()
         self._refused = status
         self._tally["refused"] += 1
-        self._count("refused")
+        self._count("refused", 1)
+        self._count(status_name(status), 1)
         if status is StoreStatus.CANNOT_UNDERSTAND:
             log.warning("instance_refused", reason=why)
         else:
             log.error("instance_not_durable", reason=why)
         return status
+
+
+def status_name(status: StoreStatus) -> str:
+    """A status as the Standard writes it: ``0xA700``."""
+    return f"0x{status:04X}"
 
 
 def _begin(spool: Spool, request: ArrivalRequest) -> ArrivingFile:

@@ -163,6 +163,7 @@ class StorageScp:
             evt_handlers=[
                 (evt.EVT_REQUESTED, self._handle_requested),
                 (evt.EVT_REJECTED, self._handle_rejected),
+                (evt.EVT_ESTABLISHED, self._handle_established),
                 (evt.EVT_C_STORE, self._handle_store),
                 (evt.EVT_C_ECHO, self._handle_echo),
                 (evt.EVT_N_EVENT_REPORT, self._handle_event_report),
@@ -190,6 +191,10 @@ class StorageScp:
                 assoc.abort(block=False)
             self._server = None
 
+    def open_associations(self) -> int:
+        """How many associations of others are established now."""
+        return 0 if self._server is None else _count_established(self._server.ae)
+
     def _is_fast(self) -> bool:
         """Whether C-STORE goes the fast way; says so when it does not."""
         if not self.settings.fast:
@@ -206,10 +211,7 @@ class StorageScp:
         except SpoolFull as error:
             self._refuse(event, "refused_disk", str(error))
             return
-        established = sum(
-            other.is_acceptor and other.is_established
-            for other in event.assoc.ae.active_associations
-        )
+        established = _count_established(event.assoc.ae)
         if established >= self.settings.limits.maximum_associations:
             self._refuse(event, "refused_busy", f"{established} associations are open")
 
@@ -227,6 +229,10 @@ class StorageScp:
             calling_ae=str(event.assoc.requestor.ae_title),
             peer=event.assoc.requestor.address,
         )
+
+    def _handle_established(self, event: Any) -> None:
+        self._count("established")
+        self._association_tally(event.assoc)
 
     def _handle_echo(self, event: Any) -> int:
         self._count("echo")
@@ -282,10 +288,13 @@ class StorageScp:
         return NotifyStatus.SUCCESS, None
 
     def _handle_end(self, event: Any, how: str) -> None:
-        """Write the association's one log line."""
+        """Write the association's one log line; one that stored nothing has none."""
         with self._lock:
             tally = self._per_association.pop(id(event.assoc), None)
         if tally is None:
+            return
+        self._count(how)
+        if not tally:
             return
         log.info(
             "association_ended",
@@ -301,6 +310,10 @@ class StorageScp:
         with self._lock:
             return self._per_association.setdefault(id(assoc), Counter())
 
-    def _count(self, what: str) -> None:
+    def _count(self, what: str, number: int = 1) -> None:
         with self._lock:
-            self.counts[what] += 1
+            self.counts[what] += number
+
+
+def _count_established(ae: Any) -> int:
+    return sum(other.is_acceptor and other.is_established for other in ae.active_associations)

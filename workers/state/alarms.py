@@ -36,6 +36,12 @@ SPOOL_REFUSES = "spool_refuses"
 NODE_LOOP_FAILS = "node_loop_fails"
 """A part of the node's work fails again and again; the subject is the loop that does it."""
 
+CODES = (
+    JOB_STOPPED, DESTINATION_SILENT, NOT_CONFIRMED, NOBODY_WORKS, DATABASE_EMPTY,
+    DATABASE_UNREACHABLE, BROKER_UNREACHABLE, STORE_UNREACHABLE, SPOOL_REFUSES, NODE_LOOP_FAILS,
+)  # fmt: skip
+"""All of them."""
+
 
 def raise_alarm(session: Session, code: str, subject: str, message: str, *, at: float) -> None:
     """Open an alarm, or renew the words of the one that is open."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from workers import clock
+from workers.metrics import observe
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MS = 30_000
@@ -80,6 +82,7 @@ class Database:
         must not wait for anything else inside.
         """
         with (
+            _timed("write"),
             self.engine.connect().execution_options(**{WRITES: True}) as connection,
             connection.begin(),
             Session(connection, expire_on_commit=False) as session,
@@ -90,7 +93,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A consistent view; nothing is written."""
-        with self.engine.connect() as connection:
+        with _timed("read"), self.engine.connect() as connection:
             if self.engine.dialect.name != "sqlite":  # SQLite's reads are snapshots by nature
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
             with Session(connection) as session:
@@ -132,6 +135,16 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+@contextmanager
+def _timed(kind: str) -> Iterator[None]:
+    """Tell how long a transaction took, waiting for its lock and its commit included."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        observe.note("pulmonode_database_seconds", time.perf_counter() - started, kind=kind)
 
 
 def _alembic_config() -> Config:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -22,12 +23,14 @@ from dicom_node.errors import DicomNodeError, SeriesRejected
 from dicom_node.read.ct_series import CtSeries
 from dicom_node.read.series import load_ct_series
 from inference.errors import InferenceError, NotAnalysable
+from inference.findings import CaseFindings
 from inference.grading.table_file import table_to_bytes
 from workers.application import Application
 from workers.case import analyse_case
 from workers.detector_choice import detector_of, grading_of, segmenter_of
 from workers.earlier_reports import EarlierReport
 from workers.errors import LeaseLost, StoreUnavailable, WorkersError
+from workers.metrics import observe
 from workers.profiles import profiles_in_use
 from workers.state.database import DATABASE_AWAY
 from workers.state.jobs import Lease, back_off_s, held_job, is_notice, move, take_job
@@ -46,6 +49,7 @@ from workers.usecases.assemble import queue_next_best
 from workers.usecases.commit import commit_result, keep_object
 from workers.usecases.fetch_prior import fetch_prior
 from workers.usecases.find_prior import find_prior
+from workers.usecases.heartbeat import tell_device
 from workers.usecases.keep_lease import keep_lease
 from workers.usecases.quarantine import hold_job
 from workers.usecases.record import record_due
@@ -55,6 +59,7 @@ from workers.usecases.tell_not_analysed import tell_not_analysed
 log = structlog.get_logger()
 
 FAILURES = (DicomNodeError, InferenceError, WorkersError, OSError, MemoryError)
+DIGEST_SHOWN = 12
 SUFFICES_TO_QUARANTINE = frozenset({"truncated", "undecodable"})
 
 
@@ -96,13 +101,18 @@ def analyse_next(app: Application) -> int | None:
         # The lease runs out and the job is taken again: nothing was committed.
         log.error("analysis_not_written", job_id=work.lease.id, error=type(error).__name__)
         outcome = "not_written"
+    seconds = time.monotonic() - started
     log.info(
         "job_analysed",
         job_id=work.lease.id,
         outcome=outcome,
-        duration_s=round(time.monotonic() - started, 2),
+        duration_s=round(seconds, 2),
         instances=len(work.keys),
     )
+    observe.note("pulmonode_analyses_total", outcome=outcome)
+    observe.note("pulmonode_analysis_seconds", seconds)
+    if outcome == JobState.QUEUED:
+        observe.note("pulmonode_retries_total", queue="analyse")
     return work.lease.id
 
 
@@ -236,9 +246,20 @@ def _analyse(app: Application, work: _Work) -> str:
     except FAILURES as error:
         return fail_attempt(app, work.lease, error)
     commit_result(app, work.lease, result, findings, kept, features)
+    _count_findings(result.findings)
+    tell_device(app, os.getppid(), result.findings.device)
     reach(Barrier.ANALYSE_COMMITTED)
     _record(app, work)
     return "analysed"
+
+
+def _count_findings(findings: CaseFindings) -> None:
+    for stage, seconds in findings.timings_s.items():
+        observe.note("pulmonode_analysis_stage_seconds", seconds, stage=stage)
+    for name, digest in findings.weights.items():
+        observe.note("pulmonode_model_info", 1, model=name, sha256=digest[:DIGEST_SHOWN])
+    for nodule in findings.nodules:
+        observe.note("pulmonode_nodules_total", level=nodule.grade.level or "withheld")
 
 
 def _tell(app: Application, work: _Work) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from dicom_node.barriers import Barrier, reach
 from dicom_node.receive.commitment import CommitmentReport
 from workers.application import Application
+from workers.metrics import observe
 from workers.state.jobs import note
 from workers.state.schema import Commitment, Delivery, DeliveryState, Job
 from workers.usecases.retract import objects_for
@@ -63,7 +64,12 @@ def record_commitment(app: Application, report: CommitmentReport) -> bool:
             refused=len(refused),
         )
         reach(Barrier.COMMITMENT_BEFORE_COMMIT)
-        return True
+    _count(delivery.destination, "refused" if refused else "confirmed")
+    return True
+
+
+def _count(destination: str, outcome: str) -> None:
+    observe.note("pulmonode_commitments_total", destination=destination, outcome=outcome)
 
 
 def _not_mentioned(
@@ -98,4 +104,6 @@ def expire_commitments(app: Application, *, now: float) -> int:
             job = session.get_one(Job, delivery.job_id)
             note(session, job, f"{delivery.destination}: {delivery.reason}", at=now)
             roll_up(session, job, now)
-        return len(overdue)
+    for delivery in overdue:
+        _count(delivery.destination, "missing")
+    return len(overdue)

@@ -33,6 +33,7 @@ from dicom_node.errors import DicomNodeError
 from dicom_node.read.header import Identity
 from workers.application import Application
 from workers.errors import IdentityConflict, LeaseLost, NoSuchDestination, WorkersError
+from workers.metrics import observe
 from workers.settings import DestinationSettings
 from workers.state.database import DATABASE_AWAY
 from workers.state.jobs import Lease, held_delivery, note, take_delivery
@@ -79,11 +80,12 @@ def deliver_one(app: Application, delivery_id: int) -> str:
     """
     started = time.monotonic()
     try:
-        lease = _take(app, delivery_id)
+        taken = _take(app, delivery_id)
     except LeaseLost:
-        lease = None
-    if lease is None:
+        taken = None
+    if taken is None:
         return "not_due"
+    lease, destination = taken
     attempted: BaseException | None = None
     try:
         reach(Barrier.DELIVER_TAKEN)
@@ -106,18 +108,24 @@ def deliver_one(app: Application, delivery_id: int) -> str:
     except DATABASE_AWAY as error:
         # The lease runs out and the delivery is taken again; it sends the same bytes.
         attempted, outcome = error, "not_written"
+    seconds = time.monotonic() - started
     log.info(
         "delivery_attempted",
         delivery_id=delivery_id,
+        destination=destination,
         outcome=outcome,
-        duration_s=round(time.monotonic() - started, 2),
+        duration_s=round(seconds, 2),
         error=type(attempted).__name__ if attempted else None,
     )
+    observe.note("pulmonode_delivery_attempts_total", destination=destination, outcome=outcome)
+    observe.note("pulmonode_delivery_seconds", seconds, destination=destination)
+    if outcome == DeliveryState.QUEUED:
+        observe.note("pulmonode_retries_total", queue="deliver")
     return outcome
 
 
-def _take(app: Application, delivery_id: int) -> Lease | None:
-    """Take a delivery; `None` when it has to wait, though it is due."""
+def _take(app: Application, delivery_id: int) -> tuple[Lease, str] | None:
+    """Take a delivery; its lease and destination, or `None` when it has to wait, though due."""
     now = app.now()
     with app.database.write() as session:
         paused = session.get(Switch, PAUSES["deliver"])
@@ -130,7 +138,10 @@ def _take(app: Application, delivery_id: int) -> Lease | None:
             if not free_associations(session, app.settings, waiting.destination):
                 waiting.hinted_at = 0.0  # told again as soon as one is free
                 return None
-        return take_delivery(session, delivery_id, app.owner, now=now, lease_s=app.settings.lease_s)
+        lease = take_delivery(
+            session, delivery_id, app.owner, now=now, lease_s=app.settings.lease_s
+        )
+        return lease, session.get_one(Delivery, delivery_id).destination
 
 
 def _held_back(session: Session, app: Application, waiting: Delivery, now: float) -> bool:

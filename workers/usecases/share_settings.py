@@ -23,6 +23,7 @@ OF_THE_PROCESS = frozenset(
     {"data_dir", "state_url", "store_url", "broker_url", "host", "dicom_port", "rules_file"}
     | {"disk_reserve_bytes", "log_format", "log_level", "backend", "device", "threads"}
     | set(ConsoleSettings.model_fields)
+    | {"metrics_enabled", "metrics_host", "metrics_port"}
 )
 """Fields that each process has for itself: its host's folders, addresses, hardware and log."""
 NODE = "node"

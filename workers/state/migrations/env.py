@@ -9,6 +9,7 @@ from workers.state import (  # noqa: F401 - tables of the same metadata
     answer_tables,
     fact_tables,
     retention_tables,
+    worker_tables,
 )
 from workers.state.schema import Base
 
