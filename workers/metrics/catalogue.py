@@ -297,6 +297,32 @@ ANALYSES = (
         roles=WORKER,
     ),
 )
+DRIFT = (
+    Metric(
+        name="pulmonode_scanner_results",
+        kind="gauge",
+        help="Results of each scanner (manufacturer, model, station) in the last 14 days; the 20 "
+        "busiest.",
+        roles=NODE,
+        labels=("scanner",),
+    ),
+    Metric(
+        name="pulmonode_scanner_mean",
+        kind="gauge",
+        help="Mean per result of nodules, slice_spacing_mm, air_hu, blood_hu and analysis_s: of "
+        "the last 14 days (recent) and of the 90 days before (before).",
+        roles=NODE,
+        labels=("scanner", "measure", "span"),
+    ),
+    Metric(
+        name="pulmonode_scanner_drift",
+        kind="gauge",
+        help="1 where the two means differ by more than 3 standard errors, with 20 results or more "
+        "in both spans.",
+        roles=NODE,
+        labels=("scanner", "measure"),
+    ),
+)
 SITE = (
     Metric(
         name="pulmonode_alarms",
@@ -360,6 +386,7 @@ GROUPS: dict[str, tuple[Metric, ...]] = {
     "Jobs and queues": JOBS,
     "Deliveries": DELIVERIES,
     "Analyses and workers": ANALYSES,
+    "Drift per scanner": DRIFT,
     "Site and processes": SITE,
 }
 METRICS: dict[str, Metric] = {metric.name: metric for group in GROUPS.values() for metric in group}

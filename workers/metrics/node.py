@@ -17,6 +17,7 @@ from workers.metrics import observe
 from workers.metrics.endpoint import metrics_port, serve_metrics
 from workers.metrics.exposed import family
 from workers.metrics.registry import OwnFigures
+from workers.metrics.scanners import ScannerCollector
 from workers.metrics.site import SiteCollector
 from workers.state.store import FolderStore
 
@@ -85,6 +86,7 @@ class NodeFigures:
         self.own.expect_destinations(item.name for item in app.settings.destinations)
         self.own.registry.register(NodeCollector(app, scp))
         self.own.registry.register(SiteCollector(app))
+        self.own.registry.register(ScannerCollector(app))
         port = metrics_port(app.settings, "node")
         self._stop = serve_metrics(app.settings, self.own.registry, port)
         if self._stop is not None:

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import REPOSITORY
 from workers.metrics.catalogue import METRICS, Metric, tables
 
-UNITS = ("_seconds", "_bytes", "_total", "_info", "_timestamp_seconds")
+UNITS = ("_results", "_mean", "_drift", "_seconds", "_bytes", "_total", "_info", "_timestamp_seconds")
 COUNTED = (
     "_instances", "_jobs", "_paused", "_open", "_deliveries", "_retrying", "_processes", "_alarms",
     "_workers", "_up",
