@@ -6,8 +6,8 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from importlib.util import find_spec
 from functools import partial
+from importlib.util import find_spec
 
 import structlog
 

@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from workers.console_settings import ConsoleSettings
+from workers.monitoring_settings import MonitoringSettings
 
 AE_TITLE_PATTERN = r"^[ -\[\]-~]{1,16}$"
 """AE: default repertoire without backslash, 16 characters (PS3.5 section 6.2)."""
@@ -106,7 +107,7 @@ THREADS_AT_MOST = 256
 """For one analysis; more would not make it faster."""
 
 
-class Settings(ConsoleSettings):
+class Settings(ConsoleSettings, MonitoringSettings):
     """Settings of node, workers, console and command line."""
 
     model_config = SettingsConfigDict(env_prefix="PULMONODE_", extra="forbid", frozen=True)
@@ -335,19 +336,6 @@ class Settings(ConsoleSettings):
 
     destinations: tuple[DestinationSettings, ...] = Field(
         default=(), description="PACS that results go to"
-    )
-    metrics_enabled: bool = Field(
-        default=True, description="whether each process serves figures for Prometheus"
-    )
-    metrics_host: str = Field(
-        default="127.0.0.1", min_length=1, description="address that they are served on"
-    )
-    metrics_port: int = Field(
-        default=9750,
-        ge=1,
-        le=65532,
-        description="port of the node's figures; a worker that analyses takes the next one, other "
-        "workers the one after it, the console the third",
     )
     log_format: Literal["json", "console"] = Field(default="json", description="of log lines")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -74,7 +74,8 @@ RECEIVED = (
         name="pulmonode_associations_total",
         kind="counter",
         help="Associations of others to us: established, rejected (AE title), refused_disk, "
-        "refused_busy; and how established ones ended: released, aborted, closed.",
+        "refused_busy, refused_connections (too many), refused_tls; and how established ones "
+        "ended: released, aborted, closed.",
         roles=NODE,
         labels=("outcome",),
     ),
@@ -334,7 +335,7 @@ SITE = (
     Metric(
         name="pulmonode_workers",
         kind="gauge",
-        help="Workers that were heard of within 45 s, by queue that they serve.",
+        help="Workers that were heard of within three heartbeats, by queue that they serve.",
         roles=NODE,
         labels=("queue",),
     ),

@@ -10,7 +10,8 @@ from pathlib import Path
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from dicom_node.receive.scp import StorageScp, StoreStatus
+from dicom_node.receive.arrival import StoreStatus, status_name
+from dicom_node.receive.scp import StorageScp
 from dicom_node.receive.spool import Spool
 from workers.application import Application
 from workers.metrics import observe
@@ -22,7 +23,8 @@ from workers.metrics.site import SiteCollector
 from workers.state.store import FolderStore
 
 OUTCOMES = (
-    "established", "rejected", "refused_disk", "refused_busy", "released", "aborted", "closed",
+    "established", "rejected", "refused_disk", "refused_busy", "refused_connections", "refused_tls",
+    "released", "aborted", "closed",
 )  # fmt: skip
 
 
@@ -45,7 +47,7 @@ class NodeCollector(Collector):
         yield family("pulmonode_echoes_total", counts["echo"])
         yield family(
             "pulmonode_store_responses_total",
-            {(f"0x{status:04X}",): float(counts[f"0x{status:04X}"]) for status in StoreStatus},
+            {(status_name(status),): float(counts[status_name(status)]) for status in StoreStatus},
         )
         yield family(
             "pulmonode_associations_total", {(name,): float(counts[name]) for name in OUTCOMES}

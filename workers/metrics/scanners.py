@@ -17,7 +17,6 @@ from workers.usecases.drift import MEASURES, drift_by_scanner
 READ_AGAIN_S = 300.0
 """Means over weeks; the query goes through all results of three months."""
 SCANNERS_SHOWN = 20
-FIGURES = ("pulmonode_scanner_results", "pulmonode_scanner_mean", "pulmonode_scanner_drift")
 
 
 class ScannerCollector(Collector):
@@ -61,6 +60,7 @@ class ScannerCollector(Collector):
             for measure in MEASURES
         }
         return [
-            family(name, values)
-            for name, values in zip(FIGURES, (results, means, moved), strict=True)
+            family("pulmonode_scanner_results", results),
+            family("pulmonode_scanner_mean", means),
+            family("pulmonode_scanner_drift", moved),
         ]

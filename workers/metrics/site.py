@@ -65,7 +65,7 @@ class SiteCollector(Collector):
             with self._app.database.read() as session:
                 self._transitions.read(session)
                 found = [*self._jobs(session, now), *self._deliveries(session, now)]
-                found += [*_alarms(session), *_workers(session, now)]
+                found += [*_alarms(session), *self._workers(session, now)]
         except DATABASE_AWAY:
             return [family("pulmonode_database_up", 0)]
         seconds = time.perf_counter() - started
@@ -139,6 +139,19 @@ class SiteCollector(Collector):
             "pulmonode_destination_last_success_timestamp_seconds", _last_successes(session, names)
         )
 
+    def _workers(self, session: Session, now: float) -> Iterator[Metric]:
+        alive = workers_alive(session, now=now, heartbeat_s=self._app.settings.heartbeat_s)
+        yield family(
+            "pulmonode_workers",
+            {(queue,): float(sum(queue in row.queues for row in alive)) for queue in SERVED},
+        )
+        memory: dict[tuple[str, ...], float] = {}
+        for row in alive:
+            if row.gpu_memory_bytes is not None and row.gpu_used_bytes is not None:
+                memory[row.host, row.device, "total"] = float(row.gpu_memory_bytes)
+                memory[row.host, row.device, "used"] = float(row.gpu_used_bytes)
+        yield family("pulmonode_gpu_memory_bytes", memory)
+
 
 def _last_successes(session: Session, names: set[str]) -> Values:
     found = {}
@@ -158,20 +171,6 @@ def _alarms(session: Session) -> Iterator[Metric]:
     )
     counts.update({(code,): float(count) for code, count in rows})
     yield family("pulmonode_alarms", counts)
-
-
-def _workers(session: Session, now: float) -> Iterator[Metric]:
-    alive = workers_alive(session, now=now)
-    yield family(
-        "pulmonode_workers",
-        {(queue,): float(sum(queue in row.queues for row in alive)) for queue in SERVED},
-    )
-    memory: dict[tuple[str, ...], float] = {}
-    for row in alive:
-        if row.gpu_memory_bytes is not None and row.gpu_used_bytes is not None:
-            memory[row.host, row.device, "total"] = float(row.gpu_memory_bytes)
-            memory[row.host, row.device, "used"] = float(row.gpu_used_bytes)
-    yield family("pulmonode_gpu_memory_bytes", memory)
 
 
 def _age(since: float | None, now: float) -> float:

@@ -16,7 +16,6 @@ from workers.metrics.exposed import family
 from workers.metrics.registry import OwnFigures
 from workers.metrics.relay import Relay
 from workers.settings import Settings
-from workers.usecases.share_settings import with_site_settings
 
 
 class WorkerCollector(Collector):
@@ -51,6 +50,5 @@ class WorkerFigures:
             observe.listen(Relay(self._own.apply).send)
 
     def expect_site(self, app: Application) -> None:
-        """Know the site's destinations, as they are now."""
-        settings = with_site_settings(app).settings
-        self._own.expect_destinations(item.name for item in settings.destinations)
+        """Know the site's destinations."""
+        self._own.expect_destinations(item.name for item in app.settings.destinations)

@@ -18,14 +18,14 @@ from sqlalchemy.orm import Session
 from workers.application import Application
 from workers.state.database import DATABASE_AWAY
 from workers.state.worker_tables import Worker
+from workers.usecases.share_settings import with_site_settings
 
 log = structlog.get_logger()
 
 SERVED = ("analyse", "deliver", "maintain")
 """The queues."""
-BEAT_S = 15.0
-SILENT_S = 45.0
-"""Three beats: a worker of which nothing was heard for so long counts as gone."""
+SILENT_BEATS = 3
+"""So many heartbeats (PULMONODE_HEARTBEAT_S) of silence, and a worker counts as gone."""
 FORGET_S = 86_400.0
 
 
@@ -85,11 +85,11 @@ def _gpu_memory(device: str) -> tuple[str, int, int] | None:
     return torch.cuda.get_device_name(device)[:64], total - free, total
 
 
-def workers_alive(session: Session, *, now: float) -> Sequence[Worker]:
+def workers_alive(session: Session, *, now: float, heartbeat_s: float) -> Sequence[Worker]:
     """Workers that were heard of lately and have not said good-bye."""
     return session.scalars(
         select(Worker)
-        .where(Worker.seen_at >= now - SILENT_S, Worker.stopped_at.is_(None))
+        .where(Worker.seen_at >= now - SILENT_BEATS * heartbeat_s, Worker.stopped_at.is_(None))
         .order_by(Worker.name)
     ).all()
 
@@ -104,7 +104,7 @@ class Heartbeat:
     open_app : callable
         Opens what the beats go through.
     after : callable
-        Called with the application after each beat.
+        Called after each beat, with the application under the site's settings.
     """
 
     def __init__(
@@ -132,15 +132,18 @@ class Heartbeat:
 
     def _run(self) -> None:
         app = self._open_app()
+        pause_s = app.settings.heartbeat_s
         last = False
         while not last:
             last = self._stop.is_set()
             try:
                 tell_alive(app, os.getpid(), self._queues, self._processes, stopped=last)
-                self._after(app)
+                site = with_site_settings(app)
+                pause_s = site.settings.heartbeat_s
+                self._after(site)
             except DATABASE_AWAY as error:
                 log.warning("heartbeat_missed", error=type(error).__name__)
             finally:
                 app.database.close()
             if not last:
-                self._stop.wait(BEAT_S)
+                self._stop.wait(pause_s)

@@ -14,6 +14,7 @@ import structlog
 
 from workers.application import Application
 from workers.console_settings import ConsoleSettings
+from workers.monitoring_settings import MONITORING_OF_THE_PROCESS
 from workers.settings import Settings
 from workers.state.schema import SiteSettings
 
@@ -23,7 +24,7 @@ OF_THE_PROCESS = frozenset(
     {"data_dir", "state_url", "store_url", "broker_url", "host", "dicom_port", "rules_file"}
     | {"disk_reserve_bytes", "log_format", "log_level", "backend", "device", "threads"}
     | set(ConsoleSettings.model_fields)
-    | {"metrics_enabled", "metrics_host", "metrics_port"}
+    | MONITORING_OF_THE_PROCESS
 )
 """Fields that each process has for itself: its host's folders, addresses, hardware and log."""
 NODE = "node"

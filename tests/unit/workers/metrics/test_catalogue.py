@@ -6,8 +6,18 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from workers.metrics.catalogue import METRICS, Metric, tables
+from workers.state import alarms
 
-UNITS = ("_results", "_mean", "_drift", "_seconds", "_bytes", "_total", "_info", "_timestamp_seconds")
+UNITS = (
+    "_results",
+    "_mean",
+    "_drift",
+    "_seconds",
+    "_bytes",
+    "_total",
+    "_info",
+    "_timestamp_seconds",
+)
 COUNTED = (
     "_instances", "_jobs", "_paused", "_open", "_deliveries", "_retrying", "_processes", "_alarms",
     "_workers", "_up",
@@ -34,3 +44,9 @@ def test_no_label_is_of_a_patient_a_job_or_an_object() -> None:
     labels = {label for metric in METRICS.values() for label in metric.labels}
 
     assert not {label for label in labels if re.search("patient|uid|job|series|study|peer", label)}
+
+
+def test_every_code_of_an_alarm_is_counted() -> None:
+    codes = {value for name, value in vars(alarms).items() if name.isupper() and name != "CODES"}
+
+    assert codes == set(alarms.CODES)

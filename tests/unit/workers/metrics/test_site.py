@@ -23,7 +23,7 @@ from workers.node import Node
 from workers.settings import Settings
 from workers.state.alarms import NOBODY_WORKS, raise_alarm
 from workers.state.schema import Delivery, DeliveryState, Event, Job, JobState
-from workers.usecases.heartbeat import SILENT_S, tell_alive, workers_alive
+from workers.usecases.heartbeat import tell_alive, workers_alive
 
 
 def scrape(app: Application) -> CollectorRegistry:
@@ -116,8 +116,8 @@ def test_a_worker_that_fell_silent_or_said_good_bye_is_not_counted(app: Applicat
 
     tell_alive(app, 1, ("analyse",), 2, stopped=True)
     with app.database.read() as session:
-        assert [row.pid for row in workers_alive(session, now=app.now())] == [2]
-        assert not workers_alive(session, now=app.now() + SILENT_S + 1)
+        assert [row.pid for row in workers_alive(session, now=app.now(), heartbeat_s=15)] == [2]
+        assert not workers_alive(session, now=app.now() + 46, heartbeat_s=15)
     assert scrape(app).get_sample_value("pulmonode_workers", {"queue": "analyse"}) == 0
 
 
