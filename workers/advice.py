@@ -297,9 +297,14 @@ UNREACHABLE = Advice(
     todo="Press C-ECHO. Check host, port and AE title on both sides. Results wait and go out by "
     "themselves when it answers.",
 )
+GIVEN_UP = Advice(
+    meaning=UNREACHABLE.meaning,
+    todo="Press C-ECHO. Check host, port and AE title on both sides. When it answers, retry: it "
+    "was given up.",
+)
 OUT_OF_RESOURCES = Advice(
     meaning="The destination is out of resources (often: its disk is full).",
-    todo="Free space there. Results go out by themselves afterwards.",
+    todo="Free space there. What waits goes out by itself afterwards; retry what was given up.",
 )
 NO_PROOF = Advice(
     meaning="The destination did not prove that it keeps the objects.",
@@ -336,7 +341,7 @@ def advise_delivery(state: str, reason: str | None) -> Advice | None:
     if not reason:
         return None
     if "no association" in reason:
-        return UNREACHABLE
+        return GIVEN_UP if state == DeliveryState.FAILED else UNREACHABLE
     if "storage commitment" in reason:
         return NO_PROOF
     refused = REFUSED.search(reason)

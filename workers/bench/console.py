@@ -25,7 +25,7 @@ from workers.usecases.list_queue import (
     list_queue,
     queue_choices,
 )
-from workers.usecases.overview import look_over, recent_events
+from workers.usecases.overview import look_back, look_over, recent_events
 
 FAILED = QueueFilter(states=(JobState.FAILED, JobState.QUARANTINED))
 OPEN = QueueFilter(states=(JobState.RECEIVING, JobState.QUEUED, JobState.ANALYSING))
@@ -60,6 +60,7 @@ QUESTIONS: dict[str, Callable[[Session, float], object]] = {
     ),
     "choices of the filters": lambda session, _: queue_choices(session),
     "overview": lambda session, now: look_over(session, now=now),
+    "trends": lambda session, now: look_back(session, now=now),
     "recent events": lambda session, _: recent_events(session),
     "drift of scanners": lambda session, now: drift_by_scanner(session, now=now),
     "destinations": lambda session, now: list_backlogs(session, _settings(), now=now),

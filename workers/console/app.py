@@ -25,7 +25,7 @@ from workers.console.access import SAFE_METHODS, CsrfRefused, is_quiet
 from workers.console.api import access, description, jobs, rules, site
 from workers.console.error_answers import database_away, problem_of
 from workers.console.guards import HEADERS, Guards
-from workers.console.pages import overview, sign_in
+from workers.console.pages.every import PAGES
 from workers.console.problems import Problem
 from workers.console.rendering import error_page
 from workers.errors import NotSignedIn, RoleTooLow, TooManyAttempts, WorkersError
@@ -40,7 +40,6 @@ API_VERSION = "1"
 """Of the HTTP API; paths carry it."""
 UPLOAD_PATHS = ("/api/v1/rules/test", "/rules/test")
 """Where DICOM files are uploaded: the larger limit of a body."""
-PAGES = (sign_in.router, overview.router)
 PATHS = (jobs.router, site.router, access.router, rules.router, description.router)
 
 

@@ -78,7 +78,9 @@ class Guards:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._add_headers(scope, MutableHeaders(scope=message))
+                headers = MutableHeaders(scope=message)
+                self._add_headers(scope, headers)
+                headers["Server-Timing"] = f"app;dur={1000 * (time.perf_counter() - began):.1f}"
             await send(message)
 
         try:

@@ -1,8 +1,8 @@
 """Pages from templates: what every template is given, and how values look.
 
 In a template: `root` (prefix of every link: ``{{ root }}/jobs``), `caller` (or none), `csrf`
-(``{{ csrf_field() }}`` inside each form), `may("operator")`, and the filters `ago`, `moment`,
-`duration`, `megabytes`.
+(``{{ csrf_field() }}`` inside each form), `may("operator")`, `query` (of the address), the bars of
+`charts`, and the filters `ago`, `moment`, `duration`, `megabytes`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from workers import clock
+from workers.advice import advise
 from workers.console.access import CSRF_FIELD, Caller, application
+from workers.console.charts import meter, share_bar, signed_meter
 from workers.console.problems import Problem
 from workers.state.access_tables import Role
 
@@ -72,6 +74,9 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters.update(moment=moment, duration=duration, ago=ago, megabytes=megabytes)
+    made.globals.update(
+        share_bar=share_bar, meter=meter, signed_meter=signed_meter, explain=advise, zip=zip
+    )
     return made
 
 
@@ -107,6 +112,7 @@ def render(
     html = templates.get_template(template).render(
         root=settings.console_root_path,
         path=request.url.path.removeprefix(settings.console_root_path),
+        query=request.query_params,
         caller=caller,
         csrf=csrf,
         csrf_field=csrf_field,

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, or_, select, union_all
 from sqlalchemy.orm import Session
 
+from workers.state.jobs import NEEDS_A_PERSON
 from workers.state.schema import Delivery, DeliveryState, Job, JobState, Priority
 from workers.usecases.job_row import COLUMNS, job_row
 
@@ -106,6 +107,20 @@ def count_queue(session: Session, wanted: QueueFilter) -> dict[str, int]:
     query = select(Job.state, func.count()).group_by(Job.state)
     rows = session.execute(query.where(*_conditions(session, wanted, states=False)))
     return {str(state): int(count) for state, count in rows}
+
+
+def dead_letter_groups(session: Session) -> list[dict[str, Any]]:
+    """Jobs that need a person by state and reason: how many, and since when the oldest."""
+    rows = session.execute(
+        select(Job.state, Job.reason_code, func.count(), func.min(Job.state_since))
+        .where(Job.state.in_(NEEDS_A_PERSON))
+        .group_by(Job.state, Job.reason_code)
+    )
+    groups = [
+        {"state": state, "code": code, "jobs": int(count), "oldest_at": oldest}
+        for state, code, count, oldest in rows
+    ]
+    return sorted(groups, key=lambda group: (-group["jobs"], group["code"] or ""))
 
 
 def queue_choices(session: Session) -> dict[str, list[str]]:

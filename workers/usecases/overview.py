@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from statistics import median
 from typing import Any
 
@@ -80,18 +80,24 @@ class Trend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """All of it."""
+    """What stands where now, and what happened today."""
 
     open: tuple[StateNow, ...]
     needs_a_person: tuple[StateNow, ...]
     ended: Mapping[str, int]
     today: Today
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trends:
+    """The last `HOURS` hours and the last `DAYS` days."""
+
     hours: Trend
     days: Trend
 
 
 def look_over(session: Session, *, now: float, zone: tzinfo | None = None) -> Overview:
-    """Count everything.
+    """What stands where, and what happened since midnight.
 
     Parameters
     ----------
@@ -100,11 +106,6 @@ def look_over(session: Session, *, now: float, zone: tzinfo | None = None) -> Ov
     zone : tzinfo, optional
         In which days begin; this machine's if absent.
     """
-    here = datetime.fromtimestamp(now, tz=zone).astimezone(zone)
-    this_hour = here.replace(minute=0, second=0, microsecond=0)
-    # By the calendar: a day on which clocks change has 23 or 25 hours.
-    days = [_midnight(here, step, zone) for step in range(1 - DAYS, 1)]
-    hours = [this_hour + timedelta(hours=step) for step in range(1 - HOURS, 1)]
     rows = session.execute(
         select(Job.state, func.count(), func.min(Job.state_since)).group_by(Job.state)
     )
@@ -114,7 +115,6 @@ def look_over(session: Session, *, now: float, zone: tzinfo | None = None) -> Ov
         )
         for state, count, oldest in rows
     }
-    counted = _Counted(session, min(days[0], hours[0]).timestamp())
     return Overview(
         open=tuple(states[state] for state in OPEN_STATES if state in states),
         needs_a_person=tuple(states[state] for state in sorted(NEEDS_A_PERSON) if state in states),
@@ -123,10 +123,19 @@ def look_over(session: Session, *, now: float, zone: tzinfo | None = None) -> Ov
             for state, item in states.items()
             if state not in OPEN_STATES and state not in NEEDS_A_PERSON
         },
-        today=_today(session, days[-1].timestamp()),
-        hours=counted.trend(hours),
-        days=counted.trend(days),
+        today=_today(session, _midnight(_local(now, zone), 0, zone).timestamp()),
     )
+
+
+def look_back(session: Session, *, now: float, zone: tzinfo | None = None) -> Trends:
+    """How many came, arrived and stopped in each of the last hours and days; as `look_over`."""
+    here = _local(now, zone)
+    this_hour = here.replace(minute=0, second=0, microsecond=0)
+    # By the calendar: a day on which clocks change has 23 or 25 hours.
+    days = [_midnight(here, step, zone) for step in range(1 - DAYS, 1)]
+    hours = [this_hour + timedelta(hours=step) for step in range(1 - HOURS, 1)]
+    counted = _Counted(session, min(days[0], hours[0]).timestamp())
+    return Trends(hours=counted.trend(hours), days=counted.trend(days))
 
 
 def recent_events(session: Session, *, limit: int = 20) -> list[dict[str, Any]]:
@@ -136,6 +145,10 @@ def recent_events(session: Session, *, limit: int = 20) -> list[dict[str, Any]]:
         {"job": row.job_id, "at": row.at, "state": row.state, "message": row.message}
         for row in rows
     ]
+
+
+def _local(now: float, zone: tzinfo | None) -> datetime:
+    return datetime.fromtimestamp(now, tz=UTC).astimezone(zone)
 
 
 def _midnight(here: datetime, days: int, zone: tzinfo | None) -> datetime:

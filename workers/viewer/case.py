@@ -52,7 +52,7 @@ class CaseView:
     findings : mapping
         ``findings.json``.
     slices : tuple of ViewSlice
-        From feet to head.
+        From feet to head; empty where the CT is not kept any more.
     rows, columns : int
     pixel_spacing_mm : tuple of float
         Between rows, between columns.
@@ -137,8 +137,10 @@ def view_case(app: Application, wanted: str) -> CaseView:
 
 def _in_order(headers: Sequence[InstanceHeader]) -> list[InstanceHeader]:
     """By the geometry, or by place along the patient where there is no grid."""
+    if not headers:
+        return []
     by_uid = {header.sop_instance_uid: header for header in headers}
-    uids = check_geometry(headers).sop_instance_uids if headers else ()
+    uids = check_geometry(headers).sop_instance_uids
     if len(uids) == len(headers):
         ordered = [by_uid[uid] for uid in uids]
     else:

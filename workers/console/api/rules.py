@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,12 +16,12 @@ from dicom_node.read.eligibility import load_rules
 from workers.console.access import FILES_AT_MOST, App, Operator
 from workers.console.api.paths import PREFIX, REFUSALS
 from workers.console.api.site_models import JudgedSeriesRow
+from workers.console.uploads import UNPACKED_AT_MOST, unpack
 from workers.errors import RequestRefused
 from workers.usecases.share_settings import with_site_settings
 from workers.usecases.try_rules import try_rules
 
 router = APIRouter(prefix=PREFIX, tags=["rules"], responses=REFUSALS)
-CHUNK_BYTES = 1 << 20
 BODY = {
     "requestBody": {
         "required": True,
@@ -35,7 +34,7 @@ BODY = {
                         "files": {
                             "type": "array",
                             "items": {"type": "string", "format": "binary"},
-                            "description": "DICOM files of one or more series",
+                            "description": "DICOM files of series, or ZIP archives of them",
                         }
                     },
                 }
@@ -78,7 +77,6 @@ async def judge_upload(request: Request, app: App) -> list[dict[str, Any]]:
 def _judge(app: App, files: Sequence[BinaryIO]) -> list[dict[str, Any]]:
     rules = load_rules(with_site_settings(app).settings.rules_file)
     with tempfile.TemporaryDirectory(prefix="pulmonode-rules-") as folder:
-        for number, file in enumerate(files):
-            with (Path(folder) / f"{number:06d}.dcm").open("wb") as kept:
-                shutil.copyfileobj(file, kept, CHUNK_BYTES)
+        limit_bytes = UNPACKED_AT_MOST * app.settings.console_upload_limit_bytes
+        unpack(files, Path(folder), limit_bytes=limit_bytes)
         return try_rules(Path(folder), rules)

@@ -1,0 +1,349 @@
+"""Pages over the real application: what they show, to whom, and what their forms do."""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+import time
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from httpx import Response
+
+from tests.unit.workers.console.browser import Browser, signed_in
+from tests.unit.workers.rows import NOW, add_delivery, add_job, add_result, get_job
+from workers.application import Application
+from workers.console.charts import ceiling, meter, share_bar, signed_meter, trend_chart
+from workers.console.kept import Kept
+from workers.console.pages.every import PAGES
+from workers.console.pages.queue import asked, read_query
+from workers.console.recent import Recent
+from workers.console.uploads import unpack
+from workers.errors import RequestRefused
+from workers.phantom import write_phantom
+from workers.state.access_tables import Role
+from workers.state.jobs import move
+from workers.state.schema import DeliveryState, Job, JobState, Priority
+from workers.usecases.list_queue import QueueFilter
+from workers.usecases.overview import Trend
+
+FOR_ALL = ("/", "/jobs", "/dead-letters", "/destinations", "/workers", "/storage", "/answers")
+FOR_OPERATORS = (*FOR_ALL, "/rules/test")
+FOR_ADMINS = (*FOR_OPERATORS, "/settings", "/audit", "/users")
+UNREACHABLE = "attempt 3 failed: no association with MAIN@127.0.0.1:1: nothing listens there"
+
+
+def stop_job(app: Application, job_id: int, state: JobState, code: str, why: str) -> None:
+    with app.database.write() as session:
+        move(session, session.get_one(Job, job_id), state, why, at=NOW, reason_code=code)
+
+
+def failed_delivery(app: Application, uid: str = "1.2.3") -> int:
+    job_id = add_job(app, JobState.DELIVERING, series_uid=uid)
+    add_result(app, job_id, sop_uid=f"{uid}.9")
+    add_delivery(
+        app, job_id, state=DeliveryState.FAILED, reason=UNREACHABLE, attempts=3, transient=True
+    )
+    stop_job(app, job_id, JobState.FAILED, "delivery_failed", f"main: {UNREACHABLE}")
+    return job_id
+
+
+def act(browser: Browser, **fields: str) -> Response:
+    """Press a button of a job, or of the queue."""
+    return browser.post("/jobs/act", data={"csrf_token": browser.csrf, **fields})
+
+
+@pytest.mark.parametrize(
+    ("role", "may"),
+    [(Role.VIEWER, FOR_ALL), (Role.OPERATOR, FOR_OPERATORS), (Role.ADMIN, FOR_ADMINS)],
+)
+def test_each_role_is_led_to_its_pages_and_they_answer(
+    app: Application, role: Role, may: tuple[str, ...]
+) -> None:
+    browser = signed_in(app, role)
+
+    pages = {path: browser.get(path) for path in may}
+
+    assert {path: page.status_code for path, page in pages.items()} == dict.fromkeys(may, 200)
+    links = re.findall(r'<a href="([^"]+)"', pages["/"].text.split("</nav>")[0])
+    assert [link for link in links if link in FOR_ADMINS] == list(may)
+
+
+@pytest.mark.parametrize("path", FOR_ALL)
+def test_an_empty_system_says_what_to_do(app: Application, path: str) -> None:
+    page = signed_in(app, Role.VIEWER).get(path).text
+
+    assert 'class="empty"' in page or path in {"/storage", "/destinations"}
+    assert 'style="' not in page
+    assert "<script>" not in page
+
+
+def test_a_viewer_sees_jobs_and_no_way_to_act(app: Application) -> None:
+    job_id = failed_delivery(app)
+    browser = signed_in(app, Role.VIEWER)
+
+    pages = [browser.get(path).text for path in (*FOR_ALL, f"/jobs/{job_id}")]
+
+    forms = {form for page in pages for form in re.findall(r'method="post" action="([^"]+)"', page)}
+    assert forms == {"/sign-out", "/jobs/act"}
+    assert not any(re.search(r'name="(action|job|paused)"', page) for page in pages)
+    refused = act(browser, action="retry", job=str(job_id))
+    assert refused.status_code == 403
+    assert get_job(app, job_id).state == JobState.FAILED
+
+
+def test_a_failed_delivery_is_explained_and_retried(app: Application) -> None:
+    job_id = failed_delivery(app)
+    browser = signed_in(app, Role.OPERATOR)
+    page = browser.get(f"/jobs/{job_id}").text
+
+    assert "Press C-ECHO" in page
+    assert "no association with MAIN@127.0.0.1:1" in page
+    done = act(browser, action="retry", job=str(job_id), back=f"/jobs/{job_id}")
+    assert done.headers["location"] == f"/jobs/{job_id}?done=retry&count=1"
+    assert "1 job started again." in browser.get(done.headers["location"]).text
+    assert get_job(app, job_id).state == JobState.DELIVERING
+
+
+def test_an_action_without_the_csrf_token_changes_nothing(app: Application) -> None:
+    job_id = failed_delivery(app)
+    browser = signed_in(app, Role.OPERATOR)
+
+    refused = browser.post("/jobs/act", data={"action": "retry", "job": str(job_id)})
+
+    assert refused.status_code == 403
+    assert get_job(app, job_id).state == JobState.FAILED
+
+
+def test_in_bulk_those_that_can_go_on_and_the_others_say_why(app: Application) -> None:
+    failed = failed_delivery(app)
+    confirmed = add_job(app, JobState.CONFIRMED, series_uid="1.2.4")
+    browser = signed_in(app, Role.OPERATOR)
+
+    page = browser.post(
+        "/jobs/act",
+        data={"csrf_token": browser.csrf, "action": "retry", "job": [str(failed), str(confirmed)]},
+    ).text
+
+    assert "1 done, 1 refused" in page
+    assert f"job {confirmed}" in page.split("Refused")[1].split("Done")[0]
+    assert get_job(app, failed).state == JobState.DELIVERING
+
+
+def test_acting_on_a_filter_touches_nothing_else(app: Application) -> None:
+    dead = [failed_delivery(app, f"1.2.{number}") for number in range(3, 6)]
+    other = add_job(app, JobState.FAILED, series_uid="1.2.9", reason_code="OutOfMemory")
+    browser = signed_in(app, Role.OPERATOR)
+
+    done = act(
+        browser, action="retry", matching="state=failed&code=delivery_failed",
+        back="/dead-letters",
+    )  # fmt: skip
+
+    assert done.headers["location"] == "/dead-letters?done=retry&count=3"
+    assert {get_job(app, job_id).state for job_id in dead} == {JobState.DELIVERING}
+    assert get_job(app, other).state == JobState.FAILED
+
+
+def test_the_queue_shows_what_its_filters_ask_for(app: Application) -> None:
+    failed = failed_delivery(app)
+    running = add_job(app, JobState.ANALYSING, series_uid="1.2.7", calling_ae="CT1")
+    browser = signed_in(app, Role.OPERATOR)
+
+    def shown(query: str) -> set[int]:
+        page = browser.get(f"/jobs?{query}").text
+        return {int(number) for number in re.findall(r'href="/jobs/(\d+)">', page)}
+
+    assert shown("") == {failed, running}
+    assert shown("state=dead") == shown("code=delivery_failed") == {failed}
+    assert shown("ae=CT1") == shown("state=open") == {running}
+    assert shown("destination=main") == {failed}
+    assert shown("text=1.2.7") == {running}
+    assert shown("state=nonsense&since=yesterday&priority=most") == {failed, running}
+    assert browser.get("/find?text=1.2.7").headers["location"] == f"/jobs/{running}"
+    fragment = browser.get("/fragments/jobs?ae=CT1", headers={"X-Pulmonode-Refresh": "1"}).text
+    assert f'href="/jobs/{running}"' in fragment
+    assert "<html" not in fragment
+
+
+def test_filters_in_an_address_are_read_back_as_they_were() -> None:
+    filters = asked(
+        state=["dead", "queued"], code="a b", priority="off_peak", since="2026-01-02",
+        until="2026-01-02", order="oldest",
+    )  # fmt: skip
+
+    assert read_query(filters.query()) == filters
+    wanted = filters.filter()
+    assert set(wanted.states) == {JobState.FAILED, JobState.QUARANTINED, JobState.QUEUED}
+    assert wanted.priority is Priority.OFF_PEAK
+    assert wanted.oldest_first
+    assert (wanted.until or 0) - (wanted.since or 0) == 86400
+    assert asked().filter() == QueueFilter()
+
+
+def test_a_queue_is_paused_and_goes_on(app: Application) -> None:
+    browser = signed_in(app, Role.OPERATOR)
+
+    done = browser.submit("/workers", "/queues/analyse", paused="true", back="/workers")
+
+    assert done.headers["location"] == "/workers?done=paused"
+    page = browser.get("/workers?done=paused").text
+    assert "The queue is paused." in page
+    assert "Resume analyse" in page
+    browser.submit("/workers", "/queues/analyse", paused="false", back="//elsewhere")
+    assert "Pause analyse" in browser.get("/workers").text
+
+
+def test_a_destination_that_is_down_says_so(app: Application) -> None:
+    browser = signed_in(app, Role.OPERATOR)
+
+    page = browser.submit("/destinations", "/destinations/main/echo").text
+
+    assert "C-ECHO failed" in page
+    assert "nobody listens there" in page
+
+
+def test_users_are_added_and_a_link_is_shown_once(app: Application) -> None:
+    browser = signed_in(app, Role.ADMIN)
+
+    page = browser.submit("/users", name="night", role="operator").text
+
+    (link,) = re.findall(r"http://localhost:8080(/link/[\w-]+)", page)
+    assert browser.get(link).status_code == 200
+    assert "/link/" not in browser.get("/users").text.replace("/users/night/link", "")
+    refused = browser.submit("/users", name="night", role="viewer")
+    assert refused.status_code == 422
+    token = browser.submit("/users", "/tokens", name="nagios", role="viewer", days="30").text
+    assert 'class="secret"' in token
+    browser.submit("/users", "/tokens/nagios/revoke")
+    assert "revoked" in browser.get("/users").text
+    assert browser.submit("/users", "/users/night/change", disabled="true").status_code == 303
+    assert "locked out" in browser.get("/users").text
+    assert "user.add" in browser.get("/audit?action=user.add").text
+
+
+def zipped(folder: Path) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in sorted(folder.rglob("*.dcm")):
+            archive.write(path, f"../../{path.name}")
+    return packed.getvalue()
+
+
+def test_rules_are_tried_on_an_archive(app: Application, tmp_path: Path) -> None:
+    write_phantom(tmp_path / "ct", slices=8, pixels=64, pixel_spacing_mm=5.0, nodules=[])
+    browser = signed_in(app, Role.OPERATOR)
+    data = {"csrf_token": browser.csrf}
+
+    page = browser.post(
+        "/rules/test", data=data, files={"files": ("study.zip", zipped(tmp_path / "ct"))}
+    ).text
+    refused = browser.post("/rules/test", data=data, files={"files": ("a.txt", b"nothing")})
+
+    assert "would not be analysed" in page
+    assert "The pixels are too coarse" in page
+    assert refused.status_code == 422
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", bytes(5_000_000))
+
+    with pytest.raises(RequestRefused, match="too much"):
+        unpack([packed], tmp_path, limit_bytes=1_000_000)
+
+
+def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("slice.dcm", bytes(range(256)) * 100)
+    data = bytearray(packed.getvalue())
+    data[60:70] = bytes(10)
+
+    with pytest.raises(RequestRefused, match="damaged"):
+        unpack([io.BytesIO(data)], tmp_path, limit_bytes=10_000_000)
+
+
+def test_a_job_without_result_has_no_viewer(app: Application) -> None:
+    job_id = add_job(app)
+    browser = signed_in(app, Role.VIEWER)
+
+    assert browser.get(f"/jobs/{job_id}/result").status_code == 404
+    assert browser.get("/jobs/99").status_code == 404
+
+
+def test_every_answer_says_how_long_it_took(app: Application) -> None:
+    browser = Browser(app)
+
+    timing = browser.get("/sign-in").headers["server-timing"]
+
+    assert float(timing.removeprefix("app;dur=")) > 0
+
+
+def test_every_page_of_the_list_has_a_path_of_its_own() -> None:
+    paths = [
+        (method, route.path)  # type: ignore[attr-defined]
+        for router in PAGES
+        for route in router.routes
+        for method in route.methods  # type: ignore[attr-defined]
+    ]
+
+    assert len(set(paths)) == len(paths)
+
+
+def test_what_is_kept_is_made_once_and_again_when_it_is_old() -> None:
+    made: list[int] = []
+
+    def make() -> int:
+        time.sleep(0.02)
+        made.append(1)
+        return len(made)
+
+    kept: Kept[int] = Kept(60)
+    threads = [threading.Thread(target=kept.get, args=(make,)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    old: Kept[int] = Kept(0)
+
+    assert (kept.get(make), len(made)) == (1, 1)
+    assert [old.get(make), old.get(make)] == [2, 3]
+
+
+def test_the_longest_unused_value_goes_first() -> None:
+    recent: Recent[str, str] = Recent(2)
+    for key in ("a", "b", "a", "c"):
+        recent.get(key, lambda key=key: key.upper())  # type: ignore[misc]
+
+    assert recent.get("a", lambda: "new") == "A"
+    assert recent.get("b", lambda: "new") == "new"
+
+
+def test_a_chart_draws_each_count_at_its_height_and_tells_it_in_words() -> None:
+    starts = tuple(datetime(2026, 1, 1, hour, tzinfo=UTC) for hour in range(3))
+    trend = Trend(starts=starts, received=(0, 4, 10), arrived=(0, 2, 8), stopped=(0, 0, 1))
+
+    chart = trend_chart(trend, label="Test", marks="%H:00", every=1)
+
+    assert "Test: 14 received, 10 arrived, 1 stopped" in chart
+    heights = re.findall(r'class="received" [^>]*height="([\d.]+)"', chart)
+    assert [float(height) for height in heights] == [0.0, 36.0, 90.0]
+    assert chart.count('class="stopped"') == 1
+    assert [ceiling(value) for value in (0, 1, 3, 10, 11, 501)] == [1, 1, 5, 10, 20, 1000]
+
+
+def test_bars_fill_their_share() -> None:
+    def widths(text: str) -> list[str]:
+        return re.findall(r'width="([\d.]+)" height="10"/>', text)
+
+    assert widths(share_bar((1, 0, 3, 0), label="")) == ["100", "25.00", "0.00", "75.00", "0.00"]
+    assert widths(share_bar((0, 0), label="")) == ["100", "0.00", "0.00"]
+    assert widths(meter(1.7, label="")) == ["100", "100.00"]
+    assert 'x="30.00" width="20.00"' in signed_meter(-0.2, 0.5, label="")
+    assert 'x="50.00" width="50.00"' in signed_meter(0.9, 0.5, label="")
+    assert "&lt;b&gt;" in meter(0.5, label="<b>")
