@@ -21,8 +21,9 @@ from sqlalchemy import select
 
 from dicom_node.compose.identity import derive_uid
 from dicom_node.read.eligibility import load_rules
+from tests.migrated import migrated_application
 from tests.unit.workers.rows import receive
-from workers.application import Application, open_application
+from workers.application import Application
 from workers.bank.admit import add_candidate
 from workers.bank.answers import Told
 from workers.bank.changes import begin, promote
@@ -136,7 +137,7 @@ def emitted(
         bank_dir=bank.path,
         destinations=(DestinationSettings(name="main", ae_title="M", host="127.0.0.1", port=1),),
     )
-    app = open_application(settings, migrate=True)
+    app = migrated_application(settings)
     phantom = [dcmread(path) for path in sorted(small_phantom.glob("*.dcm"))]
     made = {}
     for patient in ("C", "A", "B", "D"):

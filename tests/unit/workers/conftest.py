@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from dicom_node.mini_pacs import CommitmentReply, MiniPacs
+from tests.migrated import migrated_application
 from tests.unit.workers.delivery_cases import result_to_deliver
-from workers.application import Application, open_application
+from workers.application import Application
 from workers.cli import output
 from workers.settings import DestinationSettings, Settings
 
@@ -43,7 +44,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Application]:
-    opened = open_application(settings, migrate=True)
+    opened = migrated_application(settings)
     yield opened
     opened.database.close()
 

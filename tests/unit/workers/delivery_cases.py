@@ -10,7 +10,8 @@ from pydicom.dataset import Dataset
 from dicom_node.compose.ct import CtIdentity, slice_dataset
 from dicom_node.mini_pacs import MiniPacs
 from dicom_node.read.header import read_header
-from workers.application import Application, open_application
+from tests.migrated import migrated_application
+from workers.application import Application
 from workers.settings import DestinationSettings, Settings
 from workers.state.jobs import move
 from workers.state.schema import (
@@ -79,7 +80,7 @@ def result_to_deliver(
             ),
         ),
     )
-    app = open_application(settings, migrate=True)
+    app = migrated_application(settings)
     received = tmp_path / "received.dcm"
     ct().save_as(received, enforce_file_format=True)
     result = tmp_path / "result.dcm"

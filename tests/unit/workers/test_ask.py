@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.mini_pacs import MiniPacs
 from tests.integration.bad_series import plain_series
+from tests.migrated import migrated_application
 from tests.unit.workers.rows import (
     NOW,
     add_job,
@@ -22,7 +23,7 @@ from tests.unit.workers.rows import (
     with_settings,
 )
 from workers import clock
-from workers.application import Application, open_application
+from workers.application import Application
 from workers.settings import Settings
 from workers.state.schema import Job, JobState
 from workers.usecases import ask
@@ -41,7 +42,7 @@ def pacs(tmp_path: Path) -> Iterator[MiniPacs]:
 def app(settings: Settings, pacs: MiniPacs) -> Iterator[Application]:
     """An application that asks this PACS."""
     query = {"ae_title": "MINIPACS", "host": pacs.host, "port": pacs.port, "timeout_s": 2}
-    opened = open_application(with_settings(settings, pacs_query=query), migrate=True)
+    opened = migrated_application(with_settings(settings, pacs_query=query))
     yield opened
     opened.database.close()
 
@@ -186,7 +187,7 @@ def test_nobody_asks_about_what_needs_no_answer(
 
 
 def test_without_a_configured_pacs_nobody_asks_and_nothing_is_open(settings: Settings) -> None:
-    app = open_application(settings, migrate=True)
+    app = migrated_application(settings)
     job_id = receiving(app, correction="patient_name")
 
     assert ask_due(app) == 0

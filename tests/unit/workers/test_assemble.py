@@ -13,6 +13,7 @@ from sqlalchemy import update
 from dicom_node.errors import UnreadableInstance
 from dicom_node.read.eligibility import load_rules
 from tests.integration.bad_series import plain_series as series_of
+from tests.migrated import migrated_application
 from tests.unit.workers.rows import (
     alarms,
     change,
@@ -23,7 +24,7 @@ from tests.unit.workers.rows import (
     set_state,
     with_settings,
 )
-from workers.application import Application, open_application
+from workers.application import Application
 from workers.settings import Settings
 from workers.state.jobs import move, take_job
 from workers.state.schema import Instance, Job, JobState
@@ -41,7 +42,7 @@ def make(settings: Settings) -> Iterator[Callable[..., Application]]:
     opened: list[Application] = []
 
     def build(**changes: Any) -> Application:
-        opened.append(open_application(with_settings(settings, **changes), migrate=True))
+        opened.append(migrated_application(with_settings(settings, **changes)))
         return opened[-1]
 
     yield build

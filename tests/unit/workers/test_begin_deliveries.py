@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import select
 
 from dicom_node.mini_pacs import MiniPacs
+from tests.migrated import migrated_application
 from tests.unit.workers.delivery_cases import states
 from tests.unit.workers.rows import NOW, add_delivery, add_job, add_result
-from workers.application import Application, open_application
+from workers.application import Application
 from workers.errors import IllegalTransition, NoSuchJob
 from workers.profiles import profiles_in_use
 from workers.settings import Settings
@@ -35,7 +36,7 @@ def make(settings: Settings) -> Iterator[Callable[..., Application]]:
         values = settings.model_dump()
         for item, mode, profile in zip(values["destinations"], modes, profiles, strict=True):
             item["mode"], item["profile"] = mode, profile
-        opened.append(open_application(Settings(**values), migrate=True))
+        opened.append(migrated_application(Settings(**values)))
         return opened[-1]
 
     yield build

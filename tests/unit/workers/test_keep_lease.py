@@ -9,8 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.integration.service import wait_for
+from tests.migrated import migrated_application
 from tests.unit.workers.rows import add_job, change, get_job, with_settings
-from workers.application import Application, open_application
+from workers.application import Application
 from workers.errors import LeaseLost
 from workers.settings import Settings
 from workers.state.jobs import Lease, held_job, take_job
@@ -23,7 +24,7 @@ LIMIT_S = 30.0
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Application]:
     """An application whose leases are renewed every half second."""
-    opened = open_application(with_settings(settings, lease_s=2), migrate=True)
+    opened = migrated_application(with_settings(settings, lease_s=2))
     yield opened
     opened.database.close()
 

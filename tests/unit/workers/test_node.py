@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.integration.bad_series import plain_series
+from tests.migrated import migrated_application
 from tests.unit.workers.rows import alarms, change, receive, with_settings
 from workers import node as module
-from workers.application import Application, open_application
+from workers.application import Application
 from workers.errors import IllegalTransition, StoreUnavailable
 from workers.node import Node
 from workers.settings import Settings
@@ -23,7 +24,7 @@ PATIENCE_S = 20.0
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Application]:
     changed = with_settings(settings, tick_s=0.02, outage_alarm_s=0)
-    opened = open_application(changed, migrate=True)
+    opened = migrated_application(changed)
     yield opened
     opened.database.close()
 

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from dicom_node.compose.identity import notice_uid
 from dicom_node.read.eligibility import load_rules
 from tests.integration.bad_series import plain_series
+from tests.migrated import migrated_application
 from tests.unit.workers.rows import (
     add_delivery,
     change,
@@ -30,7 +31,7 @@ from tests.unit.workers.rows import (
     set_state,
     with_settings,
 )
-from workers.application import Application, open_application
+from workers.application import Application
 from workers.errors import IllegalTransition
 from workers.settings import Settings
 from workers.state.schema import Delivery, Job, JobState, Notice, ResultObject
@@ -53,7 +54,7 @@ def make(settings: Settings) -> Iterator[Callable[..., Application]]:
     opened: list[Application] = []
 
     def build(**changes: Any) -> Application:
-        opened.append(open_application(with_settings(settings, **changes), migrate=True))
+        opened.append(migrated_application(with_settings(settings, **changes)))
         return opened[-1]
 
     yield build

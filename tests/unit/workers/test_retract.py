@@ -14,8 +14,9 @@ from sqlalchemy import select
 from dicom_node.compose.rejection_note import RejectionReason
 from dicom_node.read.series import load_ct_series
 from tests.integration.bad_series import plain_series, save
+from tests.migrated import migrated_application
 from tests.unit.workers.rows import SR_CLASS, add_delivery, add_job, add_result, empty_result
-from workers.application import Application, open_application
+from workers.application import Application
 from workers.settings import Settings
 from workers.state.schema import Delivery, DeliveryState, Job, JobState, ResultObject
 from workers.usecases.retract import (
@@ -37,7 +38,7 @@ def make(settings: Settings) -> Iterator[Callable[..., Application]]:
         values = settings.model_dump()
         for destination, way in zip(values["destinations"], ways, strict=True):
             destination["retraction"] = way
-        opened.append(open_application(Settings(**values), migrate=True))
+        opened.append(migrated_application(Settings(**values)))
         return opened[-1]
 
     yield build

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from sqlalchemy import select
 
 from tests.integration.bad_series import plain_series
+from tests.migrated import migrated_application
 from tests.unit.workers.rows import (
     add_delivery,
     add_job,
@@ -28,7 +29,7 @@ from tests.unit.workers.rows import (
     set_state,
     with_settings,
 )
-from workers.application import Application, open_application
+from workers.application import Application
 from workers.settings import Settings
 from workers.state.schema import Delivery, DeliveryState, Job, JobState, Priority, Result
 from workers.usecases.analyse import _earlier_reports, _earlier_result
@@ -37,11 +38,10 @@ from workers.usecases.revise import drop_deliveries
 
 @pytest.fixture
 def ranked(settings: Settings) -> Iterator[Application]:
-    opened = open_application(
+    opened = migrated_application(
         with_settings(
             settings, urgent_calling_ae_titles="EMERGENCY", off_peak_calling_ae_titles="ARCHIVE"
-        ),
-        migrate=True,
+        )
     )
     yield opened
     opened.database.close()
@@ -221,7 +221,7 @@ def test_a_result_is_committed_with_one_delivery_per_destination_and_its_warning
 def test_without_a_destination_a_result_stays_analysed_and_says_so(
     settings: Settings, tmp_path: Path
 ) -> None:
-    app = open_application(with_settings(settings, destinations=()), migrate=True)
+    app = migrated_application(with_settings(settings, destinations=()))
     (ds,) = plain_series("no destination", slices=1)
     receive(app, tmp_path, ds)
 

@@ -13,9 +13,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
+from tests.migrated import migrated_application
 from tests.unit.workers.rows import alarms, with_settings
 from workers import watch as module
-from workers.application import Application, open_application
+from workers.application import Application
 from workers.errors import StoreUnavailable
 from workers.settings import Settings
 from workers.state.alarms import (
@@ -68,7 +69,7 @@ def with_reserve(settings: Settings) -> Iterator[Callable[[int], Application]]:
 
     def build(reserve_bytes: int) -> Application:
         changed = with_settings(settings, disk_reserve_bytes=reserve_bytes, outage_alarm_s=0)
-        opened.append(open_application(changed, migrate=True))
+        opened.append(migrated_application(changed))
         return opened[-1]
 
     yield build

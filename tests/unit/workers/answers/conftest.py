@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.migrated import migrated_application
 from tests.unit.workers.answers.cases import Reported, give_result, make_reported
-from workers.application import Application, open_application
+from workers.application import Application
 from workers.settings import Settings
 
 
@@ -22,7 +23,7 @@ def answered(tmp_path: Path, reported: Reported) -> Iterator[Application]:
         data_dir=tmp_path / "data", host="127.0.0.1", dicom_port=0, calling_ae_titles=("PACS",),
         disk_reserve_bytes=0,
     )  # fmt: skip
-    app = open_application(settings, migrate=True)
+    app = migrated_application(settings)
     give_result(app, tmp_path, reported)
     yield app
     app.database.close()
