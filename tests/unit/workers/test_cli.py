@@ -1,4 +1,5 @@
-"""The command as people and scripts call it, in processes of its own."""
+"""The command as people and scripts call it: in this process, and where what surrounds the command
+counts (standard error, what keeps it from starting), in processes of its own."""
 
 from __future__ import annotations
 
@@ -9,9 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import Result as Done
+from typer.testing import CliRunner
 
 from tests.integration.bad_series import plain_series, save
 from workers.application import Application
+from workers.cli import output
+from workers.cli.main import app as command
 from workers.phantom import write_phantom
 from workers.state.schema import Event, Job, JobState, Result, ResultObject
 from workers.state.store import put_content
@@ -19,7 +24,17 @@ from workers.state.store import put_content
 NOW = 1_700_000_000.0
 
 
-def run(*arguments: str, data_dir: Path | None = None) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output.console, "_width", 200)
+
+
+def run(*arguments: str, data_dir: Path | None = None) -> Done:
+    environment = {} if data_dir is None else {"PULMONODE_DATA_DIR": str(data_dir)}
+    return CliRunner().invoke(command, arguments, env=environment)
+
+
+def run_process(*arguments: str, data_dir: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = dict(os.environ, COLUMNS="200")
     if data_dir is not None:
         environment["PULMONODE_DATA_DIR"] = str(data_dir)
@@ -102,13 +117,13 @@ def test_one_job_is_shown_with_its_history(data_dir: Path) -> None:
 def test_a_result_is_exported(data_dir: Path, tmp_path: Path) -> None:
     done = run("jobs", "export", "1", "--out", str(tmp_path / "out"), data_dir=data_dir)
 
-    assert done.returncode == 0
+    assert done.exit_code == 0
     assert json.loads((tmp_path / "out/findings.json").read_text()) == {"status": "analysed"}
     assert (tmp_path / "out/sr.dcm").read_bytes() == b"sr"
 
 
 def test_an_unknown_job_is_one_clear_line(data_dir: Path) -> None:
-    done = run("jobs", "show", "77", data_dir=data_dir)
+    done = run_process("jobs", "show", "77", data_dir=data_dir)
 
     assert done.returncode == 1
     assert "no job 77" in done.stderr
@@ -123,7 +138,7 @@ def test_queues_are_paused_and_resumed(data_dir: Path) -> None:
 
     assert held == {"analyse": False, "deliver": True}
     assert free == {"analyse": False, "deliver": False}
-    assert run("queue", "pause", "everything", data_dir=data_dir).returncode == 1
+    assert run("queue", "pause", "everything", data_dir=data_dir).exit_code == 1
 
 
 def test_a_database_of_another_release_is_refused_until_it_is_migrated(tmp_path: Path) -> None:
@@ -131,16 +146,16 @@ def test_a_database_of_another_release_is_refused_until_it_is_migrated(tmp_path:
     migrated = run("migrate", data_dir=tmp_path)
     after = run("jobs", "list", data_dir=tmp_path)
 
-    assert before.returncode == 1
+    assert before.exit_code == 1
     assert "pulmonode migrate" in before.stderr
-    assert (migrated.returncode, after.returncode) == (0, 0)
+    assert (migrated.exit_code, after.exit_code) == (0, 0)
 
 
 def test_nothing_starts_without_a_broker_or_an_allowed_caller(tmp_path: Path) -> None:
     run("migrate", data_dir=tmp_path)
 
-    assert "PULMONODE_BROKER_URL" in run("worker", data_dir=tmp_path).stderr
-    assert "PULMONODE_CALLING_AE_TITLES" in run("up", data_dir=tmp_path).stderr
+    assert "PULMONODE_BROKER_URL" in run_process("worker", data_dir=tmp_path).stderr
+    assert "PULMONODE_CALLING_AE_TITLES" in run_process("up", data_dir=tmp_path).stderr
 
 
 def test_analyse_ends_with_3_when_nothing_is_eligible_and_says_why(tmp_path: Path) -> None:
@@ -151,7 +166,7 @@ def test_analyse_ends_with_3_when_nothing_is_eligible_and_says_why(tmp_path: Pat
 
     done = run("analyse", str(tmp_path / "in"), "--out", str(tmp_path / "out"))
 
-    assert done.returncode == 3
+    assert done.exit_code == 3
     assert "modality is MR" in done.stdout
     written = json.loads((tmp_path / "out/findings.json").read_text())
     assert (written["status"], written["reason"]) == (
@@ -165,7 +180,7 @@ def test_analyse_ends_with_1_on_an_error(tmp_path: Path) -> None:
 
     done = run("analyse", str(tmp_path), "--out", str(tmp_path / "out"))
 
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "no DICOM file" in done.stderr
 
 
@@ -179,7 +194,7 @@ def test_a_context_file_makes_the_guideline_apply(tmp_path: Path) -> None:
     )
     (tmp_path / "wrong.json").write_text('{"age": 61}')
 
-    def analyse(context: str) -> subprocess.CompletedProcess[str]:
+    def analyse(context: str) -> Done:
         return run(
             "analyse", str(tmp_path / "ct"), "--out", str(tmp_path / "out"), "--json",
             "--context", str(tmp_path / context),
@@ -193,7 +208,7 @@ def test_a_context_file_makes_the_guideline_apply(tmp_path: Path) -> None:
     assert "age" not in findings["nodules"][0]["guidelines"]["brock"]["missing"]
     assert "ever_smoker" not in findings["nodules"][0]["guidelines"]["mayo"]["missing"]
     assert findings["exam"]["fleischner_2017"]["applicable"] == "no"
-    assert wrong.returncode == 1
+    assert wrong.exit_code == 1
     assert "wrong.json" in wrong.stderr
 
 
@@ -204,10 +219,10 @@ def test_the_phantom_command_writes_a_series_and_its_truth(tmp_path: Path) -> No
     )  # fmt: skip
     truth = json.loads((tmp_path / "truth.json").read_text())
 
-    assert done.returncode == 0
+    assert done.exit_code == 0
     assert len(list(tmp_path.glob("*.dcm"))) == 40
     assert [nodule["type"] for nodule in truth["nodules"]] == ["calcified"]
-    assert run("phantom", str(tmp_path), "--nodule", "round:9").returncode == 1
+    assert run("phantom", str(tmp_path), "--nodule", "round:9").exit_code == 1
 
 
 def test_a_demonstration_empties_no_folder_of_others(tmp_path: Path) -> None:
@@ -215,5 +230,5 @@ def test_a_demonstration_empties_no_folder_of_others(tmp_path: Path) -> None:
 
     done = run("demo", "--out", str(tmp_path))
 
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert (tmp_path / "thesis.txt").exists()
