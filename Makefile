@@ -14,8 +14,8 @@ demo: $(VENV)/.worker
 	$(BIN)/pulmonode demo --out $(OUT) $(if $(CT),--ct $(CT))
 
 ## Install what the tests need, check the code, run every test.
-test: setup-tests
-	$(MAKE) --no-print-directory check
+test: $(VENV)/.dev
+	$(MAKE) --no-print-directory --jobs 2 --output-sync setup-tests check # one waits for apt
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile \
 		--no-loadscope-reorder $(PYTEST_ARGS)
 
