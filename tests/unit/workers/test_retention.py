@@ -21,6 +21,7 @@ from dicom_node.barriers import Barrier
 from dicom_node.read.eligibility import load_rules
 from tests.integration.bad_series import plain_series
 from tests.integration.service import free_port
+from tests.migrated import migrated_application
 from tests.servers.s3 import S3Server
 from tests.unit.workers.rows import (
     back_up,
@@ -35,7 +36,7 @@ from tests.unit.workers.rows import (
     set_state,
     with_settings,
 )
-from workers.application import Application, open_application
+from workers.application import Application
 from workers.cli import output
 from workers.cli.main import app as command
 from workers.errors import StoreUnavailable
@@ -82,7 +83,7 @@ def app(
     if getattr(request, "param", "folder") == "s3":
         server: S3Server = request.getfixturevalue("s3")
         kept["store_url"] = server.url("pulmonode", tmp_path.name)
-    opened = open_application(with_settings(settings, **kept), migrate=True)
+    opened = migrated_application(with_settings(settings, **kept))
     yield opened
     opened.database.close()
 
@@ -482,7 +483,7 @@ def test_a_removal_that_is_not_due_any_more_is_not_begun(app: Application, tmp_p
 def test_the_command_lists_without_removing_and_then_removes(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = open_application(settings, migrate=True)
+    app = migrated_application(settings)
     uid = confirmed(app, tmp_path, "old", days=200)
     monkeypatch.setattr(output.console, "_width", 200)
     environment = {"PULMONODE_DATA_DIR": str(settings.data_dir)}
