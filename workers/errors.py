@@ -29,10 +29,13 @@
     ├── ServerRefused        a console elsewhere refused what a command asked
     ├── ServerUnavailable    a console elsewhere did not answer (transient)
     ├── FontMissing          no font here has the letters of a report's language
+    ├── ServiceNotStarted    the service of a demonstration or benchmark ended, or says nothing
     └── BenchmarkFailed      a measured process ended with an error
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 
 class WorkersError(Exception):
@@ -303,6 +306,20 @@ class ServerUnavailable(WorkersError):
         self.server = server
         self.why = why
         super().__init__(f"{server}: {why}")
+
+
+class ServiceNotStarted(WorkersError):
+    """The service of a demonstration or benchmark ended, or does not answer.
+
+    Attributes
+    ----------
+    log_file : Path
+        What it wrote.
+    """
+
+    def __init__(self, log_file: Path) -> None:
+        self.log_file = log_file
+        super().__init__(f"the service did not start: see {log_file}")
 
 
 class BenchmarkFailed(WorkersError):

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from workers.cli.bench_pipeline import pipeline
 from workers.cli.output import console, errors, fail, load_settings, print_json, reported_errors
 from workers.compute import threads_for
 
@@ -27,6 +28,7 @@ commands = typer.Typer(help="Measure speed and memory on this machine.")
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
+    commands.command()(pipeline)
     app.add_typer(commands, name="bench")
 
 

@@ -3,51 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from dicom_node.deliver.peer import Peer, associated, echo
+from dicom_node.deliver.peer import Peer, associated
 from dicom_node.deliver.scu import Outgoing, read_outgoing, storage_contexts, store_all
-from dicom_node.errors import DicomNodeError
 from dicom_node.mini_pacs import MiniPacs
 from dicom_node.read.eligibility import load_rules
 from workers.cli.nodules import print_findings
 from workers.cli.output import console, errors, fail, load_settings, reported_errors
 from workers.folder import judge_folder
+from workers.own_service import follow_jobs, free_port, own_service
 from workers.settings import Settings
 from workers.state.database import Database
-from workers.state.schema import ENDS, JobState
+from workers.state.schema import JobState
 from workers.state.store import open_store
-from workers.usecases.describe import list_jobs, show_job
 from workers.usecases.export import export_result
 
-START_LIMIT_S = 60.0
 DEMO_LIMIT_S = 900.0
-DEMO_ENVIRONMENT = {
-    "PULMONODE_HOST": "127.0.0.1",
-    "PULMONODE_CONSOLE_ENABLED": "false",
-    "PULMONODE_CALLING_AE_TITLES": "MINIPACS",
-    "PULMONODE_QUIET_TIME_S": "2",
-    "PULMONODE_STUDY_HOLD_S": "1",
-    "PULMONODE_INCOMPLETE_WAIT_S": "5",
-    "PULMONODE_TICK_S": "0.25",
-    "PULMONODE_DISK_RESERVE_BYTES": "0",
-    "PULMONODE_LOG_FORMAT": "console",
-    "PULMONODE_METRICS_ENABLED": "false",
-}
 
 
 def register(app: typer.Typer) -> None:
@@ -73,19 +52,16 @@ def demo(
             with errors.status("making a phantom series"):
                 write_phantom(ct)
         objects = _best_series(ct)
-        port = _free_port()
-        pacs = MiniPacs(
-            folder=out / "pacs",
-            commitment_peer=Peer(ae_title=settings.ae_title, host="127.0.0.1", port=port),
-        )
+        peer = Peer(ae_title=settings.ae_title, host="127.0.0.1", port=free_port())
+        pacs = MiniPacs(folder=out / "pacs", commitment_peer=peer)
         pacs.start()
         try:
-            with _service(
-                Path(scratch), port, pacs, settings.ae_title, out / "service.log"
-            ) as data:
-                job = _route(
-                    objects, Peer(ae_title=settings.ae_title, host="127.0.0.1", port=port), data
-                )
+            with (
+                errors.status("starting broker, node and workers") as status,
+                own_service(Path(scratch), pacs, out / "service.log", peer=peer) as data,
+            ):
+                status.stop()
+                job = _route(objects, peer, data)
                 export_result(open_store(data.object_store_url), job, out)
         finally:
             pacs.stop()
@@ -107,85 +83,23 @@ def _best_series(folder: Path) -> list[Outgoing]:
     return [read_outgoing(path) for path in best.paths]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def _service(
-    data: Path, port: int, pacs: MiniPacs, ae_title: str, log_path: Path
-) -> Iterator[Settings]:
-    """`pulmonode up` in a process of its own, for the length of the block."""
-    destination = {
-        "name": "minipacs",
-        "ae_title": pacs.ae_title,
-        "host": pacs.host,
-        "port": pacs.port,
-    }
-    environment = {
-        **os.environ,
-        **DEMO_ENVIRONMENT,
-        "PULMONODE_DATA_DIR": str(data),
-        "PULMONODE_AE_TITLE": ae_title,
-        "PULMONODE_DICOM_PORT": str(port),
-        "PULMONODE_DESTINATIONS": json.dumps([destination]),
-    }
-    environment.pop("PULMONODE_BROKER_URL", None)
-    environment.pop("PULMONODE_STATE_URL", None)
-    environment.pop("PULMONODE_STORE_URL", None)
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "workers.cli.main", "up"],
-            env=environment, stdout=log, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        try:
-            _wait_until_it_answers(
-                process, Peer(ae_title=ae_title, host="127.0.0.1", port=port), log_path
-            )
-            yield Settings(data_dir=data)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(timeout=60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-def _wait_until_it_answers(process: subprocess.Popen[bytes], peer: Peer, log_path: Path) -> None:
-    deadline = time.monotonic() + START_LIMIT_S
-    with errors.status("starting broker, node and workers"):
-        while True:
-            if process.poll() is not None or time.monotonic() > deadline:
-                fail(f"the service did not start: see {log_path}")
-            try:
-                echo(peer, "MINIPACS")
-            except DicomNodeError:
-                time.sleep(0.5)
-            else:
-                return
-
-
 def _route(objects: list[Outgoing], peer: Peer, settings: Settings) -> dict[str, Any]:
     """Send the series as a PACS would and follow its job to the end."""
     database = Database(settings.database_url)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    job: dict[str, Any] | None = None
     with Progress(*columns, console=errors) as progress:
         task = progress.add_task(f"sending {len(objects)} instances to {peer}", total=None)
         with associated(peer, "MINIPACS", storage_contexts(objects)) as assoc:
             for _ in store_all(assoc, peer, objects):
                 pass
-        deadline = time.monotonic() + DEMO_LIMIT_S
-        while time.monotonic() < deadline:
-            with database.read() as session:
-                jobs = list_jobs(session)
-                if jobs:
-                    progress.update(task, description=f"job {jobs[0]['id']}: {jobs[0]['state']}")
-                    if JobState(jobs[0]["state"]) in ENDS:
-                        return show_job(session, str(jobs[0]["id"]))
-            time.sleep(0.25)
-    return fail(f"no end after {DEMO_LIMIT_S:g} s")
+        try:
+            for job in follow_jobs(database, limit_s=DEMO_LIMIT_S):
+                if job is not None:
+                    progress.update(task, description=f"job {job['id']}: {job['state']}")
+        except TimeoutError as error:
+            fail(str(error))
+    return job or fail("no job began")
 
 
 def _report(job: dict[str, Any], pacs: MiniPacs, out: Path, duration_s: float) -> None:
