@@ -5,6 +5,7 @@
     DicomNodeError
     ├── UnreadableInstance     a file is not DICOM, is cut short, or lacks what every instance has
     ├── SeriesRejected         a series cannot become a volume, with the rule that says why
+    ├── SuvUnknown             a PET series does not say how its values become SUV
     ├── SpoolError             an instance could not be made durable
     │   └── SpoolFull          the disk is under its reserve
     ├── NobodyAllowed          the SCP was started without a single allowed calling AE title
@@ -48,6 +49,14 @@ class SeriesRejected(DicomNodeError):
 
     def __init__(self, code: str, why: str) -> None:
         self.code = code
+        self.why = why
+        super().__init__(why)
+
+
+class SuvUnknown(DicomNodeError):
+    """A PET series does not say how its values become standardised uptake values."""
+
+    def __init__(self, why: str) -> None:
         self.why = why
         super().__init__(why)
 
