@@ -165,7 +165,7 @@ def _corrected_to(headers: Sequence[Dataset], half_life_s: float) -> tuple[datet
         return series, "Series Time"
     told = header.private_block(0x0009, GE) if _has_block(header, 0x0009, GE) else None
     if told is not None and GE_SCAN_TIME in told:
-        return _datetime(DT(str(told[GE_SCAN_TIME].value))), "GE's scan time (0009,xx0D)"
+        return _datetime(str(told[GE_SCAN_TIME].value)), "GE's scan time (0009,xx0D)"
     for item, moment in zip(headers, acquired, strict=True):
         reference_ms = _number(item, "FrameReferenceTime")
         duration_ms = _number(item, "ActualFrameDuration")
@@ -193,34 +193,35 @@ def _injected(drug: Dataset, scan: datetime) -> datetime:
     """When the drug was given; a time without a date lies within the day before the scan."""
     moment = drug.get("RadiopharmaceuticalStartDateTime")
     if moment:
-        return _datetime(DT(str(moment)))
-    text = drug.get("RadiopharmaceuticalStartTime")
-    if not text:
+        return _datetime(str(moment))
+    time = drug.get("RadiopharmaceuticalStartTime")
+    if not time:
         raise SuvUnknown(
-            "Radiopharmaceutical Start Time (0018,1072) and Date Time (0018,1078) are absent"
+            "Radiopharmaceutical Start Time (0018,1072) and Start DateTime (0018,1078) are absent"
         )
-    given = datetime.combine(scan.date(), TM(str(text)))
+    given = _combined(scan.strftime("%Y%m%d"), str(time))
     return given - timedelta(days=1) if given > scan else given
 
 
 def _moment(header: Dataset, which: Literal["Series", "Acquisition"]) -> datetime | None:
-    day, time = header.get(f"{which}Date") or header.get("SeriesDate"), header.get(f"{which}Time")
-    if not day or not time:
-        return None
+    day = header.get(f"{which}Date") or header.get("SeriesDate")
+    time = header.get(f"{which}Time")
+    return _combined(str(day), str(time)) if day and time else None
+
+
+def _combined(day: str, time: str) -> datetime:
     try:
-        parsed_day, parsed_time = DA(str(day)), TM(str(time))
-    except ValueError as error:
-        raise SuvUnknown(f"{which} Date or Time cannot be read: {error}") from error
-    if parsed_day is None or parsed_time is None:
-        return None
-    return datetime.combine(parsed_day, parsed_time)
+        return datetime.combine(DA(day), TM(time))
+    except (TypeError, ValueError) as error:
+        raise SuvUnknown(f"a date or time of the series cannot be read: {error}") from error
 
 
-def _datetime(value: DT | None) -> datetime:
+def _datetime(text: str) -> datetime:
     """Without the time zone: all moments of a series are told by one clock."""
-    if value is None:
-        raise SuvUnknown("a date and time is empty")
-    return datetime(*value.timetuple()[:6], microsecond=value.microsecond)
+    try:
+        return DT(text).replace(tzinfo=None)
+    except (TypeError, ValueError) as error:
+        raise SuvUnknown(f"a date and time of the series cannot be read: {error}") from error
 
 
 def _number(ds: Dataset, keyword: str) -> float | None:

@@ -1,0 +1,1 @@
+"""What a PET beside the CT shows of a nodule."""
