@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.pet_values import PetUsed, Uptake
+
 PointLps = tuple[float, float, float]
 NoduleType = Literal["solid", "part-solid", "ground-glass", "calcified"]
 Laterality = Literal["left", "right"]
@@ -281,6 +283,8 @@ class Nodule:
     grade: NoduleGrade = NoduleGrade(withheld=NOT_GRADED)
     change: NoduleChange | None = None
     """Since an earlier examination; `None` where there was none."""
+    uptake: Uptake | None = None
+    """In a PET; `None` where there was none, or it does not cover the nodule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -370,3 +374,4 @@ class CaseFindings:
     """What this version cannot know, said in every report."""
     follow_up: FollowUp | None = None
     """`None` where there was no earlier examination."""
+    pet: PetUsed | None = None

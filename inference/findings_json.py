@@ -18,6 +18,7 @@ from inference.findings import (
     NoduleGrade,
 )
 from inference.follow_up_json import follow_up_to_dict, growth_to_dict
+from inference.pet_json import pet_to_dict, uptake_to_dict
 from inference.pipeline import ALGORITHM_NAME, ALGORITHM_VERSION
 from inference.volume import Volume
 
@@ -97,6 +98,7 @@ def findings_to_dict(
             for nodule, uid in zip(findings.nodules, tracking_uids, strict=True)
         ],
         "follow_up": follow_up_to_dict(findings.follow_up),
+        "pet": pet_to_dict(findings.pet),
         "exam": {
             "lung_rads": _lung_rads(findings.exam_lung_rads),
             "fleischner_2017": _fleischner(findings.exam_fleischner),
@@ -165,6 +167,7 @@ def _nodule(
         "modalities": _modalities(nodule.grade),
         "similar_cases": [asdict(case) for case in nodule.grade.similar_cases],
         "growth": growth_to_dict(nodule.change, follow_up),
+        "pet": uptake_to_dict(nodule.uptake),
         "guidelines": {
             "lung_rads": _lung_rads(nodule.lung_rads),
             "fleischner_2017": _fleischner(nodule.fleischner),

@@ -28,6 +28,7 @@ from inference.follow_up.exam import PriorExam
 from inference.lobes import LobeMap, find_lobes
 from inference.lungs import LungMask, segment_lungs
 from inference.measurement import centre_of, measure_segmented
+from inference.pet.uptake import PET_LIMIT, SuvVolume, with_uptake
 from inference.ranking import nodule_probability
 from inference.rules import fleischner, lung_rads
 from inference.rules.brock import brock
@@ -87,6 +88,7 @@ def analyse(
     segmenter: Segmenter | None = None,
     grading: Grading | None = None,
     prior: PriorExam | None = None,
+    pet: SuvVolume | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> CaseFindings:
     """Find, delineate, measure and judge the nodules of a chest CT.
@@ -103,6 +105,8 @@ def analyse(
         Without it no nodule is graded.
     prior : PriorExam, optional
         An earlier chest CT of the same patient, to compare with.
+    pet : SuvVolume, optional
+        A PET in the same frame of reference, to measure nodules in.
     progress : callable, optional
         Told the name of each stage as it begins.
 
@@ -177,6 +181,9 @@ def analyse(
             nodules, follow_up = compare(
                 prior, nodules, volume=volume, lungs=lungs, segmenter=segmenter, context=context
             )
+    if pet is not None:
+        with stage("pet"):
+            nodules = with_uptake(volume, nodules, pet)
     compared = follow_up is not None and follow_up.compared
     return CaseFindings(
         bank_version=grading.bank_version if grading else None,
@@ -216,9 +223,11 @@ def analyse(
             *detector.limits,
             *LIMITS,
             NEVER_VALIDATED if compared else NO_PRIOR_LIMIT,
+            *((PET_LIMIT,) if pet else ()),
             *(grading.limits if grading else (NOT_GRADED_LIMIT,)),
         ),
         follow_up=follow_up,
+        pet=pet.used if pet else None,
     )
 
 

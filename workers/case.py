@@ -22,6 +22,7 @@ from inference.findings import CaseFindings, ClinicalContext, Nodule
 from inference.findings_json import findings_to_dict
 from inference.follow_up.exam import PriorExam
 from inference.grading.table import ModalityTable, table_of_values
+from inference.pet.uptake import SuvVolume
 from inference.pipeline import Grading, analyse
 from inference.segmentation import Segmenter
 from workers.bank.anonymous import patient_text
@@ -68,6 +69,7 @@ def analyse_case(
     segmenter: Segmenter | None = None,
     grading: Grading | None = None,
     prior: PriorExam | None = None,
+    pet: SuvVolume | None = None,
     font_file: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> CaseResult:
@@ -99,6 +101,8 @@ def analyse_case(
         What grades them; without it nothing is graded.
     prior : PriorExam, optional
         An earlier examination to compare with; matched nodules keep its Tracking UIDs.
+    pet : SuvVolume, optional
+        A PET of the same examination, to measure nodules in.
     font_file : Path, optional
         TrueType font for letters of pictures that are not Latin.
     progress : callable, optional
@@ -121,6 +125,7 @@ def analyse_case(
         segmenter=segmenter,
         grading=grading,
         prior=prior,
+        pet=pet,
         progress=progress,
     )
     quality = replace(

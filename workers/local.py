@@ -22,6 +22,7 @@ from inference.findings import ClinicalContext
 from inference.findings_json import not_eligible_to_dict
 from inference.follow_up.exam import PriorExam
 from inference.grading.table_file import save_table
+from inference.pet.uptake import SuvVolume
 from inference.pipeline import Grading
 from inference.segmentation import Segmenter
 from inference.segmenters import make_segmenter
@@ -30,6 +31,7 @@ from workers.case import CaseResult, analyse_case
 from workers.folder import JudgedSeries, judge_folder
 from workers.object_names import file_names
 from workers.page.draw import CasePictures, draw_case
+from workers.pet import pet_of_folder
 from workers.prior import prior_of_folder
 
 FEATURES_FILE = "features.npz"
@@ -68,13 +70,14 @@ def analyse_folder(
     segmenter: Segmenter | None = None,
     grading: Grading | None = None,
     prior: Path | None = None,
+    pet: Path | None = None,
     pictures_in: str | None = None,
     font_file: Path | None = None,
     progress: Callable[[str], None],
 ) -> CaseResult | Mapping[str, Any]:
-    """Analyse the best series below a folder, and compare it with that of `prior`.
+    """Analyse the best series below a folder, compare it with that of `prior`, measure in `pet`.
 
-    What stands against a comparison becomes a warning of the result.
+    What stands against either becomes a warning of the result.
 
     With `pictures_in`, a language, the result has pictures to be written beside its objects.
 
@@ -104,6 +107,13 @@ def analyse_folder(
                 earlier = found
             else:
                 warnings.append(f"earlier examination not compared: {found}")
+        measured_in: SuvVolume | None = None
+        if pet is not None:
+            beside = pet_of_folder(series, pet)
+            if isinstance(beside, SuvVolume):
+                measured_in = beside
+            else:
+                warnings.append(f"the PET was not used: {beside}")
         created = datetime.fromtimestamp(clock.now(), tz=UTC)
         result = analyse_case(
             series,
@@ -115,6 +125,7 @@ def analyse_folder(
             segmenter=segmenter,
             grading=grading,
             prior=earlier,
+            pet=measured_in,
             warnings=warnings,
             font_file=font_file,
             progress=progress,

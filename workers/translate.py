@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from dicom_node.compose.content import (
     AlgorithmContent,
@@ -14,6 +15,7 @@ from dicom_node.compose.content import (
     ReportContent,
     SimilarCaseContent,
     StageContent,
+    UptakeContent,
 )
 from dicom_node.compose.identity import device_uid
 from dicom_node.equipment import MANUFACTURER, MANUFACTURER_MODEL_NAME
@@ -28,6 +30,7 @@ from inference.findings import (
     NoduleChange,
     NoduleGrade,
 )
+from inference.pet_values import PetUsed
 from inference.volume import Volume
 
 AGE_PATTERN = re.compile(r"(\d{3})([DWMY])")
@@ -103,7 +106,7 @@ def to_report_content(
         bank_version=findings.bank_version,
         warnings=findings.quality.warnings,
         limits=findings.limits,
-        facts=facts | _follow_up_facts(findings.follow_up),
+        facts=facts | _follow_up_facts(findings.follow_up) | _pet_facts(findings.pet),
         partial_why=partial_why,
     )
 
@@ -166,6 +169,7 @@ def _to_nodule_content(nodule: Nodule, tracking_uid: str) -> NoduleContent:
         mayo_missing=nodule.mayo.missing,
         mayo_withheld=nodule.mayo.withheld,
         growth=_to_growth_content(nodule.change),
+        uptake=None if nodule.uptake is None else UptakeContent(**asdict(nodule.uptake)),
     )
 
 
@@ -190,6 +194,10 @@ def _follow_up_facts(follow_up: FollowUp | None) -> dict[str, str]:
     for number, item in enumerate(follow_up.unlisted, start=1):
         facts[f"Earlier nodule {number} ({item.type})"] = f"{item.status}: {item.why}"
     return facts
+
+
+def _pet_facts(pet: PetUsed | None) -> dict[str, str]:
+    return {} if pet is None else {"PET": f"SUV by body weight, by {pet.how}"}
 
 
 def _to_contributions(grade: NoduleGrade) -> tuple[ContributionContent, ...]:

@@ -123,6 +123,15 @@ CHANGES = {
 }
 VOLUME_CHANGE = Code("VOLUME_CHANGE", OWN, "Volume change since earlier examination")
 DIAMETER_CHANGE = Code("DIAMETER_CHANGE", OWN, "Mean diameter change since earlier examination")
+SUV = Code("126401", "DCM", "SUVbw")
+SUL = Code("126402", "DCM", "SUVlbm")
+SUV_UNIT = Code("{SUVbw}g/ml", "UCUM", "Standardized Uptake Value body weight")
+SUL_UNIT = Code("{SUVlbm}g/ml", "UCUM", "Standardized Uptake Value lean body mass")
+MAXIMUM = Code("56851009", "SCT", "Maximum")
+PEAK = Code("126031", "DCM", "Peak Value Within ROI")
+METABOLIC_VOLUME = Code("METABOLIC_VOLUME", OWN, "Metabolic volume, from 41 % of SUVmax")
+GLYCOLYSIS = Code("126033", "DCM", "Total Lesion Glycolysis")
+GRAM = Code("g", "UCUM", "gram")
 VOLUME_DOUBLING_TIME = Code("DOUBLING_TIME", OWN, "Volume doubling time")
 LUNG_RADS = Code("LUNG_RADS_2022", OWN, "Lung-RADS v2022 category")
 

@@ -86,6 +86,22 @@ class GrowthContent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UptakeContent:
+    """What a PET shows of a nodule; SUV by body weight, g/ml."""
+
+    suv_max: float
+    suv_peak: float
+    suv_mean: float
+    """Of the metabolic volume."""
+    mtv_mm3: float
+    tlg: float
+    """Total lesion glycolysis, g."""
+    sul_peak: float | None
+    too_small_to_trust: bool
+    """Its values are too low, since it is small."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NoduleContent:
     """One nodule, in the index space of the `CtSeries` that it was found in."""
 
@@ -144,6 +160,8 @@ class NoduleContent:
     """Further lines on this nodule for the report's text, for example why this category."""
     growth: GrowthContent | None = None
     """Since an earlier examination; `None` where there was none."""
+    uptake: UptakeContent | None = None
+    """In a PET; `None` where none covers it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

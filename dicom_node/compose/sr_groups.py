@@ -21,6 +21,7 @@ from dicom_node.compose.content import AlgorithmContent, AxisContent, NoduleCont
 from dicom_node.compose.profile import SrDress
 from dicom_node.compose.sr_growth import growth_evaluations, growth_measurements
 from dicom_node.compose.sr_text import nodule_label
+from dicom_node.compose.sr_uptake import uptake_measurements
 from dicom_node.compose.words import Words
 
 HALF_PIXEL = 0.5
@@ -200,7 +201,11 @@ def _segment_group(
         finding_type=codes.NODULE,
         finding_sites=_sites(nodule),
         algorithm_id=_algorithm(algorithm),
-        measurements=[*_measurements(nodule), *growth_measurements(nodule.growth)],
+        measurements=[
+            *_measurements(nodule),
+            *growth_measurements(nodule.growth),
+            *uptake_measurements(nodule.uptake),
+        ],
         qualitative_evaluations=[*_evaluations(nodule), *growth_evaluations(nodule.growth)],
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dicom_node.compose import codes
 from dicom_node.compose.content import NoduleContent, NotAnalysedSeries, ReportContent
 from dicom_node.compose.sr_growth import growth_text
+from dicom_node.compose.sr_uptake import uptake_text
 from dicom_node.compose.words import Words, words_of
 
 ENGLISH = words_of("en")
@@ -123,6 +124,9 @@ def _nodules_lines(content: ReportContent, words: Words) -> list[str]:
             lines.append(words.say("own", nodule=name, text=words.say("lung_rads_why", why=why)))
         if nodule.growth:
             text = growth_text(nodule.growth, words)
+            lines.append(words.say("own", nodule=name, text=text))
+        if nodule.uptake:
+            text = uptake_text(nodule.uptake, words)
             lines.append(words.say("own", nodule=name, text=text))
         lines += [words.say("own", nodule=name, text=text) for text in _own_texts(nodule, words)]
         lines += [_about([nodule.number], words.translate(text), words) for text in nodule.remarks]

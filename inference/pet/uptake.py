@@ -15,13 +15,15 @@ over its surroundings (partial volume effect): `too_small_to_trust`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from inference.findings import VoiMask
+from inference.findings import Nodule, VoiMask
+from inference.pet_values import PetUsed, Uptake
 from inference.volume import Volume
 
 MARGIN_MM = 5.0
@@ -29,6 +31,10 @@ MTV_SHARE = 0.41
 PEAK_ML = 1.0
 PEAK_RADIUS_MM = (3000.0 * PEAK_ML / (4.0 * np.pi)) ** (1 / 3)
 PEAK_STEP_MM = 1.5
+PET_LIMIT = (
+    "SUV is measured by published formulas that were checked on computed cases only; breathing and "
+    "small size make it too low, and no level rests on it"
+)
 PARTIAL_VOLUME_MM = 15.0
 """About twice the resolution of a clinical scanner (FWHM 5 to 7 mm)."""
 
@@ -43,28 +49,29 @@ class SuvVolume:
         By body weight, g/ml.
     affine : ndarray of shape (4, 4)
         (k, j, i, 1) of voxel centres to LPS mm, in the CT's frame of reference.
+    used : PetUsed
+        Which PET this is.
     lean_fraction : float or None
         SUL is SUV times this.
     """
 
     suv: NDArray[np.float32]
     affine: NDArray[np.float64]
+    used: PetUsed
     lean_fraction: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Uptake:
-    """What the PET shows of one nodule; SUV by body weight, g/ml."""
-
-    suv_max: float
-    suv_peak: float
-    suv_mean: float
-    """Of the metabolic volume."""
-    mtv_mm3: float
-    tlg: float
-    """g: metabolic volume in ml times `suv_mean`."""
-    sul_peak: float | None
-    too_small_to_trust: bool
+def with_uptake(ct: Volume, nodules: Sequence[Nodule], pet: SuvVolume) -> tuple[Nodule, ...]:
+    """The same nodules in the same order, each with its uptake where the PET covers it."""
+    return tuple(
+        replace(
+            nodule,
+            uptake=measure_uptake(
+                ct, nodule.voi, pet, diameter_mm=nodule.measurements.mean_diameter_mm
+            ),
+        )
+        for nodule in nodules
+    )
 
 
 def measure_uptake(

@@ -40,6 +40,10 @@ def analyse(
             exists=True, file_okay=False, help="folder with an earlier CT of the same patient"
         ),
     ] = None,
+    pet: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="folder with a PET of the same study"),
+    ] = None,
     profile: Annotated[
         list[str] | None,
         typer.Option(help="dress of the objects, repeatable: default, ohif, air ... or your own"),
@@ -72,6 +76,7 @@ def analyse(
                 segmenter=segmenter_of(settings),
                 grading=grading_of(settings),
                 prior=prior,
+                pet=pet,
                 pictures_in=chosen[0].language if pictures else None,
                 font_file=settings.font_file,
                 progress=lambda stage: status.update(f"{stage} ..."),

@@ -48,6 +48,7 @@ from workers.state.store import get_content, put_content
 from workers.usecases.assemble import queue_next_best
 from workers.usecases.commit import commit_result, keep_object
 from workers.usecases.fetch_prior import fetch_prior
+from workers.usecases.find_pet import find_pet
 from workers.usecases.find_prior import find_prior
 from workers.usecases.heartbeat import tell_device
 from workers.usecases.keep_lease import keep_lease
@@ -210,12 +211,15 @@ def _analyse(app: Application, work: _Work) -> str:
         if prior is None:
             prior, others = fetch_prior(app, series)
             doubts += others
+        pet, unused = find_pet(app, series)
+        doubts += unused
         result = analyse_case(
             series,
             revision=work.revision,
             created=created,
             warnings=(*work.warnings, *doubts),
             prior=prior,
+            pet=pet,
             previous_findings=_read_findings(app, work.earlier),
             profiles=profiles_in_use(app.settings),
             earlier=work.reports,

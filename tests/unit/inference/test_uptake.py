@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from inference.findings import VoiMask
 from inference.pet.uptake import MARGIN_MM, PEAK_ML, PEAK_RADIUS_MM, SuvVolume, measure_uptake
+from inference.pet_values import PetUsed
 from inference.volume import Volume
 
+USED = PetUsed(series="1.2.3", how="a test")
 CENTRE = np.array([-60.0, 20.0, -100.0])
 BACKGROUND = 0.5
 
@@ -52,7 +54,7 @@ def pet_of(suv_at: float, radius_mm: float, shift_mm: float = 0.0) -> SuvVolume:
     lps = (index @ affine.T)[..., :3]
     away = np.linalg.norm(lps - CENTRE - [0, 0, shift_mm], axis=-1)
     suv = np.where(away <= radius_mm, suv_at, BACKGROUND).astype(np.float32)
-    return SuvVolume(suv=suv, affine=affine, lean_fraction=0.8)
+    return SuvVolume(suv=suv, affine=affine, used=USED, lean_fraction=0.8)
 
 
 def test_a_large_even_ball_has_its_own_value_and_volume() -> None:
@@ -100,7 +102,9 @@ def test_another_hot_spot_beside_it_is_not_part_of_its_volume() -> None:
     index = np.stack([*np.indices(pet.suv.shape), np.ones(pet.suv.shape)], axis=-1)
     lps = (index @ pet.affine.T)[..., :3]
     beside = np.linalg.norm(lps - CENTRE - [20.0, 0.0, 0.0], axis=-1) <= 6.0
-    hot = SuvVolume(suv=np.where(beside, 12.0, pet.suv).astype(np.float32), affine=pet.affine)
+    hot = SuvVolume(
+        suv=np.where(beside, 12.0, pet.suv).astype(np.float32), affine=pet.affine, used=USED
+    )
 
     found = measure_uptake(ct(), ball(ct(), 6.0), hot, diameter_mm=12.0)
 
@@ -112,6 +116,6 @@ def test_another_hot_spot_beside_it_is_not_part_of_its_volume() -> None:
 
 def test_a_pet_that_does_not_cover_the_nodule_says_nothing() -> None:
     pet = pet_of(8.0, 6.0)
-    cut = SuvVolume(suv=pet.suv[:20], affine=pet.affine)
+    cut = SuvVolume(suv=pet.suv[:20], affine=pet.affine, used=USED)
 
     assert measure_uptake(ct(), ball(ct(), 6.0), cut, diameter_mm=12.0) is None

@@ -8,38 +8,24 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import PositronEmissionTomographyImageStorage
 
 from dicom_node.compose.ct import CtIdentity, write_ct_series
 from dicom_node.errors import SeriesRejected, SuvUnknown
 from dicom_node.read.pet_series import load_pet_series
+from tests.unit.dicom_node.read import pet_files
 from tests.unit.dicom_node.read.test_suv import pet
 
 SLICES = 20
+AFFINE = np.array([[0, 0, 4, 0], [0, 4, 0, 0], [3, 0, 0, 0], [0, 0, 0, 1]], dtype=float)
 SLOPES = np.linspace(0.5, 2.0, SLICES)
 
 
 def write_pet(folder: Path) -> list[Path]:
     """Slice k holds 100 stored everywhere, and a Rescale Slope of its own."""
-    affine = np.array([[0, 0, 4, 0], [0, 4, 0, 0], [3, 0, 0, 0], [0, 0, 0, 1]], dtype=float)
-    paths = write_ct_series(
-        folder,
-        hu=np.zeros((SLICES, 8, 8), dtype=np.int16),
-        affine=affine,
-        identity=CtIdentity(key="pet"),
+    stored = np.full((SLICES, 8, 8), 100, dtype=np.int16)
+    return pet_files.write_pet(
+        folder, stored, AFFINE, SLOPES, header=pet(), identity=CtIdentity(key="pet")
     )
-    for path in paths:
-        ds = dcmread(path)
-        for element in pet():
-            ds[element.tag] = element
-        k = round(float(ds.ImagePositionPatient[2]) / 3)
-        ds.SOPClassUID = PositronEmissionTomographyImageStorage
-        ds.file_meta.MediaStorageSOPClassUID = PositronEmissionTomographyImageStorage
-        ds.Modality = "PT"
-        ds.RescaleSlope, ds.RescaleIntercept = float(SLOPES[k]), 0.0
-        ds.PixelData = np.full((8, 8), 100, dtype=np.int16).tobytes()
-        ds.save_as(path)
-    return paths
 
 
 def test_each_slice_is_scaled_by_its_own_slope(tmp_path: Path) -> None:
@@ -77,7 +63,7 @@ def test_a_ct_is_no_pet(tmp_path: Path) -> None:
     paths = write_ct_series(
         tmp_path,
         hu=np.zeros((SLICES, 8, 8), dtype=np.int16),
-        affine=np.array([[0, 0, 4, 0], [0, 4, 0, 0], [3, 0, 0, 0], [0, 0, 0, 1]], dtype=float),
+        affine=AFFINE,
         identity=CtIdentity(key="ct"),
     )
 

@@ -1,0 +1,178 @@
+"""A PET beside a CT: from files to the numbers of findings and report, and what is not used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from dicom_node.compose.ct import CtIdentity, write_ct_series
+from dicom_node.read.eligibility import load_rules
+from dicom_node.read.series import load_ct_series
+from inference.pet.uptake import SuvVolume
+from inference.phantom import PhantomNodule, PhantomSpec, make_phantom
+from tests.conftest import REPOSITORY
+from tests.unit.dicom_node.read.pet_files import write_pet
+from tests.unit.dicom_node.read.test_suv import pet
+from tests.unit.workers.rows import receive
+from workers.application import Application
+from workers.case import CaseResult
+from workers.local import analyse_folder
+from workers.usecases.find_pet import find_pet
+
+PLACE = np.array([-57.955, 18.479, 40.0])
+DIAMETER_MM = 20.0
+SUV_AT, SUV_AROUND = 6.0, 0.5
+G_PER_ML = 70_000 / (370e6 * 2 ** (-3600 / 6586.2))
+IDENTITY = CtIdentity(key="pet ct", patient_id="4711")
+
+
+@pytest.fixture(scope="module")
+def ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pet") / "ct"
+    phantom = make_phantom(
+        PhantomSpec(
+            slices=64,
+            slice_spacing_mm=4.0,
+            pixels=256,
+            pixel_spacing_mm=1.4,
+            vessels=False,
+            nodules=(PhantomNodule(diameter_mm=DIAMETER_MM, centre_lps_mm=tuple(PLACE)),),
+        )
+    )
+    write_ct_series(folder, hu=phantom.volume.hu, affine=phantom.volume.affine, identity=IDENTITY)
+    return folder
+
+
+def pet_of(ct: Path, folder: Path, **values: str) -> list[Path]:
+    """A PET of the same study and frame: a hot ball where the nodule is, 4 mm voxels."""
+    first = dcmread(next(iter(sorted(ct.glob("*.dcm")))), stop_before_pixels=True)
+    shape = (64, 80, 80)
+    affine = np.array([[0, 0, 4.0, -160], [0, 4.0, 0, -160], [4.0, 0, 0, -88], [0, 0, 0, 1]])
+    index = np.stack([*np.indices(shape), np.ones(shape)], axis=-1)
+    away = np.linalg.norm((index @ affine.T)[..., :3] - PLACE, axis=-1)
+    suv = np.where(away <= DIAMETER_MM / 2, SUV_AT, SUV_AROUND)
+    slope = SUV_AT / G_PER_ML / 10_000
+    return write_pet(
+        folder,
+        np.round(suv / G_PER_ML / slope).astype(np.int16),
+        affine,
+        np.full(shape[0], slope),
+        header=pet(),
+        identity=CtIdentity(
+            key="its pet", patient_id="4711", study_instance_uid=str(first.StudyInstanceUID)
+        ),
+        **{"FrameOfReferenceUID": str(first.FrameOfReferenceUID)} | values,
+    )
+
+
+def analyse(ct: Path, beside: Path) -> CaseResult:
+    found = analyse_folder(ct, load_rules(None), context=None, pet=beside, progress=lambda _: None)
+    assert isinstance(found, CaseResult)
+    return found
+
+
+def test_the_nodules_uptake_stands_in_findings_and_report(ct: Path, tmp_path: Path) -> None:
+    pet_of(ct, tmp_path / "pet")
+
+    found = analyse(ct, tmp_path / "pet")
+
+    (nodule,) = found.findings_json["nodules"]
+    assert nodule["pet"]["suv_max"] == pytest.approx(SUV_AT, rel=1e-3)
+    assert nodule["pet"]["suv_peak"] == pytest.approx(SUV_AT, rel=0.05)
+    assert nodule["pet"]["mtv_mm3"] == pytest.approx(np.pi / 6 * DIAMETER_MM**3, rel=0.1)
+    assert nodule["pet"]["tlg"] == pytest.approx(nodule["pet"]["mtv_mm3"] / 1000 * SUV_AT, rel=1e-3)
+    assert "60 min" in found.findings_json["pet"]["suv"]
+    jsonschema.validate(
+        found.findings_json, json.loads((REPOSITORY / "docs/findings.schema.json").read_text())
+    )
+    values = measured(found)
+    assert values["126401", "56851009"] == (pytest.approx(SUV_AT, abs=0.01), "{SUVbw}g/ml")
+    assert values["126401", "126031"][0] == pytest.approx(nodule["pet"]["suv_peak"], abs=0.01)
+    assert values["126402", "126031"][1] == "{SUVlbm}g/ml"
+    assert values["126033", ""][1] == "g"
+    assert any("SUVmax 6.0" in text for text in texts(found))
+    assert any("no level rests on it" in text for text in found.findings.limits)
+
+
+def tree(found: CaseResult) -> list[Any]:
+    import io
+
+    (report,) = (item.data for item in found.objects if "SR" in str(item.kind).upper())
+    waiting, seen = [dcmread(io.BytesIO(report))], []
+    while waiting:
+        item = waiting.pop()
+        seen.append(item)
+        waiting += item.get("ContentSequence", [])
+    return seen
+
+
+def measured(found: CaseResult) -> dict[tuple[str, str], tuple[float, str]]:
+    """By code and derivation: value and unit."""
+    values = {}
+    for item in tree(found):
+        if item.get("ValueType") == "NUM":
+            derivation = next(
+                (
+                    part.ConceptCodeSequence[0].CodeValue
+                    for part in item.get("ContentSequence", [])
+                    if part.ConceptNameCodeSequence[0].CodeValue == "121401"
+                ),
+                "",
+            )
+            value = item.MeasuredValueSequence[0]
+            values[item.ConceptNameCodeSequence[0].CodeValue, derivation] = (
+                float(value.NumericValue), value.MeasurementUnitsCodeSequence[0].CodeValue
+            )  # fmt: skip
+    return values
+
+
+def texts(found: CaseResult) -> list[str]:
+    return [str(item.TextValue) for item in tree(found) if item.get("ValueType") == "TEXT"]
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"FrameOfReferenceUID": "1.2.3"}, "another Frame of Reference"),
+        ({"CorrectedImage": "DECY"}, "ATTN"),
+    ],
+)
+def test_a_pet_that_cannot_be_used_is_a_warning(
+    ct: Path, tmp_path: Path, values: dict[str, str], why: str
+) -> None:
+    pet_of(ct, tmp_path / "pet", **values)
+
+    found = analyse(ct, tmp_path / "pet")
+
+    assert found.findings_json["nodules"][0]["pet"] is None
+    assert found.findings_json["pet"] is None
+    (warning,) = [text for text in found.findings.quality.warnings if "PET" in text]
+    assert why in warning
+
+
+def test_the_service_finds_the_pet_of_the_study(app: Application, ct: Path, tmp_path: Path) -> None:
+    series = load_ct_series(sorted(ct.glob("*.dcm")))
+    assert find_pet(app, series) == (None, ())
+    receive(app, tmp_path, *map(dcmread, pet_of(ct, tmp_path / "pet")))
+
+    found, warnings = find_pet(app, series)
+
+    assert isinstance(found, SuvVolume)
+    assert found.suv.max() == pytest.approx(SUV_AT, rel=1e-3)
+    assert warnings == ()
+
+
+def test_the_service_says_why_a_pet_is_not_used(app: Application, ct: Path, tmp_path: Path) -> None:
+    series = load_ct_series(sorted(ct.glob("*.dcm")))
+    receive(app, tmp_path, *map(dcmread, pet_of(ct, tmp_path / "pet", FrameOfReferenceUID="1.2.3")))
+
+    found, (warning,) = find_pet(app, series)
+
+    assert found is None
+    assert "another Frame of Reference" in warning
