@@ -111,3 +111,19 @@ class ConsoleSettings(BaseSettings):
             return ipaddress.ip_address(self.console_host).is_loopback
         except ValueError:
             return False
+
+    def console_url(self, port: int | None = None) -> str:
+        """Address by which people ask for the console, as far as the settings tell.
+
+        Parameters
+        ----------
+        port : int, optional
+            On which it really listens, where the setting says 0.
+        """
+        names = self.console_allowed_hosts
+        if self.console_trusted_proxies and names:
+            return f"https://{names[0]}{self.console_root_path}"
+        host = self.console_host if self.console_is_local or not names else names[0]
+        host = f"[{host}]" if ":" in host else host
+        scheme = "https" if self.console_tls_certificate else "http"
+        return f"{scheme}://{host}:{port or self.console_port}{self.console_root_path}"

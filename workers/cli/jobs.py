@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,11 +10,11 @@ import typer
 from rich.table import Table
 
 from workers.cli.answer_output import answer_line
-from workers.cli.output import console, fail, local_time, opened_application, print_json
+from workers.cli.output import console, fail, local_time, print_json
+from workers.cli.site import Server, TokenFile, reached
 from workers.state.schema import JobState, Priority
-from workers.usecases import administer, begin_deliveries, describe
-from workers.usecases.export import export_result
-from workers.usecases.share_settings import with_site_settings
+from workers.usecases.act import JobAction
+from workers.usecases.list_queue import QueueFilter
 
 STATE_STYLES = {
     JobState.CONFIRMED: "green",
@@ -37,26 +38,43 @@ def register(app: typer.Typer) -> None:
 
 @jobs.command("list")
 def list_(
-    state: Annotated[JobState | None, typer.Option(help="only this state")] = None,
+    state: Annotated[list[JobState], typer.Option(help="only this state; may be repeated")] = [],  # noqa: B006 - Typer copies it
+    destination: Annotated[str, typer.Option(help="only what it has not taken")] = "",
+    reason: Annotated[str, typer.Option(help="only this reason code")] = "",
+    calling_ae: Annotated[str, typer.Option(help="only what this AE sent")] = "",
+    modality: Annotated[str, typer.Option(help="only this modality")] = "",
+    text: Annotated[str, typer.Option(help="job number, or a piece of a UID")] = "",
+    since: Annotated[datetime | None, typer.Option(help="received from then on")] = None,
     limit: Annotated[int, typer.Option(min=1, help="how many, newest first")] = 50,
     as_json: AsJson = False,
+    server: Server = None,
+    token_file: TokenFile = None,
 ) -> None:
     """List the newest jobs."""
-    with opened_application() as app, app.database.read() as session:
-        rows = describe.list_jobs(session, state=state, limit=limit)
-        counts = describe.count_jobs(session)
+    wanted = QueueFilter(
+        states=tuple(state),
+        destination=destination,
+        code=reason,
+        calling_ae=calling_ae,
+        modality=modality,
+        text=text,
+        since=None if since is None else since.timestamp(),
+    )
+    with reached(server, token_file) as site:
+        found = site.jobs(wanted, limit)
     if as_json:
-        print_json(rows)
+        print_json(found["items"])
         return
-    _print_jobs(rows)
-    console.print(" ".join(f"{name}: {count}" for name, count in sorted(counts.items())) or "none")
+    _print_jobs(found["items"])
+    counts = sorted(found["counts"].items())
+    console.print(" ".join(f"{name}: {count}" for name, count in counts) or "none")
 
 
 @jobs.command()
-def dead(as_json: AsJson = False) -> None:
+def dead(as_json: AsJson = False, server: Server = None, token_file: TokenFile = None) -> None:
     """List what stopped and needs a person (dead letters), oldest first."""
-    with opened_application() as app, app.database.read() as session:
-        rows = describe.list_dead_letters(session)
+    with reached(server, token_file) as site:
+        rows = site.dead_letters()
     if as_json:
         print_json(rows)
         return
@@ -82,16 +100,12 @@ def _print_jobs(rows: list[dict[str, Any]]) -> None:
 
 
 @jobs.command()
-def show(wanted: Wanted, as_json: AsJson = False) -> None:
+def show(
+    wanted: Wanted, as_json: AsJson = False, server: Server = None, token_file: TokenFile = None
+) -> None:
     """Show one job with its history, objects and deliveries."""
-    with opened_application() as app, app.database.read() as session:
-        job = describe.show_job(session, wanted)
-        if job["findings_path"]:
-            job["findings_path"] = app.store.describe(job["findings_path"])
-        for item in job["objects"]:
-            item["path"] = app.store.describe(item["path"])
-        if job["features_path"]:
-            job["features_path"] = app.store.describe(job["features_path"])
+    with reached(server, token_file) as site:
+        job = site.job(wanted)
     if as_json:
         print_json(job)
         return
@@ -143,14 +157,10 @@ def _styled(state: str) -> str:
     return f"[{style}]{state}[/]" if style else state
 
 
-def _act(wanted: str, verb: str) -> None:
-    with opened_application() as app:
-        state = {
-            "retry": administer.retry,
-            "cancel": administer.cancel,
-            "force": administer.force,
-        }[verb](app, wanted)
-    console.print(f"job {wanted}: {_styled(state)}")
+def _act(wanted: str, action: JobAction, server: str | None, token_file: Path | None) -> None:
+    with reached(server, token_file) as site:
+        done = site.act(action, wanted)
+    console.print(f"job {wanted}: {_styled(done.state)}")
 
 
 @jobs.command()
@@ -161,16 +171,18 @@ def retry(
     destination: Annotated[
         str | None, typer.Option(help="every dead letter that this destination did not take")
     ] = None,
+    server: Server = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Start stopped jobs again where they stopped: one, or dead letters in bulk."""
     in_bulk = every or code is not None or destination is not None
     if (wanted is not None) == in_bulk:
         fail("name one job, or say --all, --code or --destination")
     if wanted is not None:
-        _act(wanted, "retry")
+        _act(wanted, JobAction.RETRY, server, token_file)
         return
-    with opened_application() as app:
-        outcomes = administer.retry_all(app, code=code, destination=destination)
+    with reached(server, token_file) as site:
+        outcomes = site.retry_dead_letters(code, destination)
     for job_id, outcome in outcomes.items():
         console.print(f"job {job_id}: {_styled(outcome)}")
     started = sum(outcome in set(JobState) for outcome in outcomes.values())
@@ -178,10 +190,11 @@ def retry(
 
 
 @jobs.command()
-def release(wanted: Wanted) -> None:
+def release(wanted: Wanted, server: Server = None, token_file: TokenFile = None) -> None:
     """The radiologist's report is signed: let go what is withheld of the job's study."""
-    with opened_application() as app:
-        study_uid, count = begin_deliveries.release(app, wanted)
+    with reached(server, token_file) as site:
+        count = site.act(JobAction.RELEASE, wanted).released
+        study_uid = site.job(wanted)["study_instance_uid"]
     console.print(
         f"study {study_uid}: {count} deliveries released"
         if count
@@ -190,10 +203,12 @@ def release(wanted: Wanted) -> None:
 
 
 @jobs.command()
-def statistics(as_json: AsJson = False) -> None:
+def statistics(
+    as_json: AsJson = False, server: Server = None, token_file: TokenFile = None
+) -> None:
     """Count results, nodules and objects per destination, those in shadow included."""
-    with opened_application() as app, app.database.read() as session:
-        rows = describe.count_deliveries(session, with_site_settings(app).settings)
+    with reached(server, token_file) as site:
+        rows = site.statistics()
     if as_json:
         print_json(rows)
         return
@@ -216,38 +231,39 @@ def statistics(as_json: AsJson = False) -> None:
 
 @jobs.command()
 def priority(
-    wanted: Wanted, level: Annotated[str, typer.Argument(help="urgent, normal or off_peak")]
+    wanted: Wanted,
+    level: Annotated[str, typer.Argument(help="urgent, normal or off_peak")],
+    server: Server = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Move a job forward or back in the queue."""
     if level.upper() not in Priority.__members__:
         fail(f"no priority {level}: there are {', '.join(Priority.__members__).lower()}")
-    with opened_application() as app:
-        administer.set_priority(app, wanted, Priority[level.upper()])
+    with reached(server, token_file) as site:
+        site.act(JobAction(level.lower()), wanted)
     console.print(f"job {wanted}: {level.lower()}")
 
 
 @jobs.command()
-def cancel(wanted: Wanted) -> None:
+def cancel(wanted: Wanted, server: Server = None, token_file: TokenFile = None) -> None:
     """Stop a job; what is under way is discarded."""
-    _act(wanted, "cancel")
+    _act(wanted, JobAction.CANCEL, server, token_file)
 
 
 @jobs.command()
-def force(wanted: Wanted) -> None:
+def force(wanted: Wanted, server: Server = None, token_file: TokenFile = None) -> None:
     """Analyse a series as it is, without waiting for more slices or a better series."""
-    _act(wanted, "force")
+    _act(wanted, JobAction.FORCE, server, token_file)
 
 
 @jobs.command()
 def export(
     wanted: Wanted,
     out: Annotated[Path, typer.Option(help="folder for findings.json, SR and SEG")],
+    server: Server = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Copy a job's result into a folder."""
-    with opened_application() as app:
-        with app.database.read() as session:
-            job = describe.show_job(session, wanted)
-        if job["findings_path"] is None:
-            fail(f"job {wanted} is {job['state']} and has no result")
-        export_result(app.store, job, out)
+    with reached(server, token_file) as site:
+        job = site.export(wanted, out)
     console.print(f"wrote {out}/findings.json and {len(job['objects'])} objects")

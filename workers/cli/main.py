@@ -1,7 +1,8 @@
 """`pulmonode`: every command in one place.
 
 Analysing needs image processing (extra ``worker``); on a machine that has only the extra
-``node`` those commands are not offered, and everything else works.
+``node`` those commands are not offered, and everything else works. So it is with users, tokens and
+audit, which need the extra ``console``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ queues.register(app)
 storage.register(app)
 network.register(app)
 rules.register(app)
+if find_spec("argon2") is not None:
+    from workers.cli import access
+
+    access.register(app)
 if find_spec("scipy") is not None:
     from workers.cli import (
         bank,

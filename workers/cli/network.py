@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TransferSpeedColumn
@@ -13,9 +13,7 @@ from dicom_node.deliver.peer import Peer, associated
 from dicom_node.deliver.scu import read_outgoing, storage_contexts, store_all
 from dicom_node.errors import UnreadableInstance
 from workers.cli.output import console, errors, fail, load_settings, print_json, reported_errors
-
-if TYPE_CHECKING:
-    from workers.doctor import Check
+from workers.cli.site import Server, TokenFile, examined
 
 PEER_PATTERN = re.compile(r"(?P<ae>[^@]{1,16})@(?P<host>[^:]+|\[[^\]]+\]):(?P<port>\d{1,5})")
 
@@ -74,21 +72,20 @@ def send(
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="for scripts")] = False,
+    server: Server = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Examine settings, disk, database, broker and every peer; one line each."""
-    from workers.doctor import examine
-
-    settings = load_settings()
-    checks = examine(settings)
+    checks = examined(server, token_file)
     if as_json:
-        print_json([{"what": item.what, "ok": item.ok, "found": item.found} for item in checks])
+        print_json(checks)
     else:
         for item in checks:
             _print_check(item)
-    if any(item.ok is False for item in checks):
+    if any(item["ok"] is False for item in checks):
         raise typer.Exit(1)
 
 
-def _print_check(item: Check) -> None:
-    mark = {True: "[green]ok  [/]", False: "[bold red]FAIL[/]", None: "[dim]--  [/]"}[item.ok]
-    console.print(f"{mark} {item.what}: {item.found}", highlight=False, soft_wrap=True)
+def _print_check(item: dict[str, Any]) -> None:
+    mark = {True: "[green]ok  [/]", False: "[bold red]FAIL[/]", None: "[dim]--  [/]"}[item["ok"]]
+    console.print(f"{mark} {item['what']}: {item['found']}", highlight=False, soft_wrap=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from workers.cli.output import console, fail, local_time, opened_application, print_json
+from workers.cli.site import Server, TokenFile, reached
 from workers.state.schema import PAUSES
 from workers.supervisor import hold_folder
-from workers.usecases import administer, describe
 from workers.usecases.reindex import reindex as rebuild
 
 AsJson = Annotated[bool, typer.Option("--json", help="for scripts")]
@@ -26,43 +27,43 @@ def register(app: typer.Typer) -> None:
 
 
 @queue.command()
-def pause(name: QueueName) -> None:
+def pause(name: QueueName, server: Server = None, token_file: TokenFile = None) -> None:
     """Hold a queue back; what runs is not interrupted."""
-    _set_pause(name, paused=True)
+    _set_pause(name, server, token_file, paused=True)
 
 
 @queue.command()
-def resume(name: QueueName) -> None:
+def resume(name: QueueName, server: Server = None, token_file: TokenFile = None) -> None:
     """Let a queue go on."""
-    _set_pause(name, paused=False)
+    _set_pause(name, server, token_file, paused=False)
 
 
 @queue.command()
-def status(as_json: AsJson = False) -> None:
+def status(as_json: AsJson = False, server: Server = None, token_file: TokenFile = None) -> None:
     """Show which queues are held back and how many jobs stand in each state."""
-    with opened_application() as app, app.database.read() as session:
-        paused = administer.paused_queues(session)
-        counts = describe.count_jobs(session)
+    with reached(server, token_file) as site:
+        found = site.queues()
     if as_json:
-        print_json({"paused": paused, "jobs": counts})
+        print_json(found)
         return
-    for name, held in paused.items():
+    for name, held in found["paused"].items():
         console.print(f"{name}: {'[yellow]paused[/]' if held else 'running'}")
-    console.print(" ".join(f"{state}: {count}" for state, count in sorted(counts.items())))
+    counts = sorted(found["jobs"].items())
+    console.print(" ".join(f"{state}: {count}" for state, count in counts))
 
 
-def _set_pause(name: str, *, paused: bool) -> None:
+def _set_pause(name: str, server: str | None, token_file: Path | None, *, paused: bool) -> None:
     if name not in PAUSES:
         fail(f"no queue {name}: there are {', '.join(PAUSES)}")
-    with opened_application() as app:
-        administer.set_pause(app, name, paused=paused)
+    with reached(server, token_file) as site:
+        site.set_pause(name, paused=paused)
     console.print(f"{name}: {'paused' if paused else 'running'}")
 
 
-def alarms(as_json: AsJson = False) -> None:
+def alarms(as_json: AsJson = False, server: Server = None, token_file: TokenFile = None) -> None:
     """List what needs a person now; exit code 2 when there is anything."""
-    with opened_application() as app, app.database.read() as session:
-        rows = describe.list_alarms(session)
+    with reached(server, token_file) as site:
+        rows = site.alarms()
     if as_json:
         print_json(rows)
     else:

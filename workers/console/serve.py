@@ -52,17 +52,6 @@ def serve(application: Application) -> None:
     log.info("console_stopped")
 
 
-def address_of_console(settings: Settings, port: int) -> str:
-    """The URL by which this machine reaches the console, or the name it is known under."""
-    scheme = "https" if settings.console_tls_certificate else "http"
-    names = settings.console_allowed_hosts
-    host = settings.console_host if settings.console_is_local or not names else names[0]
-    host = f"[{host}]" if ":" in host else host
-    if settings.console_trusted_proxies and names:
-        return f"https://{names[0]}{settings.console_root_path}"
-    return f"{scheme}://{host}:{port}{settings.console_root_path}"
-
-
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.console_host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
@@ -85,7 +74,7 @@ def _greet(application: Application, port: int) -> None:
     token = first_link(application)
     if token is None:
         return
-    where = address_of_console(application.settings, port)
+    where = application.settings.console_url(port)
     sys.stdout.write(
         f"\nNobody can sign in yet. Choose the administrator's password within "
         f"{LINK_LASTS_S / 3600:.0f} hours, once, at\n\n    {where}/link/{token}\n\n"
