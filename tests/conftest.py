@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.once import once
+
+if TYPE_CHECKING:
+    from workers.case import CaseResult
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("PULMONODE_SHARED", REPOSITORY.parent / "shared"))
@@ -40,6 +48,19 @@ def need_ct(name: str) -> Path:
     if not folder.is_dir():
         missing(f"real CT {name}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def analysed_ct(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], CaseResult]:
+    """What the analysis of a real CT series gives, by the series' name."""
+    from tests.real_ct import analyse_real_ct
+
+    @functools.cache
+    def analysed(name: str) -> CaseResult:
+        need_ct(name)
+        return once(tmp_path_factory, name, lambda _: analyse_real_ct(name))
+
+    return analysed
 
 
 @pytest.fixture(autouse=True)

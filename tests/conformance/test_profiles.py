@@ -25,14 +25,8 @@ from tests.conformance.every_profile import (
     WEIGHTS,
     Study,
     compose,
-    make_study,
 )
 from workers.translate import to_report_content
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return make_study(tmp_path_factory.mktemp("profiles"))
 
 
 @pytest.mark.peer

@@ -20,13 +20,7 @@ from tests.conformance.every_profile import (
     EVERYTHING,
     PROFILES,
     Study,
-    make_study,
 )
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return make_study(tmp_path_factory.mktemp("profiles"))
 
 
 def _in_groups(ds: Dataset, value_type: str) -> Dataset:

@@ -1,11 +1,10 @@
-"""The command's results on every real series: conformant, and where findings.json says."""
+"""The results of every real series, as the command writes them: conformant, and where findings.json
+says."""
 
 from __future__ import annotations
 
 import functools
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -26,6 +25,8 @@ from dicom_node.read.ct_series import CtSeries
 from dicom_node.read.series import load_ct_series
 from tests.conformance.checkers import dcentvfy_beside, dciodvfy, dsrdump, read_back
 from tests.conftest import REPOSITORY, need_ct
+from workers.case import CaseResult
+from workers.local import write_result
 
 SERIES = (
     "lidc_idri_0001",
@@ -51,20 +52,16 @@ class Analysed:
 
 
 @pytest.fixture(scope="module")
-def analyse_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Analysed]:
-    """Results of a series by its name; each is analysed once."""
+def analyse_once(
+    analysed_ct: Callable[[str], CaseResult], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Analysed]:
+    """Results of a series by its name, written to a folder."""
 
     @functools.cache
     def analyse(name: str) -> Analysed:
         folder = need_ct(name) / "dicom"
         out = tmp_path_factory.mktemp(name)
-        done = subprocess.run(
-            [sys.executable, "-m", "workers.cli.main", "analyse", str(folder), "--out", str(out)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        write_result(analysed_ct(name), out)
         paths = sorted(folder.glob("*.dcm"))
         return Analysed(
             ct=paths,

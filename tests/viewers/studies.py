@@ -21,10 +21,7 @@ from dicom_node.read.eligibility import load_rules
 from dicom_node.read.series import load_ct_series
 from inference.findings_json import not_eligible_to_dict
 from workers.case import CaseResult
-from workers.cli.output import load_settings
-from workers.detector_choice import detector_of, grading_of, segmenter_of
 from workers.folder import judge_folder
-from workers.local import analyse_folder
 from workers.translate import to_algorithm_content
 
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -52,19 +49,8 @@ class Study:
         return list(self.findings["nodules"])
 
 
-def analysed_study(ct: Path, out: Path, profile: Profile) -> Study:
-    """Analyse a folder as `pulmonode analyse` does, and write the objects of a profile."""
-    settings = load_settings()
-    result = analyse_folder(
-        ct,
-        load_rules(settings.rules_file),
-        context=None,
-        detector=detector_of(settings),
-        segmenter=segmenter_of(settings),
-        grading=grading_of(settings),
-        progress=lambda _: None,
-    )
-    assert isinstance(result, CaseResult), result
+def analysed_study(ct: Path, out: Path, profile: Profile, result: CaseResult) -> Study:
+    """Write the objects of a profile for a folder that was analysed."""
     paths = tuple(sorted(ct.glob("*.dcm")))
     series = load_ct_series(paths)
     objects = []
@@ -85,7 +71,7 @@ def analysed_study(ct: Path, out: Path, profile: Profile) -> Study:
 
 def not_analysed_study(ct: Path, out: Path, profile: Profile) -> Study:
     """A folder that the rules refuse, and the report that says so."""
-    (best, *_) = judge_folder(ct, load_rules(load_settings().rules_file))
+    (best, *_) = judge_folder(ct, load_rules(None))
     assert best.refusal is not None
     code, why = best.refusal
     paths = tuple(sorted(ct.glob("*.dcm")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,10 @@ from pydicom.dataset import Dataset
 
 from dicom_node.compose.profile import shipped_profile
 from tests.conftest import REPOSITORY, need_ct
+from tests.real_ct import analyse_as_the_command_does
 from tests.viewers.ohif import Viewer, viewer
 from tests.viewers.studies import Study, analysed_study, not_analysed_study
+from workers.case import CaseResult
 from workers.phantom import write_phantom
 
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(1500)]
@@ -34,10 +36,19 @@ def ohif(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Viewer]:
 
 
 @pytest.fixture(scope="module")
-def real(ohif: Viewer, tmp_path_factory: pytest.TempPathFactory) -> Study:
+def real(
+    ohif: Viewer,
+    analysed_ct: Callable[[str], CaseResult],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Study:
     """LIDC-IDRI-0001 with its results, in the archive."""
-    out = tmp_path_factory.mktemp("real")
-    study = analysed_study(need_ct("lidc_idri_0001") / "dicom", out, shipped_profile("ohif"))
+    name = "lidc_idri_0001"
+    study = analysed_study(
+        need_ct(name) / "dicom",
+        tmp_path_factory.mktemp("real"),
+        shipped_profile("ohif"),
+        analysed_ct(name),
+    )
     ohif.archive.store([*study.ct, *study.objects])
     return study
 
@@ -50,7 +61,8 @@ def negative(ohif: Viewer, tmp_path_factory: pytest.TempPathFactory) -> Study:
     write_phantom(
         ct, seed=1, slices=64, spacing_mm=4.0, pixels=256, pixel_spacing_mm=1.4, nodules=[]
     )
-    study = analysed_study(ct, folder, shipped_profile("ohif"))
+    result = analyse_as_the_command_does(ct)
+    study = analysed_study(ct, folder, shipped_profile("ohif"), result)
     assert not study.nodules
     ohif.archive.store([*study.ct, *study.objects])
     return study

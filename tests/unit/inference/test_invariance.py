@@ -174,7 +174,15 @@ def lesion_in(series: str, variant: str) -> Seen | None:
 
 @cache
 def real(series: str) -> Volume:
-    return read(need_ct(series))
+    """A slab of the chest around the lesion, as thick as the phantom's."""
+    volume = read(need_ct(series))
+    spacing_mm = float(np.linalg.norm(volume.affine[:3, 0]))
+    middle = round(float(volume.lps_to_index(LESIONS[series])[0]))
+    half = round(45.0 / spacing_mm)
+    first, last = max(0, middle - half), middle + half + 1
+    affine = volume.affine.copy()
+    affine[:3, 3] = volume.index_to_lps((first, 0, 0))
+    return Volume(hu=volume.hu[first:last].copy(), affine=affine)
 
 
 @pytest.mark.real_ct

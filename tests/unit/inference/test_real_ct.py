@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK
 
-from inference.pipeline import REPORT_AT_MOST, analyse
+from inference.pipeline import REPORT_AT_MOST
 from inference.volume import Volume
 from tests.conftest import need_ct
+from workers.case import CaseResult
 
 
 def read(folder: Path) -> Volume:
@@ -25,13 +27,15 @@ def read(folder: Path) -> Volume:
 
 
 @pytest.mark.real_ct
-def test_the_lidc_nodule_is_delineated_as_its_readers_did() -> None:
+def test_the_lidc_nodule_is_delineated_as_its_readers_did(
+    analysed_ct: Callable[[str], CaseResult],
+) -> None:
     folder = need_ct("lidc_idri_0001")
     volume = read(folder)
     consensus = SimpleITK.ReadImage(str(folder / "nodules_consensus50.nii.gz"))
     truth = SimpleITK.GetArrayFromImage(consensus) > 0
 
-    found = analyse(volume)
+    found = analysed_ct("lidc_idri_0001").findings
 
     assert len(found.nodules) <= REPORT_AT_MOST
     near = [
@@ -55,10 +59,12 @@ def test_the_lidc_nodule_is_delineated_as_its_readers_did() -> None:
     ("name", "index_kji"),
     [("cmb_crc_MSB-01068", (51, 241, 361)), ("cptac_lscc_C3N-00247", (32, 168, 107))],
 )
-def test_a_lesion_seen_by_eye_is_listed(name: str, index_kji: tuple[int, int, int]) -> None:
+def test_a_lesion_seen_by_eye_is_listed(
+    name: str, index_kji: tuple[int, int, int], analysed_ct: Callable[[str], CaseResult]
+) -> None:
     volume = read(need_ct(name))
 
-    found = analyse(volume)
+    found = analysed_ct(name).findings
 
     place = volume.index_to_lps(index_kji)
     assert any(
@@ -67,15 +73,17 @@ def test_a_lesion_seen_by_eye_is_listed(name: str, index_kji: tuple[int, int, in
 
 
 @pytest.mark.real_ct
-def test_the_upper_third_of_the_lungs_is_partial_coverage() -> None:
-    found = analyse(read(need_ct("lung_fused_LungFCP-01-0001")))
+def test_the_upper_third_of_the_lungs_is_partial_coverage(
+    analysed_ct: Callable[[str], CaseResult],
+) -> None:
+    found = analysed_ct("lung_fused_LungFCP-01-0001").findings
 
     assert found.quality.coverage == "partial"
     assert any("partial coverage" in warning for warning in found.quality.warnings)
 
 
 @pytest.mark.real_ct
-def test_thick_slices_are_warned_of() -> None:
-    found = analyse(read(need_ct("lung_pet_ct_dx_A0001")))
+def test_thick_slices_are_warned_of(analysed_ct: Callable[[str], CaseResult]) -> None:
+    found = analysed_ct("lung_pet_ct_dx_A0001").findings
 
     assert any("slice spacing 5 mm" in warning for warning in found.quality.warnings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -15,9 +16,8 @@ from inference.phantom import make_phantom
 from inference.pipeline import analyse
 from inference.training.shapes import EXCLUDED_PATIENTS
 from inference.weights import SHIPPED, load_weights
-from tests.conftest import need_ct
-from tests.unit.inference.test_real_ct import read
 from tests.unit.inference.test_shipped_segmenter import SLAB
+from workers.case import CaseResult
 
 LEVELS = ("I", "II", "III", "IV")
 
@@ -55,11 +55,11 @@ def test_without_a_grader_the_report_says_so() -> None:
 
 
 @pytest.mark.real_ct
-def test_the_lidc_nodule_is_graded_as_suspicious_with_its_reasons(grading: TrainedGrading) -> None:
+def test_the_lidc_nodule_is_graded_as_suspicious_with_its_reasons(
+    analysed_ct: Callable[[str], CaseResult],
+) -> None:
     # Readers' mean is 4.75. The patient is in nothing that was trained, nor in the bank.
-    volume = read(need_ct("lidc_idri_0001"))
-
-    found = analyse(volume, grading=grading)
+    found = analysed_ct("lidc_idri_0001").findings
     grade = min(
         found.nodules,
         key=lambda item: float(np.linalg.norm(np.subtract(item.centre_lps_mm, (56, 86, -116)))),
