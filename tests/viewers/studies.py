@@ -20,6 +20,7 @@ from dicom_node.compose.sr_not_analysed import compose_not_analysed
 from dicom_node.read.eligibility import load_rules
 from dicom_node.read.series import load_ct_series
 from inference.findings_json import not_eligible_to_dict
+from tests.real_ct import analyse_as_the_command_does
 from workers.case import CaseResult
 from workers.folder import judge_folder
 from workers.translate import to_algorithm_content
@@ -49,7 +50,12 @@ class Study:
         return list(self.findings["nodules"])
 
 
-def analysed_study(ct: Path, out: Path, profile: Profile, result: CaseResult) -> Study:
+def analysed_study(ct: Path, out: Path, profile: Profile) -> Study:
+    """Analyse a folder as `pulmonode analyse` does, and write the objects of a profile."""
+    return composed_study(ct, out, profile, analyse_as_the_command_does(ct))
+
+
+def composed_study(ct: Path, out: Path, profile: Profile, result: CaseResult) -> Study:
     """Write the objects of a profile for a folder that was analysed."""
     paths = tuple(sorted(ct.glob("*.dcm")))
     series = load_ct_series(paths)

@@ -12,9 +12,8 @@ from pydicom.dataset import Dataset
 
 from dicom_node.compose.profile import shipped_profile
 from tests.conftest import REPOSITORY, need_ct
-from tests.real_ct import analyse_as_the_command_does
 from tests.viewers.ohif import Viewer, viewer
-from tests.viewers.studies import Study, analysed_study, not_analysed_study
+from tests.viewers.studies import Study, analysed_study, composed_study, not_analysed_study
 from workers.case import CaseResult
 from workers.phantom import write_phantom
 
@@ -43,7 +42,7 @@ def real(
 ) -> Study:
     """LIDC-IDRI-0001 with its results, in the archive."""
     name = "lidc_idri_0001"
-    study = analysed_study(
+    study = composed_study(
         need_ct(name) / "dicom",
         tmp_path_factory.mktemp("real"),
         shipped_profile("ohif"),
@@ -61,8 +60,7 @@ def negative(ohif: Viewer, tmp_path_factory: pytest.TempPathFactory) -> Study:
     write_phantom(
         ct, seed=1, slices=64, spacing_mm=4.0, pixels=256, pixel_spacing_mm=1.4, nodules=[]
     )
-    result = analyse_as_the_command_does(ct)
-    study = analysed_study(ct, folder, shipped_profile("ohif"), result)
+    study = analysed_study(ct, folder, shipped_profile("ohif"))
     assert not study.nodules
     ohif.archive.store([*study.ct, *study.objects])
     return study
