@@ -52,7 +52,6 @@ def create_app(application: Application) -> FastAPI:
     app = FastAPI(
         title="Pulmonode",
         version=API_VERSION,
-        root_path=settings.console_root_path,
         openapi_url=None,  # served by the API itself, to whoever signed in
         docs_url=None,  # they load from a CDN
         redoc_url=None,

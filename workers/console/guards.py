@@ -73,20 +73,20 @@ class Guards:
             return
         began = time.perf_counter()
         status = 0
+        scope = self._under_root(scope)
+        path = _own_path(scope)  # now: a mount changes the scope
+        static = path.startswith(STATIC)
 
         async def send_guarded(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                self._add_headers(scope, headers)
-                headers["Server-Timing"] = f"app;dur={1000 * (time.perf_counter() - began):.1f}"
+                _add_headers(MutableHeaders(scope=message), scope["scheme"], static=static)
             await send(message)
 
         try:
-            await self._serve(scope, receive, send_guarded)
+            await self._serve(scope, path, receive, send_guarded)
         finally:
-            static = _own_path(scope).startswith(STATIC)
             (log.debug if static else log.info)(
                 "http_request",
                 method=scope["method"],
@@ -96,7 +96,16 @@ class Guards:
                 address=scope["client"][0] if scope.get("client") else "",
             )
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _under_root(self, scope: Scope) -> Scope:
+        """The scope with the root path in its path, as ASGI wants it, whether or not the proxy
+        took it away.
+        """
+        root = self.settings.console_root_path
+        path: str = scope["path"]
+        within = path == root or path.startswith(f"{root}/")
+        return {**scope, "root_path": root, "path": path if within else root + path}
+
+    async def _serve(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         if _host_name(headers.get("host", "")) not in self.hosts:
             problem = Problem(
@@ -108,7 +117,7 @@ class Guards:
             )
             await problem.response()(scope, receive, send)
             return
-        upload = _own_path(scope) in self.upload_paths
+        upload = path in self.upload_paths
         limit = (
             self.settings.console_upload_limit_bytes
             if upload
@@ -130,13 +139,13 @@ class Guards:
 
         await self.app(scope, receive_limited, send)
 
-    def _add_headers(self, scope: Scope, headers: MutableHeaders) -> None:
-        for name, value in HEADERS.items():
-            headers[name] = value
-        if scope["scheme"] == "https":
-            headers["Strict-Transport-Security"] = HTTPS_LASTS
-        static = _own_path(scope).startswith(STATIC)
-        headers["Cache-Control"] = STATIC_CACHE if static else "no-store"
+
+def _add_headers(headers: MutableHeaders, scheme: str, *, static: bool) -> None:
+    for name, value in HEADERS.items():
+        headers[name] = value
+    if scheme == "https":
+        headers["Strict-Transport-Security"] = HTTPS_LASTS
+    headers["Cache-Control"] = STATIC_CACHE if static else "no-store"
 
 
 def too_large(limit_bytes: int) -> Problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import sys
 
@@ -48,6 +49,8 @@ def serve(application: Application) -> None:
     port = listening.getsockname()[1]
     _greet(application, port)
     log.info("console_started", port=port)
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises it again when it has stopped
+        signal.signal(number, lambda _number, _frame: None)
     uvicorn.Server(config).run(sockets=[listening])
     log.info("console_stopped")
 
