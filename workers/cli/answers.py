@@ -14,6 +14,7 @@ from workers.cli.output import console, fail, opened_application, print_json
 from workers.state.answer_tables import Verdict
 from workers.usecases.answer import Statement
 from workers.usecases.answer import add_answer as keep_answer
+from workers.usecases.audit import at_the_command_line, record_alone
 from workers.usecases.describe_answers import list_answers, list_unclear, show_answers
 
 Wanted = Annotated[str, typer.Argument(metavar="JOB", help="job number or Series Instance UID")]
@@ -116,7 +117,12 @@ def add(
     )
     with opened_application() as app:
         made = keep_answer(
-            app, wanted, statement, by=account if by is None else by, account=account
+            app,
+            wanted,
+            statement,
+            by=account if by is None else by,
+            account=account,
+            actor=at_the_command_line(),
         )
     console.print(f"answer {made.id}: {styled(made.verdict)}, {made.why}", highlight=False)
 
@@ -142,6 +148,7 @@ def offer(
         if app.settings.bank_dir is None:
             fail("PULMONODE_BANK_DIR is not set: only a site's own bank takes candidates")
         made = offer_answer(app, BankFolder(app.settings.bank_dir), answer, by=by)
+        record_alone(app, at_the_command_line(), "answer.offer", subject=str(answer))
     console.print(
         f"candidate {made.case_id}: waits for a second person (bank promote)", highlight=False
     )
@@ -164,6 +171,8 @@ def export(
 
     with opened_application() as app:
         done = export_answers(app, out, accepted_levels=accepted_levels, images=images)
+        what = "with images" if images else ""
+        record_alone(app, at_the_command_line(), "answer.export", subject=what)
     console.print(
         f"wrote {out}: {done.answers} answers, {done.outcomes} with a rating or an outcome, "
         f"{done.with_features} of these with features in {done.feature_files} files",

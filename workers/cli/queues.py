@@ -11,6 +11,7 @@ from workers.cli.output import console, fail, local_time, opened_application, pr
 from workers.cli.site import Server, TokenFile, reached
 from workers.state.schema import PAUSES
 from workers.supervisor import hold_folder
+from workers.usecases.audit import at_the_command_line, record_alone
 from workers.usecases.reindex import reindex as rebuild
 
 AsJson = Annotated[bool, typer.Option("--json", help="for scripts")]
@@ -85,6 +86,7 @@ def reindex() -> None:
     with opened_application() as app:
         hold_folder(app.settings.data_dir)  # to the end of this process
         found = rebuild(app)
+        record_alone(app, at_the_command_line(), "database.reindex")
     console.print(
         f"taken up: {found.instances} instances, {found.kept_aside} files kept aside, "
         f"{found.results} results"

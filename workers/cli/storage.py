@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from workers.cli.output import console, opened_application, print_json
+from workers.usecases.audit import at_the_command_line, record_alone
 from workers.usecases.describe_storage import LISTED_AT_MOST, describe_storage, total
 from workers.usecases.prune import Pruned, prune
 from workers.usecases.retain import due_removals
@@ -78,6 +79,7 @@ def prune_now(
                 objects=done.objects + more.objects,
                 size_bytes=done.size_bytes + more.size_bytes,
             )
+        record_alone(app, at_the_command_line(), "storage.prune")
     if as_json:
         print_json({"removals": done.removals, "objects": done.objects, "bytes": done.size_bytes})
     else:

@@ -25,6 +25,8 @@ from workers.state.answer_tables import Answer, Verdict
 from workers.state.jobs import find_job, note
 from workers.state.schema import Job, Result, printable
 from workers.state.store import get_content
+from workers.usecases import audit
+from workers.usecases.audit import Actor
 
 ANSWERS = "answers"
 ROLE = "operator"
@@ -68,7 +70,13 @@ class Statement:
 
 
 def add_answer(
-    app: Application, wanted: str, statement: Statement, *, by: str, account: str
+    app: Application,
+    wanted: str,
+    statement: Statement,
+    *,
+    by: str,
+    account: str,
+    actor: Actor | None = None,
 ) -> Answer:
     """Keep what somebody says of a nodule of a job's result.
 
@@ -78,6 +86,8 @@ def add_answer(
         Number or Series Instance UID of the job.
     by, account : str
         Who says it, and under which account.
+    actor : Actor, optional
+        Who is recorded in the audit.
 
     Raises
     ------
@@ -118,6 +128,7 @@ def add_answer(
     app.store.put_bytes(key, data)
     with app.database.write() as session:
         answer = _add(session, job.id, key, record, now)
+        audit.record(session, actor, "answer.give", at=now, job_id=job.id)
         session.flush()
         session.expunge(answer)
     return answer

@@ -19,11 +19,15 @@ from workers.console.api.site_models import (
     SettingRow,
     StatisticsRow,
     StorageState,
+    WorkerRow,
+    Workers,
 )
 from workers.doctor import examine
 from workers.usecases import administer, describe
+from workers.usecases.at_work import list_work
 from workers.usecases.backlog import Backlog, list_backlogs
 from workers.usecases.echo import echo_destination
+from workers.usecases.heartbeat import workers_alive
 from workers.usecases.share_settings import with_site_settings
 from workers.usecases.show_settings import show_settings
 from workers.usecases.storage import look_at_storage
@@ -83,6 +87,21 @@ def destinations(app: App, _caller: Viewer) -> Any:
 def echo(app: App, caller: Operator, name: Name) -> Any:
     """C-ECHO to a destination, from the console's machine."""
     return asdict(echo_destination(app, name, by=caller.actor))
+
+
+@router.get("/workers", response_model=Workers)
+def workers(app: App, _caller: Viewer) -> Any:
+    """Workers that were heard of lately, and what is being worked on."""
+    now = app.now()
+    heartbeat_s = with_site_settings(app).settings.heartbeat_s
+    with app.database.read() as session:
+        return {
+            "workers": [
+                WorkerRow.model_validate(row, from_attributes=True)
+                for row in workers_alive(session, now=now, heartbeat_s=heartbeat_s)
+            ],
+            "work": [asdict(item) for item in list_work(session, now=now)],
+        }
 
 
 @router.get("/storage", response_model=StorageState)

@@ -96,6 +96,39 @@ class StorageState(BaseModel):
     days_left: float | None
 
 
+class WorkerRow(BaseModel):
+    """A worker that was heard of lately; GPU columns are null where there is none."""
+
+    name: str
+    host: str
+    queues: list[str]
+    processes: int
+    version: str
+    started_at: At
+    seen_at: At
+    device: str
+    gpu_name: str
+    gpu_memory_bytes: int | None
+    gpu_used_bytes: int | None
+
+
+class WorkRow(BaseModel):
+    """What is being worked on, by its lease."""
+
+    owner: str
+    job_id: int
+    what: str
+    since: At | None
+    lease_s: float
+
+
+class Workers(BaseModel):
+    """Who is there, and what is being worked on."""
+
+    workers: list[WorkerRow]
+    work: list[WorkRow]
+
+
 class CheckRow(BaseModel):
     """One line of `pulmonode doctor`; `ok` is null where there is nothing to judge."""
 

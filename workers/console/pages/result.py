@@ -128,6 +128,7 @@ def answer(
             ),
             by=caller.name,
             account=caller.name,
+            actor=caller.actor,
         )
     except (AnswerRefused, BankChangeRefused, ValueError) as error:
         return _page(request, app, caller, job_id, problem=str(error), status=422)

@@ -29,6 +29,7 @@ from workers.state.schema import DeliveryState, JobState
 from workers.usecases import describe
 from workers.usecases.api_tokens import add_token, revoke_token
 from workers.usecases.audit import at_the_command_line, list_audit
+from workers.usecases.heartbeat import tell_alive
 from workers.usecases.show_settings import without_secrets
 
 ME = at_the_command_line()
@@ -236,6 +237,16 @@ def test_alarms_storage_statistics_and_the_doctor_answer(app: Application) -> No
     checks = {row["what"]: row["ok"] for row in client.get(f"{API}/doctor").json()}
     assert checks["state database"] is True
     assert checks["destination main"] is False
+
+
+def test_workers_tell_that_they_live_and_what_they_do(app: Application) -> None:
+    tell_alive(app, 77, ("analyse",), 2)
+    add_job(app, JobState.ANALYSING, lease_owner="host:77/1", lease_expires_at=app.now() + 30)
+
+    told = program(app, Role.VIEWER).get(f"{API}/workers").json()
+
+    assert [(row["queues"], row["processes"]) for row in told["workers"]] == [(["analyse"], 2)]
+    assert [(row["owner"], row["job_id"]) for row in told["work"]] == [("host:77/1", 1)]
 
 
 def test_settings_are_told_without_their_secrets(app: Application) -> None:
