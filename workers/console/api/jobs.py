@@ -115,7 +115,7 @@ def job(app: App, _caller: Viewer, job: JobId) -> Any:
 
 @router.get("/jobs/{job}/findings.json", responses={404: {"description": "no result yet"}})
 def findings(app: App, _caller: Viewer, job: JobId) -> Response:
-    """The job's findings (docs/findings.md)."""
+    """The job's findings, as they were kept."""
     return Response(
         app.store.get_bytes(_with_result(app, job)["findings_path"]), media_type="application/json"
     )

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from openapi_spec_validator import validate
+from structlog.testing import capture_logs
 
 from tests.integration.bad_series import plain_series
 from tests.unit.workers.console.browser import Browser
+from tests.unit.workers.console.routes import guarded
 from tests.unit.workers.rows import (
     add_delivery,
     add_job,
@@ -23,12 +25,13 @@ from tests.unit.workers.rows import (
 from workers.application import Application
 from workers.console.api.description import describe_api
 from workers.console.app import create_app
+from workers.log import keep_allowed
 from workers.state.access_tables import Role
 from workers.state.alarms import raise_alarm
 from workers.state.schema import DeliveryState, JobState
 from workers.usecases import describe
 from workers.usecases.api_tokens import add_token, revoke_token
-from workers.usecases.audit import at_the_command_line, list_audit
+from workers.usecases.audit import at_the_command_line, every_record, list_audit
 from workers.usecases.heartbeat import tell_alive
 from workers.usecases.show_settings import without_secrets
 
@@ -399,3 +402,32 @@ def test_a_series_is_found_by_its_uid_without_the_uid_in_an_address(
     found = client.post(f"{API}/jobs/find", json={"wanted": str(ds.SeriesInstanceUID)}).json()
 
     assert found == {"job": 1}
+
+
+def test_nothing_of_a_patient_is_in_the_api_the_audit_or_the_log(
+    app: Application, tmp_path: Path
+) -> None:
+    planted = ("Plantagenet", "PID-4711-X", "19360229")
+    for number, ds in enumerate(plain_series("planted", slices=2)):
+        ds.PatientName, ds.PatientID, ds.PatientBirthDate = "Plantagenet^Jane", *planted[1:]
+        if number:
+            ds.PatientName = "Plantagenet^Joan"  # a correction: its history tells of it
+        receive(app, tmp_path, ds)
+    client = program(app)
+    with capture_logs(processors=[keep_allowed]) as lines:
+        for verb in ("urgent", "force", "cancel", "retry", "release"):
+            client.post(f"{API}/jobs/1/{verb}")
+        client.get(f"{API}/jobs", params={"text": "Plantagenet"})
+        client.post(f"{API}/jobs/find", json={"wanted": "Plantagenet^Jane"})
+        told = {
+            path: client.get(path).text
+            for method, path, _ in guarded(client.asgi)
+            if method == "GET" and path.startswith(API) and not path.endswith(".zip")
+        }
+        with app.database.read() as session:
+            told["audit"] = json.dumps(list(every_record(session)))
+    told["log"] = json.dumps(lines)
+
+    assert "job.cancel" in told["audit"]
+    assert "http_request" in told["log"]
+    assert [(where, word) for where, text in told.items() for word in planted if word in text] == []

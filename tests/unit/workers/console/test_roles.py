@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from fastapi.routing import APIRoute, APIRouter
 
+from tests.conftest import REPOSITORY
 from tests.unit.workers.console.browser import Browser, make_user
 from tests.unit.workers.console.routes import declared, every_route, guarded
 from tests.unit.workers.rows import add_job
@@ -143,3 +144,21 @@ def test_a_page_says_that_the_role_does_not_suffice(app: Application) -> None:
 
     assert answer.status_code == 403
     assert answer.json()["detail"] == "role viewer may not do this: it needs admin"
+
+
+def test_the_document_names_every_path_of_the_api_with_its_role(app: Application) -> None:
+    lines = (REPOSITORY / "docs/console.md").read_text().splitlines()
+    documented = {
+        (*line.split("`")[1].split(" "), line.split("|")[2].strip())
+        for line in lines
+        if line.startswith(("| `GET /", "| `POST /", "| `PATCH /", "| `DELETE /"))
+    }
+    there = {
+        (method, route.path.removeprefix("/api/v1"), role)
+        for route in every_route(create_app(app))
+        if isinstance(route, APIRoute) and route.path.startswith("/api/v1")
+        for method in route.methods
+        for role in declared(route.dependant)
+    }
+
+    assert documented == there
