@@ -7,7 +7,7 @@ OUT ?= demo-out
 # How many processes run tests, one core each; the fault tests watch the clock, so not more.
 TEST_PROCESSES ?= 2
 
-.PHONY: demo test test-long bench-detection check format setup setup-tests clean
+.PHONY: demo test test-long bench bench-receive bench-detection check format setup setup-tests clean
 
 ## Route a CT series through the whole service (CT=DIR for your own DICOM folder).
 demo: $(VENV)/.worker
@@ -26,6 +26,13 @@ test-long: setup-tests
 ## Time of lungs, detection and segmentation, with the MONAI architecture beside it (minutes).
 bench-detection: $(VENV)/.dev
 	$(BIN)/pulmonode bench detection --peer-tiles 2 --json build/bench/detection.json
+
+## Images received per second, beside Orthanc and storescp (minutes; a quiet machine tells more).
+bench-receive: setup-tests
+	$(BIN)/pulmonode bench receive --json build/bench/receive.json
+
+## Everything that is compared with others on this machine.
+bench: bench-receive bench-detection
 
 ## Lint, format, types, import rules.
 check: $(VENV)/.dev

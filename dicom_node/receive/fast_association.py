@@ -162,13 +162,21 @@ class StreamingDul(DULServiceProvider):
         return True
 
     def _is_transport_event(self) -> bool:
-        """Wait for the peer or for a primitive to send."""
+        """Wait for the peer or for a primitive to send; read while nothing else is to do.
+
+        pynetdicom's loop sleeps between two looks, be it for no time; that alone gives the core
+        away.
+        """
         if self.state_machine.current_state == "Sta13":
             return bool(super()._is_transport_event())
-        if not self.event_queue.empty() or not self._wait():
-            return False
-        self._read_pdu_data()
-        return True
+        found = False
+        while self.event_queue.empty() and self.to_provider_queue.empty() and self._wait():
+            self._read_pdu_data()
+            self._idle_timer.restart()
+            found = True
+            if self._kill_thread or self.state_machine.current_state != ESTABLISHED:
+                break
+        return found
 
     def _wait(self) -> bool:
         """Whether the socket has something; `False` also when a primitive came or time passed."""

@@ -195,6 +195,67 @@ def ask_database(
     console.print(f"{kinds}; medians of the questions alone, without the page", soft_wrap=True)
 
 
+@commands.command("ingest")  # its name in older notes
+@commands.command()
+def receive(
+    images: Annotated[int, typer.Option(min=8, help="512 x 512 x 16 bit each")] = 300,
+    rounds: Annotated[int, typer.Option(min=1, help="each receiver once in each")] = 7,
+    folder: Annotated[Path, typer.Option(help="on the disk that is to be measured")] = Path(
+        "build/bench/receive"
+    ),
+    json_file: Annotated[
+        Path | None, typer.Option("--json", dir_okay=False, help="write the figures here, - prints")
+    ] = None,
+) -> None:
+    """Images received per second, over 1 and 4 associations, beside Orthanc and storescp."""
+    from workers.bench.receive import ReceivePlan, bench_receive
+
+    plan = ReceivePlan(folder=folder, images=images, rounds=rounds)
+    with reported_errors(), errors.status("measuring") as status:
+        result = bench_receive(plan, lambda step: status.update(step))
+    if json_file == Path("-"):
+        print_json(result)
+        return
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(result, indent=2) + "\n")
+    _print_receive(result)
+
+
+def _print_receive(result: dict[str, Any]) -> None:
+    def told(values: dict[str, float], digits: int) -> str:
+        median, low, high = (f"{values[key]:.{digits}f}" for key in ("median", "low", "high"))
+        return f"{median} ({low} - {high})"
+
+    counts = list(next(iter(result["images_per_s"].values())))
+    rates = Table(
+        "receiver",
+        "durable",
+        *(f"images/s, {count} assoc." for count in counts),
+        *(f"CPU s, {count}" for count in counts),
+        *(f"ours / this, {count}" for count in counts),
+    )
+    for name, by_count in result["images_per_s"].items():
+        ratios = result["ratio_spread"].get(name)
+        rates.add_row(
+            name,
+            "yes" if result["durable"][name] else "no",
+            *(told(by_count[count], 0) for count in counts),
+            *(f"{result['cpu_s'][name][count]['median']:.2f}" for count in counts),
+            *(told(ratios[count], 2) if ratios else "" for count in counts),
+        )
+    console.print(rates)
+    if result["equal"]:
+        equal = ", ".join(f"{told(result['equal'][count], 2)} for {count}" for count in counts)
+        console.print(f"ours without fsync / storescp: {equal}", soft_wrap=True)
+    console.print(
+        f"{result['images']} images, {result['rounds']} rounds, {result['cores']} cores; load "
+        f"average {result['load']['first']:.1f} to {result['load']['last']:.1f}. "
+        "Medians (lowest - highest).",
+        soft_wrap=True,
+    )
+
+
 def _print(result: dict[str, Any]) -> None:
     from workers.bench.detection import WORK
 

@@ -87,7 +87,7 @@ def in_pieces(data: bytes, size: int) -> list[bytes]:
 class RawPeer:
     """One TCP connection; what comes back is read PDU by PDU."""
 
-    def __init__(self, port: int, limit_s: float = 10.0) -> None:
+    def __init__(self, port: int, limit_s: float = 60.0) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), limit_s)
 
     def send(self, *pieces: bytes) -> None:
