@@ -9,6 +9,7 @@
     ├── SpoolError             an instance could not be made durable
     │   └── SpoolFull          the disk is under its reserve
     ├── NobodyAllowed          the SCP was started without a single allowed calling AE title
+    ├── TlsUnusable            a certificate, key or list of authorities cannot be used
     ├── ComposeError           an object could not be composed from the content given
     └── DeliveryError          a peer did not take an object
         ├── PeerUnreachable    no association (transient)
@@ -87,6 +88,15 @@ class NobodyAllowed(DicomNodeError):
             "no calling AE title is allowed: set PULMONODE_CALLING_AE_TITLES to your PACS's AE "
             "titles (comma separated), or to 'any'"
         )
+
+
+class TlsUnusable(DicomNodeError):
+    """A certificate, key or list of authorities cannot be used; the message says which and why.
+
+    Transient, as a delivery sees it: files are put right without anybody telling us.
+    """
+
+    transient = True
 
 
 class ComposeError(DicomNodeError):

@@ -12,8 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.compose.profile import InvalidProfile
 from dicom_node.deliver.peer import Peer, echo
-from dicom_node.errors import DicomNodeError
+from dicom_node.errors import DicomNodeError, TlsUnusable
 from dicom_node.read.eligibility import load_rules
+from dicom_node.tls import TlsClient, acceptor_context
 from inference.errors import EngineUnavailable, WeightsRefused
 from workers.celery_app import broker_answers
 from workers.compute import available_cpus, engine_options, threads_for
@@ -210,22 +211,43 @@ def _bundle(settings: Settings) -> Check:
     return Check(what="weights", ok=True, found=f"{found}{detector.report_from:g}")
 
 
+def _tls(settings: Settings) -> Iterator[Check]:
+    """Whether certificate, key and authorities serve."""
+    port = settings.tls_listening()
+    if port is None:
+        return
+    try:
+        acceptor_context(port.files)
+    except TlsUnusable as error:
+        yield Check(what="TLS", ok=False, found=str(error))
+        return
+    callers = "a certificate" if port.files.authorities else "no certificate"
+    yield Check(what="TLS", ok=True, found=f"port {port.port}, callers must show {callers}")
+
+
 def _peers(settings: Settings) -> Iterator[Check]:
     if not settings.destinations:
         yield Check(what="destinations", ok=None, found="none: results stay here")
     for item in settings.destinations:
-        yield _echo(f"destination {item.name}", item, settings.ae_title)
+        tls = settings.tls_calling(check_host=item.tls_check_host) if item.tls else None
+        yield _echo(f"destination {item.name}", item, settings.ae_title, tls)
     if settings.pacs_query is not None:
         yield _echo("PACS query", settings.pacs_query, settings.ae_title)
 
 
-def _echo(what: str, item: DestinationSettings | PacsQuerySettings, calling: str) -> Check:
+def _echo(
+    what: str,
+    item: DestinationSettings | PacsQuerySettings,
+    calling: str,
+    tls: TlsClient | None = None,
+) -> Check:
     peer = Peer(
         ae_title=item.ae_title,
         host=item.host,
         port=item.port,
         connect_timeout_s=ECHO_TIMEOUT_S,
         response_timeout_s=ECHO_TIMEOUT_S,
+        tls=tls,
     )
     try:
         echo(peer, calling)
@@ -236,5 +258,5 @@ def _echo(what: str, item: DestinationSettings | PacsQuerySettings, calling: str
 
 CHECKS = (
     _settings, _disk, _database, _store, _broker, _rules, _profiles, _fonts, _compute, _weights,
-    _peers,
+    _tls, _peers,
 )  # fmt: skip

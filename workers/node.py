@@ -18,7 +18,6 @@ from dicom_node.errors import SpoolError
 from dicom_node.read.eligibility import RuleSet, load_rules
 from dicom_node.receive.arriving_file import StoredInstance
 from dicom_node.receive.commitment import CommitmentReport
-from dicom_node.receive.limits import ReceiveLimits
 from dicom_node.receive.scp import ANY_CALLING_AE, ScpSettings, StorageScp
 from workers.application import Application
 from workers.errors import BrokerUnavailable, StoreUnavailable
@@ -68,7 +67,9 @@ def scp_settings(settings: Settings) -> ScpSettings:
         port=settings.dicom_port,
         calling_ae_titles=allowed,
         network_timeout_s=settings.network_timeout_s,
-        limits=ReceiveLimits(maximum_associations=settings.maximum_associations),
+        limits=settings.receive_limits(settings.maximum_associations),
+        tls=settings.tls_listening(),
+        plain=settings.dicom_plain,
     )
 
 

@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from workers.console_settings import ConsoleSettings
 from workers.monitoring_settings import MonitoringSettings
+from workers.receive_settings import ReceiveSettings
 
 AE_TITLE_PATTERN = r"^[ -\[\]-~]{1,16}$"
 """AE: default repertoire without backslash, 16 characters (PS3.5 section 6.2)."""
@@ -40,6 +41,10 @@ class DestinationSettings(BaseModel):
     ae_title: AeTitle = Field(description="called AE title")
     host: str = Field(min_length=1, description="host name or address")
     port: Port = Field(description="DICOM port")
+    tls: bool = Field(default=False, description="call it over TLS")
+    tls_check_host: bool = Field(
+        default=True, description="whether its certificate must name the host"
+    )
     profile: str = Field(
         default="default",
         pattern=r"^[a-z][a-z0-9_-]{0,31}$",
@@ -107,7 +112,7 @@ THREADS_AT_MOST = 256
 """For one analysis; more would not make it faster."""
 
 
-class Settings(ConsoleSettings, MonitoringSettings):
+class Settings(ConsoleSettings, MonitoringSettings, ReceiveSettings):
     """Settings of node, workers, console and command line."""
 
     model_config = SettingsConfigDict(env_prefix="PULMONODE_", extra="forbid", frozen=True)

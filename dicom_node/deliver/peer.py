@@ -14,6 +14,7 @@ from pynetdicom.sop_class import Verification
 
 from dicom_node.equipment import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.errors import PeerRefused, PeerUnreachable
+from dicom_node.tls import TlsClient, requestor_context
 
 MAXIMUM_PDU_BYTES = 131072
 EventHandlers = list[Any]
@@ -32,6 +33,8 @@ class Peer:
     port: int
     connect_timeout_s: float = 10.0
     response_timeout_s: float = 60.0
+    tls: TlsClient | None = None
+    """Call it over TLS, and so; `None` calls it in clear text."""
 
     def __str__(self) -> str:
         return f"{self.ae_title}@{self.host}:{self.port}"
@@ -74,7 +77,10 @@ def associated(
     ------
     PeerUnreachable
         If the peer does not answer, or rejects or aborts the association.
+    TlsUnusable
+        If it is to be called over TLS and our files do not serve.
     """
+    tls = None if peer.tls is None else (requestor_context(peer.tls), peer.host)
     ae = AE(ae_title=calling_ae_title)
     ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
@@ -90,6 +96,7 @@ def associated(
         max_pdu=MAXIMUM_PDU_BYTES,
         evt_handlers=[*(handlers or ()), (evt.EVT_CONN_OPEN, _bound_sends, [peer])],
         ext_neg=extended,
+        tls_args=tls,
     )
     if not assoc.is_established:
         raise PeerUnreachable(str(peer), _why_not(assoc))

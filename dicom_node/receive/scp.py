@@ -16,7 +16,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from pydicom.uid import UID
@@ -33,6 +33,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 from dicom_node.equipment import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.errors import NobodyAllowed, SpoolFull
 from dicom_node.receive import pynetdicom_internals
+from dicom_node.receive.admission import LIMIT_EXCEEDED, Admission, Refusal
 from dicom_node.receive.arrival import ArrivalRequest, SpooledArrival, StoreStatus
 from dicom_node.receive.arriving_file import StoredInstance
 from dicom_node.receive.commitment import CommitmentReport, read_commitment_report
@@ -41,6 +42,7 @@ from dicom_node.receive.limits import ANNOUNCED_PDU_BYTES, ReceiveLimits
 from dicom_node.receive.server import Reception, StorageServer
 from dicom_node.receive.spool import Spool
 from dicom_node.receive.store_command import StoreRequest
+from dicom_node.tls import AcceptorContexts, TlsFiles
 
 log = structlog.get_logger()
 
@@ -68,6 +70,15 @@ class NotifyStatus(enum.IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsPort:
+    """A second port, with TLS."""
+
+    port: int
+    """0 lets the operating system choose."""
+    files: TlsFiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScpSettings:
     """How the SCP listens and whom it lets in."""
 
@@ -79,6 +90,9 @@ class ScpSettings:
     """Allowed callers; the single entry ``any`` lets everyone in."""
     network_timeout_s: float = 60.0
     limits: ReceiveLimits = field(default_factory=ReceiveLimits)
+    tls: TlsPort | None = None
+    plain: bool = True
+    """Whether the port without TLS is open."""
     fast: bool = True
     """Whether C-STORE goes the fast way where the installed pynetdicom allows it."""
 
@@ -131,13 +145,20 @@ class StorageScp:
         self._on_stored = on_stored
         self._on_commitment = on_commitment
         self._lock = threading.Lock()
+        self._admission = Admission(settings.limits)
         self._per_association: dict[int, Counter[str]] = {}
-        self._server: Any = None
+        self._plain_server: Any = None
+        self._tls_server: Any = None
 
     @property
     def port(self) -> int:
-        """The port in use."""
-        return int(self._server.server_address[1])
+        """The port in use; the one with TLS where there is no other."""
+        return int((self._plain_server or self._tls_server).server_address[1])
+
+    @property
+    def tls_port(self) -> int:
+        """The port with TLS in use."""
+        return int(self._tls_server.server_address[1])
 
     def start(self) -> None:
         """Listen in background threads.
@@ -146,18 +167,28 @@ class StorageScp:
         ------
         NobodyAllowed
             If no calling AE title is allowed: pynetdicom would take that for everyone.
+        TlsUnusable
+            If certificate, key or authorities do not serve.
         OSError
-            If the port is taken or not allowed.
+            If a port is taken or not allowed.
         """
         if not self.settings.calling_ae_titles:
             raise NobodyAllowed
         # A PACS may route classes newer than pynetdicom's dictionary: take them as storage.
         _config.UNRESTRICTED_STORAGE_SERVICE = True
-        ae = application_entity(self.settings)
+        tls = self.settings.tls
+        contexts = None if tls is None else AcceptorContexts(tls.files)
         fast = self._is_fast()
+        if self.settings.plain:
+            self._plain_server = self._listen(self.settings.port, fast, None)
+        if tls is not None:
+            self._tls_server = self._listen(tls.port, fast, contexts)
+
+    def _listen(self, port: int, fast: bool, tls: AcceptorContexts | None) -> StorageServer:
+        ae = application_entity(self.settings)
         contexts = ae.supported_contexts
-        self._server = ae.make_server(
-            (self.settings.host, self.settings.port),
+        server = ae.make_server(
+            (self.settings.host, port),
             ae_title=self.settings.ae_title,
             contexts=SharedContexts(contexts) if fast else contexts,
             evt_handlers=[
@@ -175,25 +206,33 @@ class StorageScp:
             reception=Reception(
                 begin=self._begin_arrival if fast else None,
                 limits=self.settings.limits,
-                tls_context=None,
+                tls_context=tls,
                 count=self._count,
             ),
         )
-        ae._servers.append(self._server)  # `shutdown` takes it out again
-        threading.Thread(target=self._server.serve_forever, name="scp", daemon=True).start()
+        ae._servers.append(server)  # `shutdown` takes it out again
+        threading.Thread(target=server.serve_forever, name=f"scp-{port}", daemon=True).start()
+        return cast(StorageServer, server)
 
     def stop(self) -> None:
         """Stop listening and abort what is open."""
-        if self._server is not None:
-            open_now = self._server.active_associations
-            self._server.shutdown()
+        for server in self._servers():
+            open_now = server.active_associations
+            server.shutdown()
             for assoc in open_now:
                 assoc.abort(block=False)
-            self._server = None
+        self._plain_server = self._tls_server = None
 
     def open_associations(self) -> int:
         """How many associations of others are established now."""
-        return 0 if self._server is None else _count_established(self._server.ae)
+        return sum(
+            assoc.is_established
+            for server in self._servers()
+            for assoc in server.active_associations
+        )
+
+    def _servers(self) -> list[StorageServer]:
+        return [item for item in (self._plain_server, self._tls_server) if item is not None]
 
     def _is_fast(self) -> bool:
         """Whether C-STORE goes the fast way; says so when it does not."""
@@ -205,22 +244,22 @@ class StorageScp:
         return reason is None
 
     def _handle_requested(self, event: Any) -> None:
-        """Refuse an association while the disk is under its reserve or the house is full."""
+        """Refuse an association while the disk is under its reserve or a limit is reached."""
+        assoc = event.assoc
         try:
             self._spool.check_space()
         except SpoolFull as error:
-            self._refuse(event, "refused_disk", str(error))
-            return
-        established = _count_established(event.assoc.ae)
-        if established >= self.settings.limits.maximum_associations:
-            self._refuse(event, "refused_busy", f"{established} associations are open")
-
-    def _refuse(self, event: Any, what: str, reason: str) -> None:
-        """Reject as transient: service provider, local limit exceeded (PS3.8 section 9.3.4)."""
-        self._count(what)
-        log.error("association_refused", reason=reason)
-        event.assoc.acse.send_reject(0x02, 0x03, 0x02)
-        event.assoc.kill()
+            refusal: Refusal | None = Refusal(
+                code="refused_disk", reason=str(error), answer=LIMIT_EXCEEDED
+            )
+        else:
+            proposed = assoc.requestor.primitive.presentation_context_definition_list
+            refusal = self._admission.admit(assoc, assoc.requestor.address, len(proposed))
+        if refusal is not None:
+            self._count(refusal.code)
+            log.error("association_refused", peer=assoc.requestor.address, reason=refusal.reason)
+            assoc.acse.send_reject(*refusal.answer)
+            assoc.kill()
 
     def _handle_rejected(self, event: Any) -> None:
         self._count("rejected")
@@ -313,7 +352,3 @@ class StorageScp:
     def _count(self, what: str, number: int = 1) -> None:
         with self._lock:
             self.counts[what] += number
-
-
-def _count_established(ae: Any) -> int:
-    return sum(other.is_acceptor and other.is_established for other in ae.active_associations)

@@ -83,26 +83,33 @@ class StorageServer(ThreadedAssociationServer):
         return not over
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        """In the connection's own thread: TLS, then an association."""
+        """In the connection's own thread: TLS, then an association, which counts from then on."""
         host = client_address[0]
         try:
-            request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            request.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-            if self.reception.tls_context is not None:
-                request.settimeout(self.reception.limits.request_timeout_s)
-                try:
-                    request = self.reception.tls_context().wrap_socket(request, server_side=True)
-                except (OSError, ssl.SSLError) as error:
-                    self.reception.count("refused_tls")
-                    log.warning("tls_refused", peer=host, reason=_said(error))
-                    self.shutdown_request(request)
-                    return
-            super().finish_request(request, client_address)
+            connection = self._prepared(request, host)
         finally:
             with self._lock:
                 self._connecting[host] -= 1
                 if not self._connecting[host]:
                     del self._connecting[host]
+        if connection is not None:
+            super().finish_request(connection, client_address)
+
+    def _prepared(self, request: Any, host: str) -> socket.socket | None:
+        """The connection with its options, after TLS; `None` when that failed."""
+        try:
+            request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            request.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+            if self.reception.tls_context is None:
+                return cast(socket.socket, request)
+            request.settimeout(self.reception.limits.request_timeout_s)
+            return self.reception.tls_context().wrap_socket(request, server_side=True)
+        except OSError as error:  # OpenSSL's are OSErrors
+            if self.reception.tls_context is not None:
+                self.reception.count("refused_tls")
+                log.warning("tls_refused", peer=host, reason=_said(error))
+            self.shutdown_request(request)
+            return None
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log what nobody foresaw; the server goes on."""

@@ -131,8 +131,9 @@ def _send(server: RunningReceiver, files: Sequence[Path], count: int) -> tuple[f
 def _make_images(folder: Path, count: int) -> list[Path]:
     """Images that are there already are used again."""
     folder.mkdir(parents=True, exist_ok=True)
-    affine = np.eye(4)
-    affine[:3, :3] = [[0, 0, PIXEL_MM], [0, PIXEL_MM, 0], [1, 0, 0]]
+    affine = np.array(
+        [[0, 0, PIXEL_MM, 0], [0, PIXEL_MM, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]], dtype=np.float64
+    )
     identity = CtIdentity(key="bench receive")
     noise = np.random.default_rng(0).normal(-800, 60, (PIXELS, PIXELS)).astype(np.int16)
     paths = [folder / f"{number:05d}.dcm" for number in range(count)]

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--plain", action="store_true")
     asked = parser.parse_args(arguments)
     if asked.no_fsync:
-        os.fsync = _no_fsync
+        os.fsync = _no_fsync  # type: ignore[assignment]
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     scp = StorageScp(
         ScpSettings(

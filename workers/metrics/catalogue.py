@@ -74,8 +74,8 @@ RECEIVED = (
         name="pulmonode_associations_total",
         kind="counter",
         help="Associations of others to us: established, rejected (AE title), refused_disk, "
-        "refused_busy, refused_connections (too many), refused_tls; and how established ones "
-        "ended: released, aborted, closed.",
+        "refused_busy, refused_busy_peer, refused_rate, refused_contexts, refused_connections "
+        "(too many), refused_tls; and how established ones ended: released, aborted, closed.",
         roles=NODE,
         labels=("outcome",),
     ),

@@ -23,8 +23,8 @@ from workers.metrics.site import SiteCollector
 from workers.state.store import FolderStore
 
 OUTCOMES = (
-    "established", "rejected", "refused_disk", "refused_busy", "refused_connections", "refused_tls",
-    "released", "aborted", "closed",
+    "established", "rejected", "refused_disk", "refused_busy", "refused_busy_peer", "refused_rate",
+    "refused_contexts", "refused_connections", "refused_tls", "released", "aborted", "closed",
 )  # fmt: skip
 
 

@@ -231,6 +231,7 @@ def _send(app: Application, parcel: _Parcel) -> bool:
         port=settings.port,
         connect_timeout_s=settings.connect_timeout_s,
         response_timeout_s=settings.response_timeout_s,
+        tls=app.settings.tls_calling(check_host=settings.tls_check_host) if settings.tls else None,
     )
     contexts = storage_contexts(parcel.objects)
     if settings.storage_commitment:

@@ -15,6 +15,7 @@ import structlog
 from workers.application import Application
 from workers.console_settings import ConsoleSettings
 from workers.monitoring_settings import MONITORING_OF_THE_PROCESS
+from workers.receive_settings import RECEIVING_OF_THE_PROCESS
 from workers.settings import Settings
 from workers.state.schema import SiteSettings
 
@@ -25,6 +26,7 @@ OF_THE_PROCESS = frozenset(
     | {"disk_reserve_bytes", "log_format", "log_level", "backend", "device", "threads"}
     | set(ConsoleSettings.model_fields)
     | MONITORING_OF_THE_PROCESS
+    | RECEIVING_OF_THE_PROCESS
 )
 """Fields that each process has for itself: its host's folders, addresses, hardware and log."""
 NODE = "node"

@@ -60,7 +60,9 @@ def data_of(path: Path) -> bytes:
 
 
 def is_streamed(scp: StorageScp) -> bool:
-    return all(isinstance(assoc.dul, StreamingDul) for assoc in scp._server.active_associations)
+    return all(
+        isinstance(assoc.dul, StreamingDul) for assoc in scp._plain_server.active_associations
+    )
 
 
 def test_the_installed_pynetdicom_is_one_that_the_fast_way_was_written_for() -> None:
