@@ -123,7 +123,9 @@ def fetch_series(
     if slices.broken is not None:
         raise slices.broken
     if status is None or status == PENDING:
-        raise PeerUnreachable(str(peer), f"{service} broke off, or did not end within {limit_s:g} s")
+        raise PeerUnreachable(
+            str(peer), f"{service} broke off, or did not end within {limit_s:g} s"
+        )
     if code_to_category(status) != "Success" or slices.count < series.slice_count:
         what = f"{service} ({slices.count} slices came)"
         raise PeerRefused(str(peer), what, status, transient=True)
