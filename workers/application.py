@@ -7,9 +7,13 @@ import socket
 from dataclasses import dataclass
 
 from dicom_node.receive.spool import Spool
+from workers.errors import RestoreIncomplete
 from workers.settings import Settings
 from workers.state.database import Database
 from workers.state.store import ObjectStore, open_store
+
+RESTORE_MARK = "restore.incomplete"
+"""A file in the data folder while a backup is put back into it (usecases/restore.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +51,14 @@ def open_application(
     ------
     workers.state.database.SchemaMismatch
         If the database is at another schema version.
+    RestoreIncomplete
+        If a restore into the data folder was cut off.
     OSError, StoreUnavailable
         If a folder or the object store cannot be opened.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
+    if (settings.data_dir / RESTORE_MARK).exists():
+        raise RestoreIncomplete(str(settings.data_dir))
     database = Database(settings.database_url)
     if migrate:
         database.migrate()

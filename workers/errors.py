@@ -11,6 +11,8 @@
     ├── NoSuchDestination    a delivery's destination is not configured any more
     ├── NoBroker             a role was started alone without being told where the broker is
     ├── FolderInUse          another process holds the same data folder
+    ├── BackupRefused        a backup cannot be made, read, or put in this place
+    ├── RestoreIncomplete    a restore into this data folder was cut off
     ├── DiskLow              the spool's disk comes near the reserve under which nothing is accepted
     ├── BrokerUnavailable    the broker did not take a message (transient)
     ├── StoreUnavailable     the object store did not answer (transient)
@@ -113,6 +115,36 @@ class FolderInUse(WorkersError):
         self.folder = folder
         super().__init__(
             f"{folder} is in use by another 'pulmonode up', 'node' or 'reindex': stop it first"
+        )
+
+
+class BackupRefused(WorkersError):
+    """A backup cannot be made, read, or put in this place.
+
+    Attributes
+    ----------
+    where : str
+        Backup, file or program.
+    why : str
+        What is wrong.
+    remedy : str
+        What to do.
+    """
+
+    def __init__(self, where: str, why: str, remedy: str) -> None:
+        self.where = where
+        self.why = why
+        self.remedy = remedy
+        super().__init__(f"{where}: {why}; {remedy}")
+
+
+class RestoreIncomplete(WorkersError):
+    """A restore into this data folder was cut off; nothing may start before it is ended."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        super().__init__(
+            f"a restore into {folder} was cut off: run the same 'pulmonode restore' again"
         )
 
 

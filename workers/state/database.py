@@ -114,14 +114,14 @@ class Database:
     def migrate(self) -> None:
         """Bring the schema to this release's version (makes it when there is none)."""
         with self.engine.connect().execution_options(**{WRITES: True}) as connection:
-            config = _alembic_config()
+            config = alembic_config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
 
     def versions(self) -> tuple[str | None, str | None]:
         """(Schema version found, schema version wanted)."""
-        wanted = ScriptDirectory.from_config(_alembic_config()).get_current_head()
+        wanted = ScriptDirectory.from_config(alembic_config()).get_current_head()
         with self.engine.connect() as connection:
             found = MigrationContext.configure(connection).get_current_revision()
         return found, wanted
@@ -147,7 +147,8 @@ def _timed(kind: str) -> Iterator[None]:
         observe.note("pulmonode_database_seconds", time.perf_counter() - started, kind=kind)
 
 
-def _alembic_config() -> Config:
+def alembic_config() -> Config:
+    """Alembic's configuration for this release's migrations."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     return config

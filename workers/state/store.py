@@ -9,6 +9,7 @@ Keys are relative paths with forward slashes::
     instances/<study>/<series>/<inbox name>   as received; names sort in order of arrival
     results/<2 hex digits>/<SHA-256>.<suffix> named by content, so writing twice is harmless
     records/<series>/<revision>.json          which of these belong to which result
+    answers/<series>/<moment>-<digest>.json   what somebody said at the command line
 
 Deliberately absent: any knowledge of what the objects mean, and of which may be removed.
 """
@@ -48,6 +49,8 @@ READ_BYTES = 10_000_000
 """What a read is given the time for; how much comes is not known before."""
 LISTING_BYTES = 60_000_000
 """A listing of everything counts as so much: ten minutes."""
+PREFIXES = ("instances", "results", "records", "answers")
+"""First parts of all keys but the probe's."""
 PROBE = "probe"
 NO_HARD_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK})
 
@@ -148,7 +151,7 @@ class FolderStore:
             except OSError as error:
                 if error.errno not in NO_HARD_LINKS:
                     raise
-                _write_durably(target, source.read_bytes())
+                write_durably(target, source.read_bytes())
                 shutil.copystat(source, target)
             _sync_folder(target.parent)
 
@@ -157,7 +160,7 @@ class FolderStore:
         target = self.root / key
         with _translated(str(target)):
             _make_folder(target.parent, self.root)
-            _write_durably(target, data)
+            write_durably(target, data)
             _sync_folder(target.parent)
 
     def get_bytes(self, key: str) -> bytes:
@@ -354,7 +357,8 @@ def _remove_empty(folder: Path, root: Path) -> None:
             folder = folder.parent
 
 
-def _write_durably(target: Path, data: bytes) -> None:
+def write_durably(target: Path, data: bytes) -> None:
+    """Write a file whole, or not at all; the caller forces the folder's name of it to disk."""
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with partial.open("wb") as file:

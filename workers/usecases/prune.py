@@ -69,14 +69,14 @@ def prune(app: Application) -> Pruned:
         If the store is away; what was begun is ended by the next run.
     """
     now = app.now()
-    with app.database.read() as session:
-        backup = session.get(Switch, BACKUP_RUNS)
-        if backup is not None and now - backup.changed_at < BACKUP_HOLDS_S:
-            return Pruned(removals=0, objects=0, size_bytes=0)
+    if is_held(app):
+        return Pruned(removals=0, objects=0, size_bytes=0)
     ended = [finish_removals(app)]
     with app.database.read() as session:
         due = due_removals(session, app.settings, now=now, limit=AT_ONCE)
     for item in due:
+        if is_held(app):
+            break
         begin_removal(app, item)
         ended.append(finish_removals(app))
     pruned = Pruned(
@@ -87,6 +87,15 @@ def prune(app: Application) -> Pruned:
     if pruned.removals:
         log.info("pruned", moved=pruned.objects, size_bytes=pruned.size_bytes)
     return pruned
+
+
+def is_held(app: Application) -> bool:
+    """Whether a backup is being made."""
+    with app.database.read() as session:
+        backup = session.get(Switch, BACKUP_RUNS)
+        if backup is None or backup.value != "on":
+            return False
+        return app.now() - backup.changed_at < BACKUP_HOLDS_S
 
 
 def begin_removal(app: Application, due: Due) -> bool:

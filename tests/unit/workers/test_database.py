@@ -72,7 +72,7 @@ def switches(database: Database) -> dict[str, str]:
 def upgrade(database: Database, revision: str) -> None:
     """Bring an older release's database into being."""
     with database.engine.connect().execution_options(**{WRITES: True}) as connection:
-        config = module._alembic_config()
+        config = module.alembic_config()
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
         connection.commit()
