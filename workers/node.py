@@ -49,6 +49,7 @@ log = structlog.get_logger()
 
 MAINTAIN_EVERY_S = 30.0
 WATCH_EVERY_TICKS = 5
+LOOK_AT_SCHEMA_EVERY_S = 30.0
 PRUNE_EVERY_TICKS = 300
 LOG_DELAY_AGAIN_S = 30.0
 
@@ -93,6 +94,7 @@ class Node:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._schema_known = False
+        self._look_at_schema_at = 0.0
         self._quiet_until: dict[str, float] = {}
         self._threads: list[threading.Thread] = []
         self._maintain_at = 0.0
@@ -207,7 +209,14 @@ class Node:
             )
 
     def _ready(self) -> bool:
-        """Whether the database has this release's schema; asked until it has."""
+        """Whether the database has this release's schema; asked until it has, and now and then."""
+        if self._schema_known and time.monotonic() >= self._look_at_schema_at:
+            self._look_at_schema_at = time.monotonic() + LOOK_AT_SCHEMA_EVERY_S
+            try:
+                self._app.database.check_number()
+            except SchemaMismatch as error:  # another machine upgraded it
+                log.error("schema_mismatch", reason=str(error))
+                self._schema_known = False
         if not self._schema_known:
             try:
                 self._app.database.check_version()

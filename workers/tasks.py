@@ -26,8 +26,16 @@ def _opened() -> Application:
 
 
 def _application() -> Application:
-    """The same, under the site's settings of this moment."""
-    return with_site_settings(_opened())
+    """The same, under the site's settings of this moment.
+
+    Raises
+    ------
+    SchemaMismatch
+        If the database was upgraded under this worker: it must not write by an older schema.
+    """
+    opened = _opened()
+    opened.database.check_number()
+    return with_site_settings(opened)
 
 
 @shared_task(name="workers.tasks.analyse")

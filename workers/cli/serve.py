@@ -11,6 +11,7 @@ import typer
 
 from workers.application import open_application
 from workers.cli.output import console, fail, load_settings, reported_errors
+from workers.state.database import Database
 
 
 def register(app: typer.Typer) -> None:
@@ -65,11 +66,30 @@ def serve_console() -> None:
         run_console(settings)
 
 
-def migrate() -> None:
-    """Bring the state database to this release's schema."""
+def migrate(
+    check: Annotated[bool, typer.Option("--check", help="only say what would be done")] = False,
+) -> None:
+    """Upgrade the state database to this release's schema: all of it, or nothing.
+
+    Stop node, workers and console first, and take a backup.
+    """
     settings = load_settings()
     with reported_errors():
+        database = Database(settings.database_url)
+        before, wanted = database.versions()
+        database.close()
+        if before == wanted:
+            open_application(settings).database.close()  # looks at its tables too
+            console.print(f"state database is at schema {wanted}, as this release needs")
+            return
+        if check:
+            console.print(
+                f"state database is at schema {before or 'none'}, this release needs {wanted}: "
+                "stop node, workers and console, run 'pulmonode backup', then 'pulmonode migrate'"
+            )
+            raise typer.Exit(2)
         app = open_application(settings, migrate=True)
-        found, _ = app.database.versions()
         app.database.close()
-    console.print(f"state database is at schema {found}")
+    console.print(f"state database is at schema {wanted} (it was at {before or 'none'})")
+    if before is not None and settings.database_url.startswith("sqlite"):
+        console.print(f"the file as it was is kept beside it: *.schema-{before}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from workers import clock
 from workers.metrics import observe
+from workers.state.tables import whole_metadata
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MS = 30_000
@@ -48,14 +50,42 @@ POSTGRESQL_CONNECTION = {
 
 
 class SchemaMismatch(Exception):
-    """The database is not at the schema version that this release needs."""
+    """The database is not at the schema version that this release needs.
 
-    def __init__(self, found: str | None, wanted: str | None) -> None:
+    Attributes
+    ----------
+    found, wanted : str or None
+        Schema versions.
+    known : bool
+        Whether this release knows the version that was found.
+    """
+
+    def __init__(self, found: str | None, wanted: str | None, *, known: bool = True) -> None:
         self.found = found
         self.wanted = wanted
+        self.known = known
+        remedy = "take a backup ('pulmonode backup'), then run 'pulmonode migrate'"
+        if found is None:
+            remedy = "run 'pulmonode migrate'"
+        elif not known:
+            remedy = (
+                "a newer release has upgraded it: install that release on this machine, or restore "
+                "the backup that was taken before the upgrade"
+            )
         super().__init__(
-            f"state database is at schema {found or 'none'}, this release needs {wanted}: "
-            "run 'pulmonode migrate'"
+            f"state database is at schema {found or 'none'}, this release needs {wanted}: {remedy}"
+        )
+
+
+class SchemaDamaged(SchemaMismatch):
+    """The database says that it is at this release's schema, and is not: half an upgrade."""
+
+    def __init__(self, wanted: str | None, lacks: tuple[str, ...]) -> None:
+        super().__init__(wanted, wanted)
+        self.lacks = lacks
+        self.args = (
+            f"state database says that it is at schema {wanted} and lacks {', '.join(lacks)}: half "
+            "an upgrade, or a copy that was not whole; restore the last backup ('pulmonode restore')",
         )
 
 
@@ -112,7 +142,24 @@ class Database:
             return float(connection.execute(query).scalar_one())
 
     def migrate(self) -> None:
-        """Bring the schema to this release's version (makes it when there is none)."""
+        """Bring the schema to this release's version (makes it when there is none).
+
+        All of it or nothing: one transaction. Of a SQLite file an earlier schema is kept beside it
+        (``<file>.schema-<version>``).
+
+        Raises
+        ------
+        SchemaMismatch
+            If a newer release has upgraded it.
+        """
+        found, wanted = self.versions()
+        if found is not None and not _is_known(found):
+            raise SchemaMismatch(found, wanted, known=False)
+        if found is not None and found != wanted and self.engine.dialect.name == "sqlite":
+            from workers.state.database_copy import copy_database  # here: it needs this module
+
+            file = Path(str(self.engine.url.database))
+            copy_database(self.url, file.with_name(f"{file.name}.schema-{found}"))
         with self.engine.connect().execution_options(**{WRITES: True}) as connection:
             config = alembic_config()
             config.attributes["connection"] = connection
@@ -121,16 +168,45 @@ class Database:
 
     def versions(self) -> tuple[str | None, str | None]:
         """(Schema version found, schema version wanted)."""
-        wanted = ScriptDirectory.from_config(alembic_config()).get_current_head()
+        wanted = _newest()
         with self.engine.connect() as connection:
             found = MigrationContext.configure(connection).get_current_revision()
         return found, wanted
 
     def check_version(self) -> None:
-        """Raise `SchemaMismatch` unless the schema is this release's."""
+        """See whether the schema is this release's, by its number and by its tables.
+
+        Raises
+        ------
+        SchemaMismatch
+            If it is another.
+        SchemaDamaged
+            If its number is right and something is missing all the same.
+        """
+        self.check_number()
+        tables = whole_metadata().tables
+        found = inspect(self.engine).get_multi_columns()
+        columns = {table: {item["name"] for item in each} for (_, table), each in found.items()}
+        lacks = [
+            f"{name}.{column.name}" if name in columns else name
+            for name, table in tables.items()
+            for column in table.columns
+            if column.name not in columns.get(name, ())
+        ]
+        if lacks:
+            raise SchemaDamaged(_newest(), tuple(dict.fromkeys(lacks)))
+
+    def check_number(self) -> None:
+        """The first half of `check_version`: one query.
+
+        Raises
+        ------
+        SchemaMismatch
+            If the schema is another than this release's.
+        """
         found, wanted = self.versions()
         if found != wanted:
-            raise SchemaMismatch(found, wanted)
+            raise SchemaMismatch(found, wanted, known=found is None or _is_known(found))
 
     def close(self) -> None:
         """Close all connections."""
@@ -145,6 +221,19 @@ def _timed(kind: str) -> Iterator[None]:
         yield
     finally:
         observe.note("pulmonode_database_seconds", time.perf_counter() - started, kind=kind)
+
+
+@cache
+def _history() -> ScriptDirectory:
+    return ScriptDirectory.from_config(alembic_config())
+
+
+def _newest() -> str | None:
+    return _history().get_current_head()
+
+
+def _is_known(revision: str) -> bool:
+    return revision in {item.revision for item in _history().walk_revisions()}
 
 
 def alembic_config() -> Config:
