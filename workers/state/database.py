@@ -83,10 +83,12 @@ class SchemaDamaged(SchemaMismatch):
     def __init__(self, wanted: str | None, lacks: tuple[str, ...]) -> None:
         super().__init__(wanted, wanted)
         self.lacks = lacks
-        self.args = (
+        message = (
             f"state database says that it is at schema {wanted} and lacks {', '.join(lacks)}: half "
-            "an upgrade, or a copy that was not whole; restore the last backup ('pulmonode restore')",
+            "an upgrade, or a copy that was not whole; restore the last backup "
+            "('pulmonode restore')"
         )
+        self.args = (message,)
 
 
 class Database:
