@@ -51,6 +51,7 @@ setup: $(VENV)/.dev
 setup-tests: $(VENV)/.dev
 	@PATH="$(CURDIR)/$(BIN):$$PATH" deploy/setup/test-peers.sh
 	@deploy/setup/ohif.sh
+	@deploy/setup/compose-schema.sh
 
 $(VENV)/bin/python:
 	deploy/setup/virtual-environment.sh $(PYTHON) $(VENV)

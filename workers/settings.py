@@ -1,8 +1,9 @@
 """All settings of all processes, each with its unit, bounds and meaning.
 
-Read from the environment (``PULMONODE_*``) and, below that, from the YAML file that
-``PULMONODE_CONFIG`` names. Unknown keys in the file are refused. ``docs/configuration.md``
-lists them; a test compares the two.
+Read from the environment (``PULMONODE_*``), below that from files named ``pulmonode_<setting>``
+in ``CREDENTIALS_DIRECTORY`` (systemd's credentials, a container's secrets), and below that from the
+YAML file that ``PULMONODE_CONFIG`` names. Unknown keys in the file are refused.
+``docs/configuration.md`` lists them; a test compares the two.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic_settings import (
     BaseSettings,
     NoDecode,
     PydanticBaseSettingsSource,
+    SecretsSettingsSource,
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
@@ -368,9 +370,12 @@ class Settings(ConsoleSettings, MonitoringSettings, ReceiveSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments over environment over the YAML file."""
+        """Arguments over environment over credential files over the YAML file."""
         del dotenv_settings, file_secret_settings
         sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        if credentials:
+            sources.append(SecretsSettingsSource(settings_cls, secrets_dir=credentials))
         config = os.environ.get("PULMONODE_CONFIG")
         if config:
             sources.append(YamlConfigSettingsSource(settings_cls, yaml_file=config))

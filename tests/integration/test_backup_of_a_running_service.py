@@ -16,6 +16,8 @@ from tests.servers.s3 import S3Server
 from workers.phantom import write_phantom
 from workers.state.schema import JobState
 
+PATIENCE_S = 300.0
+
 
 class Servers:
     """PostgreSQL and S3, and how everything in them is lost."""
@@ -78,10 +80,10 @@ def test_after_losing_everything_a_restore_brings_every_job_and_result_back_once
     )
     series = {name: phantom(tmp_path / name, seed) for seed, name in enumerate("abc", start=11)}
     service.send(series["a"][1])
-    service.wait_for_job(series["a"][0], states={JobState.CONFIRMED})
+    service.wait_for_job(series["a"][0], states={JobState.CONFIRMED}, limit_s=PATIENCE_S)
     recorder.refuse_associations = True
     service.send(series["b"][1])
-    service.wait_for_job(series["b"][0], states={JobState.DELIVERING})
+    service.wait_for_job(series["b"][0], states={JobState.DELIVERING}, limit_s=PATIENCE_S)
     committed = {item["sop_instance_uid"]: item["sha256"] for name in "ab"
                  for item in service.job(series[name][0])["objects"]}  # fmt: skip
     service.send(series["c"][1])  # acknowledged; whether indexed or not is chance
@@ -94,8 +96,11 @@ def test_after_losing_everything_a_restore_brings_every_job_and_result_back_once
     restored = service.cli("restore", str(tmp_path / "backup"))
     recorder.refuse_associations = False
     service.start()
-    ended = {name: service.wait_for_job(series[name][0], states={JobState.CONFIRMED})
-             for name in "abc"}  # fmt: skip
+    ended = {}
+    for name in "abc":
+        ended[name] = service.wait_for_job(
+            series[name][0], states={JobState.CONFIRMED}, limit_s=PATIENCE_S
+        )
 
     assert backup.returncode == 0, backup.stderr
     assert restored.returncode == 0, restored.stderr

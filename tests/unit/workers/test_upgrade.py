@@ -250,3 +250,14 @@ def test_migrate_says_what_it_would_do_and_does_it(
     assert f"(it was at {HISTORY[1]})" in done.stdout
     assert f"*.schema-{HISTORY[1]}" in done.stdout.replace("\n", "")
     assert "as this release needs" in again.stdout
+
+
+def test_migrate_makes_the_first_database_in_a_folder_that_is_not_there_yet(
+    settings: Settings, run: Callable[..., Done]
+) -> None:
+    assert not settings.data_dir.exists()
+
+    done = run("migrate")
+
+    assert done.exit_code == 0
+    assert "(it was at none)" in done.stdout
