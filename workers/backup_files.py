@@ -146,7 +146,7 @@ class TarTarget:
             info.uid = info.gid = 0
             info.uname = info.gname = ""
             counted = _Counted(reading)
-            self._tar.addfile(info, counted)  # type: ignore[arg-type]
+            self._tar.addfile(info, counted)
         self._written[name] = counted.digest.hexdigest(), info.size
         return self._written[name]
 

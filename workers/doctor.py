@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.util import find_spec
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,9 +17,22 @@ from dicom_node.tls import TlsClient, acceptor_context
 from inference.errors import EngineUnavailable, WeightsRefused
 from workers.celery_app import broker_answers
 from workers.compute import available_cpus, engine_options, threads_for
+from workers.doctor_host import (
+    Check,
+    clock,
+    data_folder,
+    ports,
+    processor,
+    titles,
+)
 from workers.errors import FontMissing, StoreUnavailable
 from workers.profiles import profiles_in_use
-from workers.settings import DestinationSettings, PacsQuerySettings, Settings
+from workers.settings import (
+    DestinationSettings,
+    PacsQuerySettings,
+    PriorPacsSettings,
+    Settings,
+)
 from workers.state.database import Database, SchemaMismatch
 from workers.state.store import open_store
 
@@ -29,15 +41,6 @@ LATIN_ONLY = (
     "Latin letters only: names in others are left out of pages where they have a Latin spelling "
     "(Debian: fonts-wqy-microhei, or PULMONODE_FONT_FILE)"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One line of the examination; `ok` is `None` where there is nothing to judge."""
-
-    what: str
-    ok: bool | None
-    found: str
 
 
 def examine(settings: Settings) -> list[Check]:
@@ -74,12 +77,19 @@ def _database(settings: Settings) -> Iterator[Check]:
     if settings.state_url is None and not (settings.data_dir / "state.sqlite").exists():
         yield Check(what="state database", ok=None, found=f"{kind}: made at the first start")
         return
-    database = Database(settings.database_url)
+    try:
+        database = Database(settings.database_url)
+    except (SQLAlchemyError, ImportError) as error:
+        remedy = "write it as postgresql+psycopg://USER@HOST/NAME"
+        found = f"PULMONODE_STATE_URL cannot be used ({type(error).__name__}): {remedy}"
+        yield Check(what="state database", ok=False, found=found)
+        return
     try:
         database.check_version()
         yield Check(what="state database", ok=True, found=f"{kind}: schema as needed")
     except (SchemaMismatch, SQLAlchemyError) as error:
-        yield Check(what="state database", ok=False, found=f"{kind}: {error}")
+        said = str(getattr(error, "orig", None) or error).partition("\n")[0]
+        yield Check(what="state database", ok=False, found=f"{kind}: {said}")
     finally:
         database.close()
 
@@ -168,6 +178,11 @@ def _compute(settings: Settings) -> Iterator[Check]:
     )
 
 
+def _processor(settings: Settings) -> Iterator[Check]:
+    del settings
+    return processor()
+
+
 def _weights(settings: Settings) -> Iterator[Check]:
     chosen = {
         "detector": settings.detector,
@@ -233,11 +248,13 @@ def _peers(settings: Settings) -> Iterator[Check]:
         yield _echo(f"destination {item.name}", item, settings.ae_title, tls)
     if settings.pacs_query is not None:
         yield _echo("PACS query", settings.pacs_query, settings.ae_title)
+    if settings.prior_pacs is not None:
+        yield _echo("PACS of earlier CTs", settings.prior_pacs, settings.ae_title)
 
 
 def _echo(
     what: str,
-    item: DestinationSettings | PacsQuerySettings,
+    item: DestinationSettings | PacsQuerySettings | PriorPacsSettings,
     calling: str,
     tls: TlsClient | None = None,
 ) -> Check:
@@ -257,6 +274,6 @@ def _echo(
 
 
 CHECKS = (
-    _settings, _disk, _database, _store, _broker, _rules, _profiles, _fonts, _compute, _weights,
-    _tls, _peers,
+    _settings, titles, ports, data_folder, _disk, clock, _database, _store, _broker, _rules,
+    _profiles, _fonts, _compute, _processor, _weights, _tls, _peers,
 )  # fmt: skip

@@ -204,7 +204,7 @@ def test_the_units_commands_bring_a_series_to_confirmed_and_stop_in_time(
     slices = sorted(small_phantom.glob("*.dcm"))
     service.send(slices)
     uid = str(dcmread(slices[0], stop_before_pixels=True).SeriesInstanceUID)
-    job = service.wait_for_job(uid, states={JobState.CONFIRMED}, limit_s=240)
+    job = service.wait_for_job(uid, states={JobState.CONFIRMED}, limit_s=500)
     stopped = [unit.stop(process) for unit, process in zip(units, processes, strict=True)]
 
     assert job["nodules"] >= 1
