@@ -58,12 +58,13 @@ def test_ae_titles_that_may_work_are_listed(settings: Settings) -> None:
 
 
 def test_a_port_of_another_program_is_told_from_our_own_node(
-    settings: Settings, taken: int, tmp_path: Path
+    settings: Settings, taken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    foreign, _ = ports(with_settings(settings, dicom_port=taken))
     ours = MiniPacs(folder=tmp_path / "node", ae_title="PULMONODE")
     ours.start()
+    monkeypatch.setattr(module, "ECHO_TIMEOUT_S", 60.0)  # it answers at once, on a busy machine late
     try:
-        foreign, _ = ports(with_settings(settings, dicom_port=taken))
         own, _ = ports(with_settings(settings, dicom_port=ours.port))
     finally:
         ours.stop()
