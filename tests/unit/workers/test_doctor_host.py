@@ -63,7 +63,7 @@ def test_a_port_of_another_program_is_told_from_our_own_node(
     foreign, _ = ports(with_settings(settings, dicom_port=taken))
     ours = MiniPacs(folder=tmp_path / "node", ae_title="PULMONODE")
     ours.start()
-    monkeypatch.setattr(module, "ECHO_TIMEOUT_S", 60.0)  # it answers at once, on a busy machine late
+    monkeypatch.setattr(module, "ECHO_TIMEOUT_S", 60.0)  # a busy machine is late
     try:
         own, _ = ports(with_settings(settings, dicom_port=ours.port))
     finally:
