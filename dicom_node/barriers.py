@@ -54,6 +54,12 @@ class Barrier(enum.StrEnum):
     """The rows let objects go; these still stand in the object store."""
     REMOVAL_DELETED = "removal_deleted"
     """The objects are gone; the history does not say so yet."""
+    CONTEXT_DURABLE = "context_durable"
+    """An HL7 message or FHIR resource is durable; its sender has not heard AA yet."""
+    CONTEXT_BEFORE_COMMIT = "context_before_commit"
+    """AA was answered; what the message says is not committed."""
+    CONTEXT_COMMITTED = "context_committed"
+    """What the message says is committed; its file still stands in the inbox."""
 
 
 Hook = Callable[[Barrier], None]

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.known import KnownContext
 from inference.pet_values import PetUsed, Uptake
 
 PointLps = tuple[float, float, float]
@@ -347,6 +348,10 @@ class ClinicalContext:
     immunosuppressed: bool | None = None
     high_risk: bool | None = None
     """Of lung cancer, as a clinician judges it (Fleischner 2017: intermediate counts as high)."""
+    pack_years: float | None = None
+    size_m: float | None = None
+    """Height of the body."""
+    weight_kg: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -375,3 +380,5 @@ class CaseFindings:
     follow_up: FollowUp | None = None
     """`None` where there was no earlier examination."""
     pet: PetUsed | None = None
+    known: KnownContext | None = None
+    """What was known beside the pixels; `None` where nobody asked."""

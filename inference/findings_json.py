@@ -18,6 +18,7 @@ from inference.findings import (
     NoduleGrade,
 )
 from inference.follow_up_json import follow_up_to_dict, growth_to_dict
+from inference.known import KnownContext
 from inference.pet_json import pet_to_dict, uptake_to_dict
 from inference.pipeline import ALGORITHM_NAME, ALGORITHM_VERSION
 from inference.volume import Volume
@@ -71,6 +72,7 @@ def findings_to_dict(
             "warnings": list(findings.quality.warnings),
         },
         "limits": list(findings.limits),
+        "clinical_context": _known(findings.known),
         "lungs": {
             "left_ml": findings.lungs.left_ml,
             "right_ml": findings.lungs.right_ml,
@@ -104,6 +106,10 @@ def findings_to_dict(
             "fleischner_2017": _fleischner(findings.exam_fleischner),
         },
     }
+
+
+def _known(known: KnownContext | None) -> dict[str, Any] | None:
+    return None if known is None else asdict(known)
 
 
 def not_eligible_to_dict(

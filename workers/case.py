@@ -22,6 +22,7 @@ from inference.findings import CaseFindings, ClinicalContext, Nodule
 from inference.findings_json import findings_to_dict
 from inference.follow_up.exam import PriorExam
 from inference.grading.table import ModalityTable, table_of_values
+from inference.known import KnownContext
 from inference.pet.uptake import SuvVolume
 from inference.pipeline import Grading, analyse
 from inference.segmentation import Segmenter
@@ -61,6 +62,7 @@ def analyse_case(
     revision: int,
     created: datetime,
     context: ClinicalContext | None = None,
+    known: KnownContext | None = None,
     warnings: Sequence[str] = (),
     previous_findings: Mapping[str, Any] | None = None,
     profiles: Sequence[Profile] = (DEFAULT,),
@@ -85,6 +87,8 @@ def analyse_case(
         Content date and time of the objects.
     context : ClinicalContext, optional
         What is known of the patient; from the CT header when absent.
+    known : KnownContext, optional
+        The same, value by value with its source, for the report.
     warnings : sequence of str
         From reception, for the report.
     previous_findings : mapping, optional
@@ -141,7 +145,7 @@ def analyse_case(
             )
         ),
     )
-    findings = replace(findings, quality=quality)
+    findings = replace(findings, quality=quality, known=known)
     if progress is not None:
         progress("report")
     tracking_uids = assign_tracking_uids(

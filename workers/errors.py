@@ -30,6 +30,10 @@
     ├── RequestRefused       what a program asked for does not hold together
     ├── ServerRefused        a console elsewhere refused what a command asked
     ├── ServerUnavailable    a console elsewhere did not answer (transient)
+    ├── Hl7Refused           an HL7 message is not accepted; its sender hears why
+    ├── MessageNotKept       an HL7 message or FHIR resource cannot be made durable (transient)
+    ├── ContextRefused       a FHIR file, or a change to patients' context, cannot be taken
+    ├── FhirUnavailable      the FHIR server did not answer as it should (transient)
     ├── FontMissing          no font here has the letters of a report's language
     ├── ServiceNotStarted    the service of a demonstration or benchmark ended, or says nothing
     └── BenchmarkFailed      a measured process ended with an error
@@ -352,6 +356,69 @@ class ServiceNotStarted(WorkersError):
     def __init__(self, log_file: Path) -> None:
         self.log_file = log_file
         super().__init__(f"the service did not start: see {log_file}")
+
+
+class Hl7Refused(WorkersError):
+    """An HL7 message is not accepted.
+
+    Attributes
+    ----------
+    code : str
+        AE or AR (HL7 table 0008).
+    error_code : int
+        HL7 table 0357.
+    why : str
+        For the sender; never anything that the message says of its patient.
+    location : str
+        ERR-2, such as ``PID^1^3``; may be empty.
+    """
+
+    def __init__(self, code: str, error_code: int, why: str, location: str) -> None:
+        self.code = code
+        self.error_code = error_code
+        self.why = why
+        self.location = location
+        super().__init__(f"{code} {error_code}: {why}")
+
+
+class MessageNotKept(WorkersError):
+    """A message or resource cannot be made durable."""
+
+    transient = True
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"not kept: {why}")
+
+
+class ContextRefused(WorkersError):
+    """A FHIR file, or a change to what is known of patients, cannot be taken.
+
+    Attributes
+    ----------
+    where : str
+        File, resource or option; no patient data.
+    why : str
+        What is wrong.
+    remedy : str
+        What to do.
+    """
+
+    def __init__(self, where: str, why: str, remedy: str) -> None:
+        self.where = where
+        self.why = why
+        self.remedy = remedy
+        super().__init__(f"{where}: {why}; {remedy}")
+
+
+class FhirUnavailable(WorkersError):
+    """The FHIR server did not answer, or not as it should."""
+
+    transient = True
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"FHIR server: {why}")
 
 
 class BenchmarkFailed(WorkersError):

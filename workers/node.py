@@ -39,8 +39,10 @@ from workers.usecases.index import index_inbox, newest_arrival_ns
 from workers.usecases.notice import give_notice_due
 from workers.usecases.prune import prune
 from workers.usecases.recover import Hints, due_hints, expire_leases, forget_hints
+from workers.usecases.revise_for_context import revise_for_context
 from workers.usecases.share_settings import publish_settings
 from workers.usecases.take_answers import take_answers
+from workers.usecases.take_messages import take_messages
 from workers.usecases.watch_destinations import watch_destinations
 from workers.usecases.watch_workers import watch_workers
 from workers.watch import Watch
@@ -126,6 +128,7 @@ class Node:
             ("index", self._index),
             ("tick", self.tick),
             ("ask", lambda: ask_due(self._app)),
+            ("context", self._context),
             ("hint", self._hint),
         ):
             self._run(name, self._loop, partial(self._when_ready, loop))
@@ -248,6 +251,12 @@ class Node:
         release_by_mode(self._app, now=now)
         watch_destinations(self._app, now=now)
         watch_workers(self._app, now=now)
+
+    def _context(self) -> None:
+        """What HL7 and FHIR said becomes known; results that lack it are looked for."""
+        while take_messages(self._app) and not self._stop.is_set():
+            pass
+        revise_for_context(self._app, now=self._app.now())
 
     def _hint(self) -> None:
         now = self._app.now()

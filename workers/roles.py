@@ -1,4 +1,4 @@
-"""The processes: node, worker, console, and all of them in one (`pulmonode up`)."""
+"""The processes: node, worker, console, HL7 port, and all of them in one (`pulmonode up`)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ from workers.application import open_application
 from workers.broker import EmbeddedBroker
 from workers.celery_app import ANALYSE, DELIVER, MAINTAIN, Hinter, run_celery_worker
 from workers.compute import threads_for
+from workers.context.hl7_accept import AcceptPolicy
+from workers.context.hl7_receive import Receiver
+from workers.context.inbox import MessageInbox
+from workers.context.mllp import MllpLimits, MllpListener, tls_context
 from workers.errors import NoBroker
+from workers.hl7_settings import HL7_PORT
 from workers.metrics import observe
 from workers.metrics.endpoint import metrics_port, serve_metrics
 from workers.metrics.registry import OwnFigures
@@ -126,6 +131,60 @@ def run_console(settings: Settings) -> None:
         app.database.close()
 
 
+def run_hl7(settings: Settings) -> None:
+    """Run the HL7 port until SIGTERM or SIGINT; beside the node, in its data folder.
+
+    It needs no database: what it acknowledged waits in the inbox until the node reads it.
+
+    Raises
+    ------
+    OSError
+        If its address is not to be had, or a certificate cannot be read.
+    """
+    end_with_supervisor()
+    listener = open_hl7(settings)
+    stop = _stop_on_signal()
+    listener.start()
+    try:
+        while not stop.wait(LOOK_S):
+            if not listener.is_alive():
+                raise RuntimeError("the HL7 port does not listen any more: see the log above")
+    finally:
+        listener.stop()
+        log.info("hl7_stopped")
+
+
+def open_hl7(settings: Settings) -> MllpListener:
+    """The HL7 port as the settings say, not started yet."""
+    inbox = MessageInbox(settings.context_dir, reserve_bytes=settings.disk_reserve_bytes // 2)
+    inbox.discard_partial()
+    certificate = settings.hl7_tls_certificate
+    return MllpListener(
+        Receiver(
+            inbox=inbox,
+            policy=AcceptPolicy(
+                default_charset=settings.hl7_default_charset,
+                senders=settings.hl7_senders,
+                processing_ids=settings.hl7_processing_ids,
+            ),
+        ),
+        host=settings.hl7_host,
+        port=HL7_PORT if settings.hl7_port is None else settings.hl7_port,
+        limits=MllpLimits(
+            maximum_bytes=settings.hl7_maximum_bytes,
+            maximum_connections=settings.hl7_maximum_connections,
+            idle_timeout_s=settings.hl7_idle_timeout_s,
+            message_timeout_s=settings.hl7_message_timeout_s,
+            messages_per_s=settings.hl7_messages_per_s,
+        ),
+        tls=(
+            tls_context(certificate, settings.hl7_tls_key, settings.hl7_tls_client_ca)
+            if certificate
+            else None
+        ),
+    )
+
+
 def console_is_installed() -> bool:
     """Whether what the console needs is there (extra ``console``)."""
     return all(find_spec(name) is not None for name in ("fastapi", "uvicorn", "jinja2", "argon2"))
@@ -139,7 +198,7 @@ def tell_share_of_cores(settings: Settings, *, processes: int) -> None:
 def run_all(
     settings: Settings, *, analysers: int = 1, ready: Callable[[], None] | None = None
 ) -> None:
-    """Run broker, node, workers and console on this machine until SIGTERM or SIGINT.
+    """Run broker, node, workers, console and HL7 port on this machine until SIGTERM or SIGINT.
 
     A process that dies is started again; jobs that it held come back by their leases. While
     the database is away, the node already receives.
@@ -193,6 +252,8 @@ def _children(settings: Settings, url: str, analysers: int) -> list[Child]:
         "analyse": ("worker", "--queues", ANALYSE, "--concurrency", str(analysers)),
         "deliver": ("worker", "--queues", f"{DELIVER},{MAINTAIN}", "--concurrency", "8"),
     }
+    if settings.hl7_port is not None:
+        commands["hl7"] = ("hl7",)
     if settings.console_enabled:
         if console_is_installed():
             commands["console"] = ("console",)

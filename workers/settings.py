@@ -25,6 +25,8 @@ from pydantic_settings import (
 )
 
 from workers.console_settings import ConsoleSettings
+from workers.context_settings import ContextSettings
+from workers.hl7_settings import Hl7Settings
 from workers.monitoring_settings import MonitoringSettings
 from workers.receive_settings import ReceiveSettings
 
@@ -114,7 +116,9 @@ THREADS_AT_MOST = 256
 """For one analysis; more would not make it faster."""
 
 
-class Settings(ConsoleSettings, MonitoringSettings, ReceiveSettings):
+class Settings(
+    ConsoleSettings, ContextSettings, Hl7Settings, MonitoringSettings, ReceiveSettings
+):
     """Settings of node, workers, console and command line."""
 
     model_config = SettingsConfigDict(env_prefix="PULMONODE_", extra="forbid", frozen=True)
@@ -415,6 +419,11 @@ class Settings(ConsoleSettings, MonitoringSettings, ReceiveSettings):
     def spool_dir(self) -> Path:
         """Folder of received instances."""
         return self.data_dir / "spool"
+
+    @property
+    def context_dir(self) -> Path:
+        """Folder of received HL7 messages and FHIR resources."""
+        return self.data_dir / "context"
 
     @property
     def object_store_url(self) -> str:

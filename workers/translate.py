@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from dicom_node.compose.content import (
     AlgorithmContent,
@@ -20,6 +20,7 @@ from dicom_node.compose.content import (
 from dicom_node.compose.identity import device_uid
 from dicom_node.equipment import MANUFACTURER, MANUFACTURER_MODEL_NAME
 from dicom_node.read.ct_series import CtSeries
+from dicom_node.read.patient_module import read_patient_module
 from inference.findings import (
     NOT_GRADED,
     Axis,
@@ -30,14 +31,16 @@ from inference.findings import (
     NoduleChange,
     NoduleGrade,
 )
+from inference.known import KnownValue
 from inference.pet_values import PetUsed
 from inference.volume import Volume
+from workers.context.facts import Person
+from workers.context.resolve import CtPatient
+from workers.context.shown import context_facts
 
-AGE_PATTERN = re.compile(r"(\d{3})([DWMY])")
 DIGEST_LETTERS = 16
 """Of a set of weights, where people read it."""
-YEARS_PER_UNIT = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
-"""AS value representation (PS3.5 section 6.2)."""
+CT_HEADER = "ct header"
 
 
 def to_volume(series: CtSeries) -> Volume:
@@ -46,13 +49,47 @@ def to_volume(series: CtSeries) -> Volume:
 
 
 def to_context(series: CtSeries) -> ClinicalContext:
-    """What the CT header says of the patient: age and sex, where given."""
-    header = series.headers[0]
-    match = AGE_PATTERN.fullmatch(str(header.get("PatientAge") or "").strip())
-    sex = str(header.get("PatientSex") or "").strip()
+    """What the CT header says of the patient, where given.
+
+    Who does not smoke now may have smoked, so only a smoker is known to have.
+    """
+    patient = read_patient_module(series.headers[0])
     return ClinicalContext(
-        age_years=int(match[1]) * YEARS_PER_UNIT[match[2]] if match else None,
-        sex="F" if sex == "F" else "M" if sex == "M" else None,
+        age_years=patient.age_years,
+        sex="F" if patient.sex == "F" else "M" if patient.sex == "M" else None,
+        size_m=patient.size_m,
+        weight_kg=patient.weight_kg,
+        ever_smoker=True if patient.smoking_status == "YES" else None,
+    )
+
+
+def to_ct_patient(series: CtSeries) -> CtPatient:
+    """Whose CT it is, and what its header says, as the clinical context is resolved against."""
+    patient = read_patient_module(series.headers[0])
+    context = to_context(series)
+
+    def said(item: str, unit: str = "", **value: Any) -> KnownValue:
+        return KnownValue(item=item, unit=unit, on=patient.study_date, source=CT_HEADER, **value)
+
+    numbers = {
+        "age": (context.age_years, "a"),
+        "size": (context.size_m, "m"),
+        "weight": (context.weight_kg, "kg"),
+    }
+    return CtPatient(
+        person=Person(names=patient.names, birth_date=patient.birth_date, sex=patient.sex),
+        study_date=patient.study_date,
+        accession=patient.accession_number,
+        context=context,
+        header=(
+            *(
+                said(item, unit, number=number)
+                for item, (number, unit) in numbers.items()
+                if number
+            ),
+            *((said("sex", text=context.sex),) if context.sex else ()),
+            *((said("smoking_status", flag=True),) if context.ever_smoker else ()),
+        ),
     )
 
 
@@ -106,7 +143,12 @@ def to_report_content(
         bank_version=findings.bank_version,
         warnings=findings.quality.warnings,
         limits=findings.limits,
-        facts=facts | _follow_up_facts(findings.follow_up) | _pet_facts(findings.pet),
+        facts=(
+            facts
+            | _follow_up_facts(findings.follow_up)
+            | _pet_facts(findings.pet)
+            | context_facts(findings.known)
+        ),
         partial_why=partial_why,
     )
 

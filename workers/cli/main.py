@@ -11,7 +11,7 @@ from importlib.util import find_spec
 
 import typer
 
-from workers.cli import answers, backup, jobs, network, queues, rules, serve, storage
+from workers.cli import answers, backup, context, jobs, network, queues, rules, serve, storage
 
 app = typer.Typer(
     name="pulmonode",
@@ -26,6 +26,7 @@ answers.register(app)
 queues.register(app)
 storage.register(app)
 backup.register(app)
+context.register(app)
 network.register(app)
 rules.register(app)
 if find_spec("argon2") is not None:

@@ -1,4 +1,4 @@
-"""Commands that run until they are stopped: up, node, worker, console; and migrate before them.
+"""Commands that run until they are stopped: up, node, worker, console, hl7, migrate.
 
 Node and Celery are imported where they are started: no other command waits for them.
 """
@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
     app.command()(node)
     app.command()(worker)
     app.command("console")(serve_console)
+    app.command()(hl7)
     app.command()(migrate)
 
 
@@ -64,6 +65,15 @@ def serve_console() -> None:
         fail("the console is not installed here: pip install 'pulmonode[console]'")
     with reported_errors():
         run_console(settings)
+
+
+def hl7() -> None:
+    """Run the HL7 port (MLLP) alone, beside the node: what is sent becomes clinical context."""
+    from workers.roles import run_hl7
+
+    settings = load_settings()
+    with reported_errors():
+        run_hl7(settings)
 
 
 def migrate(

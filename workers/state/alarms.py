@@ -36,10 +36,15 @@ SPOOL_REFUSES = "spool_refuses"
 NODE_LOOP_FAILS = "node_loop_fails"
 """A part of the node's work fails again and again; the subject is the loop that does it."""
 
+CONTEXT_HELD = "context_held"
+"""Messages about patients cannot be used as they are; its subject is ``messages``."""
+CONTEXT_CONFLICT = "context_conflict"
+"""What is known under a patient's ID names another patient; the subject is a digest of the ID."""
+
 CODES = (
     JOB_STOPPED, DESTINATION_SILENT, NOT_CONFIRMED, NOBODY_WORKS, DATABASE_EMPTY,
     DATABASE_UNREACHABLE, BROKER_UNREACHABLE, STORE_UNREACHABLE, DISK_LOW, SPOOL_REFUSES,
-    NODE_LOOP_FAILS,
+    NODE_LOOP_FAILS, CONTEXT_HELD, CONTEXT_CONFLICT,
 )  # fmt: skip
 """All of them."""
 

@@ -7,6 +7,7 @@ from sqlalchemy import MetaData
 from workers.state import (  # noqa: F401 - each adds its tables to the same metadata
     access_tables,
     answer_tables,
+    context_tables,
     fact_tables,
     retention_tables,
     worker_tables,

@@ -45,6 +45,7 @@ from workers.state.schema import (
     Switch,
 )
 from workers.state.store import get_content, put_content
+from workers.usecases.ask_fhir import ask_fhir
 from workers.usecases.assemble import queue_next_best
 from workers.usecases.commit import commit_result, keep_object
 from workers.usecases.fetch_prior import fetch_prior
@@ -52,6 +53,12 @@ from workers.usecases.find_pet import find_pet
 from workers.usecases.find_prior import find_prior
 from workers.usecases.heartbeat import tell_device
 from workers.usecases.keep_lease import keep_lease
+from workers.usecases.known_context import (
+    context_warnings,
+    ct_owner,
+    frozen,
+    known_context,
+)
 from workers.usecases.quarantine import hold_job
 from workers.usecases.record import record_due
 from workers.usecases.retract import Retraction, compose_retraction, find_retractions
@@ -213,11 +220,15 @@ def _analyse(app: Application, work: _Work) -> str:
             doubts += others
         pet, unused = find_pet(app, series)
         doubts += unused
+        doubts += ask_fhir(app, ct_owner(series, app.settings))
+        known, ct = known_context(app, series)
         result = analyse_case(
             series,
             revision=work.revision,
             created=created,
-            warnings=(*work.warnings, *doubts),
+            context=known.context,
+            known=known.known,
+            warnings=(*work.warnings, *doubts, *context_warnings(known)),
             prior=prior,
             pet=pet,
             previous_findings=_read_findings(app, work.earlier),
@@ -249,7 +260,8 @@ def _analyse(app: Application, work: _Work) -> str:
         return _end(app, work, error.code, error.why)
     except FAILURES as error:
         return fail_attempt(app, work.lease, error)
-    commit_result(app, work.lease, result, findings, kept, features)
+    used = (known.digest, frozen(known, ct))
+    commit_result(app, work.lease, result, findings, kept, features, used)
     _count_findings(result.findings)
     tell_device(app, os.getppid(), result.findings.device)
     reach(Barrier.ANALYSE_COMMITTED)

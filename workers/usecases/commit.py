@@ -24,6 +24,7 @@ from workers.case import CaseResult
 from workers.errors import StoreUnavailable
 from workers.patient_key import whose
 from workers.settings import Settings
+from workers.state.context_tables import UsedContext
 from workers.state.jobs import NEEDS_A_PERSON, Lease, back_off_s, held_job, is_notice, move, note
 from workers.state.schema import WITH_RESULT, Job, JobState, ReportedNodule, Result, ResultObject
 from workers.state.store import put_content
@@ -79,6 +80,7 @@ def commit_result(
     findings: tuple[str, str],
     kept: Sequence[KeptObject],
     features: tuple[str, str] | None = None,
+    used: tuple[str, dict[str, Any]] | None = None,
 ) -> None:
     """If the lease still holds, make an analysis kept in the store the job's result.
 
@@ -97,6 +99,7 @@ def commit_result(
         features=features,
         tracking_uids=tracking_uids,
         compared=describe_comparison(result.findings),
+        used=used,
     )
 
 
@@ -136,6 +139,7 @@ def _commit(
     features: tuple[str, str] | None = None,
     tracking_uids: Sequence[str] = (),
     compared: str = "",
+    used: tuple[str, dict[str, Any]] | None = None,
 ) -> None:
     try:
         recorded = _recorded_otherwise(app, lease, kept)
@@ -171,6 +175,8 @@ def _commit(
                 )
             )
             session.add_all(_object_row(job, item) for item in kept)
+            if used is not None:
+                session.add(UsedContext(job_id=job.id, digest=used[0], content=used[1]))
             session.add_all(
                 ReportedNodule(job_id=job.id, tracking_uid=uid) for uid in tracking_uids
             )

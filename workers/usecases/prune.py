@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from dicom_node.barriers import Barrier, reach
 from dicom_node.receive.spool import is_inbox_name, sop_uid_of
 from workers.application import Application
+from workers.state.context_tables import UsedContext
 from workers.state.jobs import note
 from workers.state.retention_tables import Removable, Removal
 from workers.state.schema import (
@@ -188,6 +189,7 @@ def _let_go_history(session: Session, job: Job) -> list[str]:
     session.execute(delete(Commitment).where(Commitment.delivery_id.in_(deliveries)))
     session.execute(delete(Event).where(Event.job_id.in_(revisions)))
     session.execute(delete(ReportedNodule).where(ReportedNodule.job_id.in_(revisions)))
+    session.execute(delete(UsedContext).where(UsedContext.job_id.in_(revisions)))
     session.execute(delete(Instance).where(Instance.series_uid == job.series_uid))
     for result in session.scalars(select(Result).where(Result.job_id.in_(revisions))):
         result.patient_key = result.study_date = ""

@@ -14,6 +14,7 @@ import structlog
 
 from workers.application import Application
 from workers.console_settings import ConsoleSettings
+from workers.hl7_settings import Hl7Settings
 from workers.monitoring_settings import MONITORING_OF_THE_PROCESS
 from workers.receive_settings import RECEIVING_OF_THE_PROCESS
 from workers.settings import Settings
@@ -27,6 +28,7 @@ OF_THE_PROCESS = frozenset(
     | set(ConsoleSettings.model_fields)
     | MONITORING_OF_THE_PROCESS
     | RECEIVING_OF_THE_PROCESS
+    | set(Hl7Settings.model_fields)
 )
 """Fields that each process has for itself: its host's folders, addresses, hardware and log."""
 NODE = "node"

@@ -1,0 +1,185 @@
+"""`pulmonode context ...`: what HL7 and FHIR said of patients, and what people say of their IDs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from workers.application import Application
+from workers.cli.output import console, local_time, opened_application, print_json
+from workers.context.fhir_facts import parse_fhir, read_fhir
+from workers.context.hl7_message import Hl7Message
+from workers.context.hl7_text import decode, split_messages
+from workers.context.links import PatientId
+from workers.errors import ContextRefused, Hl7Refused
+from workers.usecases.audit import at_the_command_line, record
+from workers.usecases.describe_context import list_held, list_patients, show_patient
+from workers.usecases.link_patients import confirm_patient, merge_patients, unmerge_patients
+from workers.usecases.take_messages import open_inbox, retry_held, table_of, take_messages
+
+context = typer.Typer(no_args_is_help=True, help="What HL7 and FHIR said of patients.")
+Issuer = Annotated[
+    str | None, typer.Option(help="issuer of the ID; PULMONODE_CONTEXT_DEFAULT_ISSUER if absent")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="as JSON")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.add_typer(context, name="context")
+
+
+@context.command("list")
+def list_command(limit: Annotated[int, typer.Option(min=1)] = 50, as_json: AsJson = False) -> None:
+    """List patient IDs of which anything is known."""
+    with opened_application() as app:
+        rows = list_patients(app, limit=limit)
+    if as_json:
+        print_json(rows)
+        return
+    table = Table("patient ID", "issuer", "messages", "values", "last message")
+    for row in rows:
+        table.add_row(
+            row["patient_id"], row["issuer"], str(row["messages"]), str(row["values"]),
+            local_time(row["last_received_at"]),
+        )  # fmt: skip
+    console.print(table)
+
+
+@context.command()
+def show(patient_id: str, issuer: Issuer = None, as_json: AsJson = False) -> None:
+    """Show all that is known of a patient, with the message that each value came by."""
+    with opened_application() as app:
+        known = show_patient(app, _patient(app, patient_id, issuer))
+    if as_json:
+        print_json(known)
+        return
+    console.print("IDs: " + ", ".join(f"{one} ({of or 'no issuer'})" for one, of in known["ids"]))
+    for link in known["links"]:
+        console.print(f"{link['kind']}: {link['from']} {link['into']} ({local_time(link['at'])})")
+    table = Table("message", "sent", "says", "of", "value", "status", "not usable because")
+    for item in known["statements"]:
+        who = item["person"]
+        says = " ".join((*who["names"], who["birth_date"], who["sex"]))
+        table.add_row(item["control_id"], item["said_at"], "patient", "", says, "", "")
+        for value in item["values"]:
+            table.add_row(
+                "", "", value["item"], value["observed_on"], _written(value), value["status"],
+                value["problem"],
+            )  # fmt: skip
+        for report in item["reports"]:
+            table.add_row(
+                "", "", report["kind"], report["observed_on"], report["title"], report["status"], ""
+            )
+    console.print(table)
+
+
+def _written(value: dict[str, Any]) -> str:
+    if value["number"] is not None:
+        return f"{value['comparator']}{value['number']:g} ({value['written']})"
+    said = {True: "yes", False: "no", None: "?"}[value["flag"]]
+    return f"{said} ({value['written']})" + (f" since {value['since']}" if value["since"] else "")
+
+
+@context.command()
+def held(as_json: AsJson = False) -> None:
+    """List messages that cannot be used as they are, and why."""
+    with opened_application() as app:
+        rows = list_held(app)
+    if as_json:
+        print_json(rows)
+        return
+    table = Table("number", "kind", "sender", "control ID", "received", "why")
+    for row in rows:
+        table.add_row(
+            str(row["id"]), row["kind"], row["sender"], row["control_id"],
+            local_time(row["received_at"]), f"{row['reason_code']}: {row['reason']}",
+        )  # fmt: skip
+    console.print(table)
+
+
+@context.command()
+def retry() -> None:
+    """Read held messages again, after settings changed."""
+    with opened_application() as app:
+        count = retry_held(app)
+        take_messages(app)
+        left = len(list_held(app))
+        _record(app, "context.retry")
+    console.print(f"{count} messages read again, {left} are still held")
+
+
+@context.command("import")
+def import_command(file: Path) -> None:
+    """Take a FHIR resource or Bundle (JSON), or HL7 messages, from a file."""
+    with opened_application() as app:
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise ContextRefused(
+                str(file), f"cannot be read ({error.strerror})", "name a file"
+            ) from None
+        kind, messages = _messages(app, file, data)
+        inbox = open_inbox(app.settings)
+        for item in messages:
+            inbox.accept(item, kind)
+        take_messages(app)
+        waiting, kept = len(inbox.waiting()), len(list_held(app))
+        _record(app, "context.import")
+    console.print(f"{len(messages)} taken from {file.name}; {waiting} wait, {kept} are held in all")
+
+
+def _messages(app: Application, file: Path, data: bytes) -> tuple[str, list[bytes]]:
+    """Kind and messages of a file, each one read once so that what is wrong is said here."""
+    try:
+        if data.lstrip()[:1] == b"{":
+            parse_fhir(data)
+            read_fhir(data, table_of(app.settings))
+            return ".json", [data]
+        text = decode(data, app.settings.hl7_default_charset)
+        parted = split_messages(text)
+        for item in parted:
+            Hl7Message(item)
+    except Hl7Refused as error:
+        raise ContextRefused(str(file), error.why, "name FHIR JSON or HL7 v2 messages") from None
+    except ContextRefused as error:
+        raise ContextRefused(str(file), error.why, error.remedy) from None
+    return ".hl7", [item.encode() for item in parted]
+
+
+@context.command()
+def merge(prior_id: str, into_id: str, issuer: Issuer = None, into_issuer: Issuer = None) -> None:
+    """Let two IDs be one patient's; the second one survives. 'unmerge' takes it back."""
+    with opened_application() as app:
+        what, into = _patient(app, prior_id, issuer), _patient(app, into_id, into_issuer or issuer)
+        ids = merge_patients(app, what, into, actor=at_the_command_line())
+    console.print(f"one patient with {len(ids)} IDs now")
+
+
+@context.command()
+def unmerge(prior_id: str, into_id: str, issuer: Issuer = None, into_issuer: Issuer = None) -> None:
+    """Part two IDs that a merge, by message or command, made one patient's."""
+    with opened_application() as app:
+        what, into = _patient(app, prior_id, issuer), _patient(app, into_id, into_issuer or issuer)
+        unmerge_patients(app, what, into, actor=at_the_command_line())
+    console.print("two patients now")
+
+
+@context.command()
+def confirm(patient_id: str, issuer: Issuer = None) -> None:
+    """Say that all that is known of an ID until now is of one patient, the CT's."""
+    with opened_application() as app:
+        count = confirm_patient(app, _patient(app, patient_id, issuer), actor=at_the_command_line())
+    console.print(f"{count} messages are confirmed; what comes later is compared again")
+
+
+def _record(app: Application, action: str) -> None:
+    with app.database.write() as session:
+        record(session, at_the_command_line(), action, at=app.now())
+
+
+def _patient(app: Application, patient_id: str, issuer: str | None) -> PatientId:
+    return patient_id, app.settings.context_default_issuer if issuer is None else issuer
