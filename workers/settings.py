@@ -116,9 +116,7 @@ THREADS_AT_MOST = 256
 """For one analysis; more would not make it faster."""
 
 
-class Settings(
-    ConsoleSettings, ContextSettings, Hl7Settings, MonitoringSettings, ReceiveSettings
-):
+class Settings(ConsoleSettings, ContextSettings, Hl7Settings, MonitoringSettings, ReceiveSettings):
     """Settings of node, workers, console and command line."""
 
     model_config = SettingsConfigDict(env_prefix="PULMONODE_", extra="forbid", frozen=True)
