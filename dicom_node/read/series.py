@@ -248,7 +248,7 @@ def _decode(path: Path, out: NDArray[np.int16]) -> _Slice:
         ds = read_with_pixels(path)
     except UnreadableInstance as error:
         raise SeriesRejected("undecodable", str(error)) from error
-    named = f"{ds.SOPInstanceUID} (instance {ds.get('InstanceNumber', '?')})"
+    named = f"{ds.get('SOPInstanceUID', path.name)} (instance {ds.get('InstanceNumber', '?')})"
     excess = find_excess(ds)
     if excess:
         raise SeriesRejected("undecodable", f"{named} cannot be decoded: {excess}")

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from pydicom import config, dcmread
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset, read_partial
 from pydicom.tag import Tag
 from pydicom.uid import (
@@ -55,6 +55,7 @@ NEEDS_PIXELS = frozenset({str(CTImageStorage), str(EnhancedCTImageStorage)})
 MALFORMED = (
     ArithmeticError,
     AttributeError,
+    BytesLengthException,
     EOFError,
     InvalidDicomError,
     LookupError,
@@ -160,18 +161,18 @@ def read_before_pixels(path: Path) -> FileDataset:
     # Bad values are the header's business: they become problems there, not warnings.
     with _malformed_as_unreadable(path), config.disable_value_validation():
         ds = dcmread(path, stop_before_pixels=True)
-    if not ds.file_meta.get("TransferSyntaxUID"):
-        raise UnreadableInstance(path.name, "no Transfer Syntax UID in its meta information")
-    if len(ds) == 0:
-        raise UnreadableInstance(path.name, "it ends before its data set begins")
-    last: Any = ds.get_item(max(ds.keys()))  # not yet converted, so its bytes can be counted
-    declared = getattr(last, "length", UNDEFINED_LENGTH)
-    held = len(last.value or b"") if declared != UNDEFINED_LENGTH else declared
-    if held < declared:
-        raise UnreadableInstance(
-            path.name, f"it ends within its header: {last.tag} holds {held} of {declared} bytes"
-        )
-    return ds
+        if not ds.file_meta.get("TransferSyntaxUID"):
+            raise UnreadableInstance(path.name, "no Transfer Syntax UID in its meta information")
+        if len(ds) == 0:
+            raise UnreadableInstance(path.name, "it ends before its data set begins")
+        last: Any = ds.get_item(max(ds.keys()))  # not yet converted, so its bytes can be counted
+        declared = getattr(last, "length", UNDEFINED_LENGTH)
+        held = len(last.value or b"") if declared != UNDEFINED_LENGTH else declared
+        if held < declared:
+            raise UnreadableInstance(
+                path.name, f"it ends within its header: {last.tag} holds {held} of {declared} bytes"
+            )
+        return ds
 
 
 def read_with_pixels(path: Path) -> FileDataset:
