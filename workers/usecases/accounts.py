@@ -173,11 +173,15 @@ def find_user(session: Session, name: str) -> User:
     return user
 
 
-def end_sessions(session: Session, user: User, now: float) -> None:
-    """Sign a user out everywhere."""
+def end_sessions(session: Session, user: User, now: float, *, but: int | None = None) -> None:
+    """Sign a user out everywhere, one session perhaps excepted."""
     session.execute(
         update(ConsoleSession)
-        .where(ConsoleSession.user_id == user.id, ConsoleSession.ended_at.is_(None))
+        .where(
+            ConsoleSession.user_id == user.id,
+            ConsoleSession.ended_at.is_(None),
+            ConsoleSession.id != (but or 0),
+        )
         .values(ended_at=now)
     )
 

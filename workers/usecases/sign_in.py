@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -22,6 +23,8 @@ from workers.usecases.secrets import digest_of_token, new_token
 
 SEEN_EVERY_S = 30.0
 """How exactly it is kept when a session was used last: not every page writes."""
+FORGET_S = 30 * 86400.0
+"""After which a session that is over leaves the database; the audit keeps the sign-in."""
 UNKNOWN = "unknown"
 """Who tried, in the audit, when the name is no user's: what was typed may be a password."""
 
@@ -167,6 +170,37 @@ def sign_out(app: Application, actor: Actor, session_id: int) -> None:
         record(session, actor, "sign_out", at=now)
 
 
+def sign_out_elsewhere(app: Application, actor: Actor, session_id: int) -> None:
+    """End every other session of a session's user."""
+    now = app.now()
+    with app.database.write() as session:
+        row = session.get_one(ConsoleSession, session_id)
+        end_sessions(session, session.get_one(User, row.user_id), now, but=session_id)
+        record(session, actor, "sign_out.elsewhere", at=now)
+
+
+def list_sessions(session: Session, name: str, *, now: float) -> list[dict[str, Any]]:
+    """Where a user is signed in, newest first."""
+    rows = session.scalars(
+        select(ConsoleSession)
+        .join(User, User.id == ConsoleSession.user_id)
+        .where(
+            User.name == name, ConsoleSession.ended_at.is_(None), ConsoleSession.expires_at > now
+        )
+        .order_by(ConsoleSession.id.desc())
+    )
+    return [
+        {
+            "id": row.id,
+            "address": row.address,
+            "created_at": row.created_at,
+            "seen_at": row.seen_at,
+            "expires_at": row.expires_at,
+        }
+        for row in rows
+    ]
+
+
 def _begin_attempt(app: Application, name: str, address: str, now: float) -> int:
     settings = app.settings
     user = _digest(name)
@@ -192,6 +226,7 @@ def _begin_attempt(app: Application, name: str, address: str, now: float) -> int
 
 
 def _new_session(app: Application, session: Session, user: User, address: str, now: float) -> str:
+    session.execute(delete(ConsoleSession).where(ConsoleSession.expires_at < now - FORGET_S))
     token = new_token()
     session.add(
         ConsoleSession(

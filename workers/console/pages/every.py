@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workers.console.pages import (
+    account,
     answers,
     audit,
     destinations,
@@ -32,4 +33,5 @@ PAGES = (
     settings.router,
     audit.router,
     users.router,
+    account.router,
 )

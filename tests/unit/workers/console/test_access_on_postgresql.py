@@ -29,15 +29,19 @@ ME = at_the_command_line()
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
-    folder = tmp_path_factory.mktemp("postgresql")
-    with PostgresServer(folder, free_port()) as server:
-        settings = Settings(
-            data_dir=tmp_path_factory.mktemp("data"), state_url=server.url, disk_reserve_bytes=0
-        )
-        opened = open_application(settings, migrate=True)
-        yield opened
-        opened.database.close()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    with PostgresServer(tmp_path_factory.mktemp("postgresql"), free_port()) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def app(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
+    settings = Settings(
+        data_dir=tmp_path_factory.mktemp("data"), state_url=server.url, disk_reserve_bytes=0
+    )
+    opened = open_application(settings, migrate=True)
+    yield opened
+    opened.database.close()
 
 
 def test_a_link_a_session_a_token_and_an_action_go_their_way(app: Application) -> None:
@@ -97,3 +101,21 @@ def test_guesses_that_come_at_once_are_all_counted(app: Application) -> None:
 
     assert outcomes.count(NotSignedIn) == 3
     assert outcomes.count(TooManyAttempts) == 7
+
+
+def test_while_the_database_is_away_the_console_says_so_and_goes_on_after(
+    app: Application, server: PostgresServer
+) -> None:
+    program = Browser(app, token=add_token(app, ME, "away", Role.VIEWER, days=1))
+    browser = Browser(app)
+    browser.sign_in(make_user(app, Role.VIEWER, "patient-one"))
+    server.kill()
+
+    told, page = program.get("/api/v1/jobs"), browser.get("/")
+    server.start()
+
+    assert (told.status_code, told.json()["code"]) == (503, "database_away")
+    assert told.headers["retry-after"] == "10"
+    assert page.status_code == 503
+    assert "The state database does not answer" in page.text
+    assert [program.get("/api/v1/jobs").status_code, browser.get("/").status_code] == [200, 200]

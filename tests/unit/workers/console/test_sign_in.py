@@ -9,13 +9,14 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.workers.console.browser import PASSWORD, Browser, make_user, signed_in
-from tests.unit.workers.rows import with_settings
+from tests.unit.workers.rows import count, with_settings
 from workers import clock
 from workers.application import Application
-from workers.state.access_tables import Role
+from workers.state.access_tables import ConsoleSession, Role
 from workers.usecases import accounts
 from workers.usecases.accounts import first_link, make_link, set_disabled, set_password
 from workers.usecases.audit import at_the_command_line, list_audit
+from workers.usecases.sign_in import FORGET_S
 
 ME = at_the_command_line()
 
@@ -293,3 +294,42 @@ def test_passwords_are_kept_as_rfc_9106_recommends() -> None:
     )
 
     assert done.stdout.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+
+
+def test_a_user_changes_the_password_and_is_signed_out_elsewhere(app: Application) -> None:
+    browser, other = signed_in(app, Role.VIEWER), Browser(app)
+    other.sign_in("the-viewer")
+    before = browser.session
+    new = PASSWORD[::-1]
+
+    wrong = browser.submit("/account", "/account/password", old="wrong", password=new, again=new)
+    done = browser.submit("/account", "/account/password", old=PASSWORD, password=new, again=new)
+
+    assert (wrong.status_code, done.status_code) == (422, 303)
+    assert "The old password is wrong." in wrong.text
+    assert browser.session != before
+    assert browser.get("/").status_code == 200
+    assert other.get("/").status_code == 303
+    assert Browser(app).sign_in("the-viewer", new).status_code == 303
+
+
+def test_a_user_sees_where_they_are_signed_in_and_ends_the_rest(app: Application) -> None:
+    browser, other = signed_in(app, Role.VIEWER), Browser(app, address="10.0.0.7")
+    other.sign_in("the-viewer")
+    shown = browser.get("/account").text
+
+    browser.submit("/account", "/account/sign-out-elsewhere")
+
+    assert "10.0.0.7" in shown
+    assert "10.0.0.7" not in browser.get("/account").text
+    assert (browser.get("/").status_code, other.get("/").status_code) == (200, 303)
+
+
+def test_sessions_that_are_long_over_leave_the_database(
+    app: Application, later: list[float]
+) -> None:
+    signed_in(app, Role.VIEWER)
+    later[0] = app.settings.console_session_limit_s + FORGET_S + 1
+    Browser(app).sign_in("the-viewer")
+
+    assert count(app, ConsoleSession) == 1
