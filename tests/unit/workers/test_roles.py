@@ -83,3 +83,17 @@ def test_a_supervised_node_runs_under_the_hold_of_its_supervisor(
     monkeypatch.setenv(SUPERVISOR_PID, "1")
 
     run_node(app)
+
+
+def test_the_console_is_one_of_the_processes_where_it_is_wanted_and_installed(
+    app: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def names(*, wanted: bool) -> set[str]:
+        settings = with_settings(app.settings, console_enabled=wanted)
+        return {child.name for child in roles._children(settings, "redis://127.0.0.1:1", 1)}
+
+    others = {"node", "analyse", "deliver"}
+    assert names(wanted=True) == others | {"console"}
+    assert names(wanted=False) == others
+    monkeypatch.setattr(roles, "console_is_installed", lambda: False)
+    assert names(wanted=True) == others
