@@ -81,7 +81,9 @@ class Guards:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _add_headers(MutableHeaders(scope=message), scope["scheme"], static=static)
+                headers = MutableHeaders(scope=message)
+                _add_headers(headers, scope["scheme"], static=static)
+                headers["Server-Timing"] = f"app;dur={1000 * (time.perf_counter() - began):.1f}"
             await send(message)
 
         try:
