@@ -109,7 +109,15 @@ def kept(database: Database, table: Table) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in session.execute(select(table).order_by(*keys))]
 
 
-@pytest.mark.parametrize("revision", HISTORY)
+def on_both() -> Iterator[Any]:
+    """SQLite from every revision; PostgreSQL from the first at once, from the others at length."""
+    for revision in HISTORY:
+        yield pytest.param("sqlite", revision, id=f"sqlite-{revision}")
+        marks = [pytest.mark.peer, *([] if revision == HISTORY[0] else [pytest.mark.long])]
+        yield pytest.param("postgresql", revision, id=f"postgresql-{revision}", marks=marks)
+
+
+@pytest.mark.parametrize(("empty", "revision"), list(on_both()), indirect=["empty"])
 def test_every_row_of_an_earlier_release_lives_on(empty: Database, revision: str) -> None:
     bring_to(empty, revision)
     before = fill(empty)
