@@ -6,7 +6,7 @@
     <moment>.sha256        every file with its SHA-256, as `sha256sum --check` reads it
     database/<moment>.*    state database
     settings.json          settings without secrets
-    spool/inbox, spool/quarantine
+    spool/inbox, spool/quarantine, context/inbox, context/held
     store/<key>            objects
     site/...               bank, rules, profiles, weights, salt
 

@@ -40,8 +40,10 @@ TRIES = 3
 URLS = ("state_url", "store_url", "broker_url")
 HIDDEN = "***"
 SITE_FOLDERS = ("bank_dir", "profiles_dir", "weights_dir")
-SITE_FILES = ("rules_file", "font_file")
+SITE_FILES = ("rules_file", "font_file", "context_items_file")
 SALT = "answers.salt"
+CONTEXT_FOLDERS = ("inbox", "held")
+"""Of accepted messages (workers/context/inbox.py)."""
 NOT_COPIED = frozenset({"lock"})
 
 
@@ -116,6 +118,7 @@ def _make(run: _Run) -> list[str]:
     app = run.app
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
     kind = kind_of(app.settings.database_url)
+    _put_messages(run)  # before the database: what it takes meanwhile leaves the inbox
     with app.database.read() as session:
         named = _named(session)
     found, _ = app.database.versions()
@@ -132,6 +135,7 @@ def _make(run: _Run) -> list[str]:
     _put_site(run)
     run.progress("spool")
     _put_spool(run)
+    _put_messages(run)
     run.progress("objects")
     for prefix in PREFIXES:
         _put_objects(run, app.store.keys(prefix))
@@ -181,6 +185,14 @@ def _put_spool(run: _Run) -> None:
     ):
         for path in paths:
             run.put(f"spool/{folder}/{path.name}", path)
+
+
+def _put_messages(run: _Run) -> None:
+    """HL7 messages and FHIR resources; one that is in the database already does no harm."""
+    for folder in CONTEXT_FOLDERS:
+        path = run.app.settings.context_dir / folder
+        for file in sorted(path.iterdir()) if path.is_dir() else ():
+            run.put(f"context/{folder}/{file.name}", file)
 
 
 def _put_objects(run: _Run, keys: list[str]) -> None:

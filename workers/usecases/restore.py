@@ -25,6 +25,7 @@ from workers.state.database import alembic_config
 from workers.state.database_copy import is_empty, kind_of, put_back_database
 from workers.state.store import PREFIXES, ObjectStore, open_store, write_durably
 from workers.usecases.back_up import (
+    CONTEXT_FOLDERS,
     SALT,
     SITE_FILES,
     SITE_FOLDERS,
@@ -143,8 +144,8 @@ def _held(settings: Settings) -> str:
     """What there is already; empty when nothing is."""
     if not is_empty(settings.database_url):
         return "the state database"
-    for folder in ("inbox", "quarantine"):
-        path = settings.spool_dir / folder
+    folders = [settings.spool_dir / name for name in ("inbox", "quarantine")]
+    for path in (*folders, *(settings.context_dir / name for name in CONTEXT_FOLDERS)):
         if path.is_dir() and any(path.iterdir()):
             return str(path)
     store = open_store(settings.object_store_url)
@@ -166,6 +167,10 @@ def _put(settings: Settings, store: ObjectStore, source: BackupSource, name: str
         folder, _, file_name = rest.partition("/")
         if folder in {"inbox", "quarantine"} and is_inbox_name(file_name):
             target = settings.spool_dir / folder / file_name
+    elif place == "context":
+        folder, _, file_name = rest.partition("/")
+        if folder in CONTEXT_FOLDERS and "/" not in file_name:
+            target = settings.context_dir / folder / file_name
     elif place == "site":
         target = _place_of_site(settings, rest)
     if target is None:
@@ -173,7 +178,9 @@ def _put(settings: Settings, store: ObjectStore, source: BackupSource, name: str
     target.parent.mkdir(parents=True, exist_ok=True)
     with source.opened(name) as file:
         write_durably(target, file.read())
-    if target.name in {SALT, "salt"}:
+    if place == "context":
+        target.parent.chmod(0o700)
+    if place == "context" or target.name in {SALT, "salt"}:
         target.chmod(0o600)
     return True
 

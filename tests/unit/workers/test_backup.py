@@ -33,15 +33,18 @@ from workers.backup_files import FolderTarget, open_source, open_target
 from workers.cli.main import app as command
 from workers.errors import BackupRefused, RestoreIncomplete, StoreUnavailable
 from workers.settings import Settings
+from workers.state.database_copy import copy_database
 from workers.state.schema import Delivery, Instance, Job, JobState, KeptAside, Switch
 from workers.state.store import FolderStore
 from workers.supervisor import hold_folder
+from workers.usecases import back_up as back_up_module
 from workers.usecases import restore as module
 from workers.usecases.back_up import BackedUp, back_up, settings_without_secrets
 from workers.usecases.index import index_inbox
 from workers.usecases.prune import BACKUP_RUNS, prune
 from workers.usecases.record import record_due
 from workers.usecases.restore import Restored, restore
+from workers.usecases.take_messages import open_inbox
 
 BUCKET = "pulmonode"
 
@@ -400,6 +403,40 @@ def test_the_site_s_own_files_come_back_where_the_settings_have_a_place_for_them
     assert (settings.data_dir / "answers.salt").read_bytes() == b"s"
     assert done.left_in_backup == ("site/rules_file/rules.yaml",)
     assert set(done.other_settings) == {"quiet_time_s", "rules_file"}
+
+
+def test_messages_that_wait_or_are_held_come_back_readable_by_their_owner_alone(
+    settings: Settings, tmp_path: Path
+) -> None:
+    app = open_application(settings, migrate=True)
+    inbox = open_inbox(settings)
+    waits = inbox.accept(b"MSH|waits", ".hl7")
+    held = inbox.hold(inbox.accept(b"{}", ".json"))
+
+    save(app, tmp_path / "backup")
+    away(app)
+    put_back(settings, tmp_path / "backup")
+
+    assert [path.read_bytes() for path in (waits, held)] == [b"MSH|waits", b"{}"]
+    assert waits.stat().st_mode & 0o077 == 0
+    assert waits.parent.stat().st_mode & 0o077 == 0
+
+
+def test_a_message_that_is_taken_while_the_database_is_copied_is_in_the_backup(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_application(settings, migrate=True)
+    message = open_inbox(settings).accept(b"MSH|taken", ".hl7")
+
+    def meanwhile(url: str, target: Path) -> None:
+        copy_database(url, target)
+        message.unlink()  # the node wrote its meaning into the database, after the copy
+
+    monkeypatch.setattr(back_up_module, "copy_database", meanwhile)
+    save(app, tmp_path / "backup")
+
+    assert f"context/inbox/{message.name}" in sums_of(tmp_path / "backup")
+    app.database.close()
 
 
 def test_settings_in_a_backup_hold_no_password(settings: Settings) -> None:
