@@ -1,0 +1,1 @@
+"""Terms as data: one table per language, and one of headings."""

@@ -1,0 +1,356 @@
+"""Nodules from sentences: each stretch makes a record, adds to one, or is about something else.
+
+Data flow: `Segment` -> slots (place and size) -> `Draft` -> found again or new. What stands in the
+request, an earlier report, advice or a rule makes no record.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from inference.report_text import describe, mention
+from inference.report_text.drafts import Draft, agreement, differ, merge, same_size
+from inference.report_text.facts import Source
+from inference.report_text.segments import Reading, Segment, part
+from inference.report_text.slots import Slot, share_out
+from inference.report_text.text import NormalText
+
+SILENT = frozenset({"request", "history", "family", "technique", "comparison", "rule"})
+"""Sections in which nothing is a finding."""
+_ALL = re.compile(r"(?i)\b(?:all|both|each)\b[^,.;]*$|均[^,;。]*$")
+_CLEAR = re.compile(r"(?i)\b(?:clear|normal|unremarkable|no acute)\b|正常|未见(?:明显)?异常|清晰")
+
+
+class NoduleReader:
+    """Goes through a text and keeps what the words at hand are about."""
+
+    def __init__(self, normal: NormalText) -> None:
+        self._normal = normal
+        self.drafts: list[Draft] = []
+        self._current: Draft | None = None
+        self._elsewhere = False
+        """Whether the last thing told of was no nodule of the lung."""
+        self._organ_line = False
+
+    def read(self, reading: Reading) -> None:
+        """Take one sentence."""
+        sentence = reading.sentence
+        if sentence.section in SILENT:
+            self._elsewhere = True
+            return
+        organ_before = False
+        for segment in part(reading):
+            self._tell_all(segment)
+            lobes = any(place.label == "place" for place in segment.places)
+            if segment.about == "other":
+                if segment.head is not None and segment.head.label == "organ":
+                    organ_before = True
+                self._elsewhere = True
+                continue
+            elsewhere = (organ_before or sentence.section == "other") and not lobes
+            if elsewhere and segment.about:
+                self._elsewhere = True
+            elif segment.about == "nodule":
+                self._take_nodule(segment)
+            elif segment.about == "ref":
+                self._take_reference(segment)
+            else:
+                self._take_words(segment)
+
+    def source(self, reading: Reading, start: int, end: int) -> Source:
+        """Where words of a sentence stand in the text as it came."""
+        base = reading.sentence.start
+        first, last = self._normal.span(base + start, base + end)
+        whole = self._normal.span(base, base + len(reading.sentence.text))
+        text = self._normal.original
+        return Source(
+            start=first, end=last, words=text[first:last], sentence=text[whole[0] : whole[1]]
+        )
+
+    def _take_nodule(self, segment: Segment) -> None:
+        told = mention.understand(segment)
+        if told.void:
+            self._elsewhere = True
+            return
+        made = self._make(segment, told)
+        self._place_all(made, told, segment)
+
+    def _place_all(self, made: list[Draft], told: mention.Told, segment: Segment) -> None:
+        settled: list[Draft] = []
+        for draft in made:
+            found = self._find(draft, told, segment, settled)
+            if found is None and told.only_known and not (draft.get("lobe") and draft.size):
+                continue
+            if found is None:
+                self.drafts.append(draft)
+                settled.append(draft)
+            else:
+                if found is not draft:
+                    self._torn(found, draft)
+                    merge(found, draft)
+                settled.append(found)
+        if told.all_of_them and self.drafts and not any(d.size or d.get("lobe") for d in made):
+            for other in self.drafts:
+                for name in ("change", "calcification", "type"):
+                    if made and made[0].get(name) is not None:
+                        other.put(name, made[0].get(name), made[0].sources[name])
+        self._elsewhere = not settled
+        self._current = settled[-1] if settled else self._current
+
+    def _make(self, segment: Segment, told: mention.Told) -> list[Draft]:
+        places, sizes = segment.places, segment.sizes
+        if told.from_place is not None:
+            places = [place for place in places if place.start >= told.from_place]
+            sizes = [size for size in sizes if size.start >= told.from_place]
+        present = [size for size in sizes if size.role in ("now", "below") and not size.weak]
+        weak = [size for size in sizes if size.weak]
+        if not present and weak:
+            # "It was 6 mm" with nothing beside it is what it is; of several years the last one.
+            present = [max(weak, key=lambda size: (size.year or 0, -size.start))]
+        slots = share_out(segment.reading.sentence.text, places, present, several=told.group)
+        drafts = [
+            self._draft(segment, told, slot, slots, number) for number, slot in enumerate(slots)
+        ]
+        if len(slots) > 1:
+            for draft in drafts:
+                draft.values.pop("count", None)
+                draft.group = False
+        return [copy for draft in drafts for copy in _by_lobe(draft)]
+
+    def _draft(
+        self,
+        segment: Segment,
+        told: mention.Told,
+        slot: Slot,
+        slots: Sequence[Slot],
+        number: int,
+    ) -> Draft:
+        reading = segment.reading
+        draft = Draft(
+            section=reading.sentence.section, line=reading.sentence.line, group=told.group
+        )
+        head = segment.head
+        if head is not None:
+            draft.sources["nodule"] = self.source(reading, head.start, head.end)
+        draft.values["certainty"] = told.certainty
+        if told.count is not None:
+            draft.values["count"] = told.count
+        own = _own_words(segment, slot, slots, number)
+        describe.place(draft, segment, slot, self.source)
+        describe.sizes(draft, segment, slot, own, self.source)
+        describe.features(draft, segment, own, self.source)
+        if told.type is not None and head is not None:
+            draft.put("type", told.type, self.source(reading, head.start, head.end))
+        return draft
+
+    def _find(
+        self, draft: Draft, told: mention.Told, segment: Segment, settled: Sequence[Draft]
+    ) -> Draft | None:
+        """The record that already stands for this nodule."""
+        others = [one for one in self.drafts if not any(one is taken for taken in settled)]
+        if told.another or not others:
+            return None
+        late = segment.reading.sentence.section in ("impression", "recommendation")
+        again = late and any(one.section != draft.section for one in others)
+        if told.largest:
+            groups = [one for one in others if one.group and one.size is None]
+            if groups:
+                return groups[-1]
+            if again or told.definite:
+                fitting = [one for one in others if not differ(one, draft, rounded=again)]
+                return max(fitting, key=lambda one: agreement(one, draft), default=None)
+            return None
+        if again or told.definite or told.only_known:
+            fitting = [
+                one
+                for one in others
+                if not differ(one, draft, rounded=again) and (one.group == draft.group or agreement(one, draft) >= 3)
+            ]
+            best = max(
+                enumerate(fitting),
+                key=lambda item: (agreement(item[1], draft), item[1] is self._current, item[0]),
+                default=None,
+            )
+            bare = draft.size is None and not draft.get("lobe") and not draft.side
+            if best is not None and (agreement(best[1], draft) >= 3 or bare or told.definite or len(others) == 1):
+                return best[1]
+            if again and draft.group and bare:
+                return max(others, key=lambda one: one.group)
+            return self._other_side(draft, others) if again or told.definite else None
+        return self._goes_on(draft, told, segment, others)
+
+    def _other_side(self, draft: Draft, others: Sequence[Draft]) -> Draft | None:
+        """The only nodule of just this size, told to lie elsewhere before."""
+        same = [
+            one
+            for one in others
+            if draft.size is not None
+            and one.size is not None
+            and same_size(one, draft)
+            and one.group == draft.group
+            and {one.side, draft.side} == {"left", "right"}
+        ]
+        return same[0] if len(same) == 1 else None
+
+    def _goes_on(
+        self, draft: Draft, told: mention.Told, segment: Segment, others: Sequence[Draft]
+    ) -> Draft | None:
+        """A noun without article, place or size of its own goes on about the last nodule."""
+        exact = [
+            one
+            for one in others
+            if draft.get("lobe")
+            and one.get("lobe") == draft.get("lobe")
+            and draft.size
+            and one.size
+            and not differ(one, draft)
+            and one.group == draft.group
+        ]
+        if exact:
+            return exact[0]
+        last = self._current
+        if told.article or last is None or self._elsewhere or differ(last, draft):
+            return None
+        if not any(last is one for one in others) or segment.reading.sentence.item:
+            return None
+        if draft.get("lobe") or draft.side or (draft.size and last.size) or told.certainty != "asserted":
+            return None
+        return last if last.group == draft.group and not told.count else None
+
+    def _torn(self, found: Draft, draft: Draft) -> None:
+        here, there = draft.side, found.side
+        if here and there and {here, there} == {"left", "right"}:
+            if mention.CORRECTED.search(draft.sources["nodule"].sentence):
+                for name in ("lobe", "laterality"):
+                    found.values.pop(name, None)
+                return
+            found.torn = True
+
+    def _take_reference(self, segment: Segment) -> None:
+        told = mention.understand_reference(segment)
+        if self._current is None or self._elsewhere:
+            groups = [draft for draft in self.drafts if draft.group]
+            if self._current is None or not (groups and not self._elsewhere):
+                self._elsewhere = True
+                return
+        made = self._make(segment, told)
+        if told.largest:
+            for draft in made:
+                draft.group = False
+            target = self._current
+            if target is not None and target.group and target.size is None and not differ(target, made[0]):
+                merge(target, made[0])
+                for draft in made[1:]:
+                    self.drafts.append(draft)
+                return
+        for draft in made:
+            kind = self._current.copy_kind() if self._current is not None else Draft()
+            told_of = any(name not in ("certainty", "count") for name in draft.values)
+            if not told_of:
+                continue
+            for name in ("type",):
+                if kind.get(name) is not None and not told.largest:
+                    draft.put(name, kind.get(name), kind.sources[name])
+            self.drafts.append(draft)
+            self._current = draft
+
+    def _take_words(self, segment: Segment) -> None:
+        """Words without a noun of their own."""
+        present = [size for size in segment.sizes if size.role in ("now", "below")]
+        lobes = [place for place in segment.places if place.label == "place"]
+        told = mention.nameless(segment)
+        current = self._current
+        if present and lobes and self._is_entry(segment):
+            made = self._make(segment, told)
+            if current is not None and not current.group and len(made) == 1 and not differ(current, made[0]) and (current.size is None or not current.get("lobe")) and not self._elsewhere:
+                merge(current, made[0])
+                return
+            kind = current.copy_kind() if current is not None and current.group else None
+            for draft in made:
+                found = self._find(draft, mention.nameless(segment), segment, ())
+                if found is not None and found.size is not None:
+                    merge(found, draft)
+                    self._current, self._elsewhere = found, False
+                    continue
+                if kind is not None and kind.get("type"):
+                    draft.put("type", kind.get("type"), kind.sources["type"])
+                if "nodule" not in draft.sources:
+                    draft.sources["nodule"] = self.source(
+                        segment.reading, segment.start, segment.end
+                    )
+                self.drafts.append(draft)
+                self._current, self._elsewhere = draft, False
+            return
+        if self._elsewhere or current is None:
+            return
+        made = self._make(segment, told)
+        first = made[0]
+        if lobes and current.get("lobe") and all(d.get("lobe") != current.get("lobe") for d in made):
+            self._elsewhere = True
+            return
+        if _CLEAR.search(segment.text) and not segment.sizes:
+            self._elsewhere = bool(segment.places)
+            return
+        if first.size is not None and current.size is not None and not same_size(current, first):
+            first.values.pop("size_mm", None)
+            first.values.pop("axes_mm", None)
+        if current.get("change") is None or not current.size:
+            pass
+        first.values.pop("certainty", None)
+        first.values.pop("count", None)
+        weak = [size for size in segment.sizes if size.weak]
+        if weak and current.size is not None and first.size is None:
+            current.put("prior_size_mm", weak[0].long_mm, self.source(segment.reading, weak[0].start, weak[0].end))
+        merge(current, first)
+
+    def _tell_all(self, segment: Segment) -> None:
+        """ "All stable": the change of every nodule of the line."""
+        text = segment.reading.sentence.text
+        for term in segment.terms("change"):
+            if not _ALL.search(text[max(0, term.start - 22) : term.start]):
+                continue
+            for draft in self.drafts:
+                if draft.line == segment.reading.sentence.line:
+                    draft.put("change", term.value, self.source(segment.reading, term.start, term.end))
+
+    def _is_entry(self, segment: Segment) -> bool:
+        """Whether a place and a size without a noun are a nodule of a list."""
+        sentence = segment.reading.sentence
+        kinds = segment.terms("type", "spiculation", "lobulation")
+        after_nodules = self._current is not None and not (self._elsewhere and not sentence.item)
+        return bool(after_nodules or kinds or "nodul" in sentence.heading or "结节" in sentence.heading)
+
+
+def _by_lobe(draft: Draft) -> list[Draft]:
+    """One record for each lobe of a group that lies in several."""
+    lobes = draft.values.pop("lobes", None)
+    if not lobes:
+        return [draft]
+    copies = []
+    for lobe in lobes:
+        copy = Draft(
+            values=dict(draft.values),
+            sources=dict(draft.sources),
+            section=draft.section,
+            line=draft.line,
+        )
+        copy.values["lobe"] = lobe
+        copy.values.pop("laterality", None)
+        copy.values.pop("count", None)
+        copies.append(copy)
+    return copies
+
+
+def _own_words(
+    segment: Segment, slot: Slot, slots: Sequence[Slot], number: int
+) -> list[tuple[int, int]]:
+    """Stretches of the sentence that are about this slot's nodule, or about all of them."""
+    if len(slots) == 1:
+        return [(segment.start, segment.end)]
+    first = min(one.start for one in slots) or min(
+        (one.place.start for one in slots if one.place), default=segment.start
+    )
+    start = slot.start or first
+    later = [one.start for one in slots[number + 1 :] if one.start > start]
+    return [(segment.start, first), (start, min(later, default=segment.end))]
