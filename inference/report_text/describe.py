@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Sequence
 
 from inference.report_text.categories import find_categories
+from inference.report_text.cues import Cue
 from inference.report_text.drafts import Draft
 from inference.report_text.facts import LOBE_SIDES, Source
-from inference.report_text.scope import is_denied, presence
+from inference.report_text.scope import CORRECTED, is_denied, presence
 from inference.report_text.segments import Reading, Segment
 from inference.report_text.sizes import Size
 from inference.report_text.slots import Slot
@@ -16,29 +17,45 @@ from inference.report_text.terms import Mention, calcification_pattern
 
 SourceOf = Callable[[Reading, int, int], Source]
 FEATURES = ("spiculation", "lobulation", "calcification", "cavity")
-_LOCATION_NOT = re.compile(r"(?i)\b(?:not|rather than|instead of)\s+(?:the\s+|in\s+the\s+|in\s+)?$|(?:非|而非|不是|并非)\s*$")
+_LOCATION_NOT = Cue("describe", "location_not")
+_NO_SIZE_AFTER = Cue("describe", "no_size_after")
+_DENSITY_BEFORE = Cue("describe", "density_before")
+_NO_TYPE_AFTER = Cue("describe", "no_type_after")
+_AIM_BEFORE = Cue("describe", "aim_before")
 _AVERAGED = 3
 
 
-def place(draft: Draft, segment: Segment, slot: Slot, source_of: SourceOf) -> None:
+def own_places(text: str, heading: str, places: Sequence[Mention]) -> list[Mention]:
+    """Places that are said to be it, not those that are said not to be."""
+    mine = [
+        one for one in places if not _LOCATION_NOT.search(text[max(0, one.start - 16) : one.start])
+    ]
+    if CORRECTED.search(f"{heading} {text}"):
+        lobes = [one for one in mine if one.label == "place"]
+        return [one for one in mine if one.label != "place" or one is lobes[-1]]
+    return mine
+
+
+def place(
+    draft: Draft, segment: Segment, slot: Slot, slots: Sequence[Slot], source_of: SourceOf
+) -> None:
     """Lobe and side; both stay open where the words contradict each other."""
     text = segment.reading.sentence.text
-    places = [
-        one
-        for one in segment.places
-        if not _LOCATION_NOT.search(text[max(0, one.start - 16) : one.start])
-    ]
+    places = own_places(text, segment.reading.sentence.heading, segment.places)
     if slot.place is not None and any(slot.place is one for one in places):
         own = [slot.place]
     else:
         own = [one for one in places if one.label == "place"][:1]
+    if len(slots) == 1 and not draft.group and _two_sides(places):
+        draft.torn = True
+        return
     sides = {str(one.value) for one in places if one.label == "side"}
     levels = [one for one in places if one.label == "level"]
     heading = segment.reading.sentence.heading
-    if re.search(r"right lung|右肺", heading) and not places:
-        sides = {"right"}
-    if re.search(r"left lung|左肺", heading) and not places:
-        sides = {"left"}
+    if not sides and not any(one.label == "place" for one in places):
+        under = re.search(r"(right|left) lung|([右左])肺", heading)
+        if under:
+            sides = {"right" if under.group() in ("right lung", "右肺") else "left"}
     lobes = [name for one in own if one.label == "place" for name in one.value]
     if lobes:
         source = source_of(segment.reading, own[0].start, own[0].end)
@@ -53,14 +70,29 @@ def place(draft: Draft, segment: Segment, slot: Slot, source_of: SourceOf) -> No
         return
     if sides:
         one = slot.place if slot.place is not None and slot.place.label == "side" else None
-        side = str(one.value) if one is not None else (sides.pop() if len(sides) == 1 else "bilateral")
-        mark = one or next((item for item in places if item.label == "side"), None)
+        side = (
+            str(one.value) if one is not None else (sides.pop() if len(sides) == 1 else "bilateral")
+        )
+        mark = one or next((item for item in places if item.label in ("side", "level")), None)
         start, end = (mark.start, mark.end) if mark else (segment.start, segment.end)
         source = source_of(segment.reading, start, end)
         if levels and side in ("left", "right"):
             draft.put("lobe", f"{side[0].upper()}{levels[0].value}L", source)
             return
         draft.put("laterality", side, source)
+
+
+def _two_sides(places: Sequence[Mention]) -> bool:
+    """Whether one nodule is said to lie on both sides."""
+    told = {
+        LOBE_SIDES[name]
+        for one in places
+        if one.label == "place"
+        for name in one.value
+        if name != "?"
+    }
+    mentions = [one for one in places if one.label == "place"]
+    return len(told) == 2 and len(mentions) > 1
 
 
 def sizes(
@@ -96,7 +128,11 @@ def sizes(
             draft.put("mean_mm", one.long_mm, source(one))
             if not slot.sizes:
                 draft.put("size_mm", one.long_mm, source(one))
-    weak = [one for one in mine if one.weak and not any(one is taken for taken in slot.sizes)]
+    weak = [
+        one
+        for one in mine
+        if one.weak and all(one.long_mm != taken.long_mm for taken in slot.sizes)
+    ]
     earlier = [one for one in mine if one.role == "prior"] or (weak if slot.sizes else [])
     if earlier:
         latest = max(earlier, key=lambda one: (one.year or 0, -one.start))
@@ -126,7 +162,13 @@ def features(
     def mine(*labels: str) -> list[Mention]:
         return [term for term in segment.terms(*labels) if _within(term.start, own)]
 
-    kinds = [term for term in mine("type") if not is_denied(text, terms, term) and not _not_its_type(text, term)]
+    kinds = [
+        term
+        for term in mine("type")
+        if not is_denied(text, terms, term)
+        and not _not_its_type(text, term)
+        and not _of_solid_part(term, segment.sizes)
+    ]
     solid_part = any(presence(text, terms, term) == "present" for term in mine("solid_part"))
     if kinds:
         chosen = next((term for term in kinds if term.value == "part-solid"), kinds[0])
@@ -141,6 +183,9 @@ def features(
             draft.put_margin(str(term.value), source(term))
         elif term.value == "smooth":
             draft.put_margin("irregular", source(term))
+    for term in mine("type"):
+        if term.value == "calcified" and is_denied(text, terms, term):
+            draft.put("calcification", "absent", source(term))
     for name in FEATURES:
         for term in mine(name):
             state = presence(text, terms, term)
@@ -156,14 +201,21 @@ def features(
             draft.put("category", category.value, source_of(reading, category.start, category.end))
 
 
+def _of_solid_part(term: Mention, sizes: Sequence[Size]) -> bool:
+    """So "solid 4 mm" beside a total size."""
+    return term.value == "solid" and any(
+        size.role == "solid"
+        and (0 <= size.start - term.end <= 4 or 0 <= term.start - size.end <= 2)
+        for size in sizes
+    )
+
+
 def _not_its_type(text: str, term: Mention) -> bool:
     """Words like "solid organ", "calcified lymph node", "ground-glass component"."""
     after = text[term.end : term.end + 24]
     if term.value == "ground-glass":
         return re.match(r"(?i)[\s-]*(?:halo|晕)", after) is not None
-    return re.match(
-        r"(?i)[\s-]*(?:organ|component|part|portion|core|nucleus|lymph|node|plaque|pleura|hilar|mediast|成分|部分|区)", after
-    ) is not None
+    return _NO_TYPE_AFTER.match(after) is not None
 
 
 def _change(
@@ -189,8 +241,8 @@ def _change(
 def _no_change_word(text: str, term: Mention) -> bool:
     """Words of change that are about something else: density, a solid part, the future."""
     before, after = text[max(0, term.start - 22) : term.start], text[term.end : term.end + 26]
-    if re.match(r"(?i)\s*(?:in (?:density|attenuation|number|solid)|attenuation|density|FDG|uptake|markings|opacit|interstitial|baseline|comparison|scanner)", after):
+    if _NO_SIZE_AFTER.match(after):
         return True
-    if re.search(r"密度$|(?i:density|attenuation|uptake)\s+(?:has |have )?$", before):
+    if _DENSITY_BEFORE.search(before):
         return True
-    return re.search(r"(?i)\b(?:rate of|suspicious for|concern for|for|assess|of interval)\s+$", before) is not None
+    return _AIM_BEFORE.search(before) is not None

@@ -70,7 +70,8 @@ class Draft:
     @property
     def size(self) -> float | None:
         """Present long axis, mm."""
-        return self.get("size_mm")
+        size: float | None = self.get("size_mm")
+        return size
 
     def copy_kind(self) -> Draft:
         """Another one of the same group: what was told of all of them."""
@@ -139,13 +140,17 @@ def merge(into: Draft, other: Draft) -> None:
             for margin in value:
                 into.put_margin(margin, other.sources["margin"])
         elif name == "certainty":
-            if value == "asserted" and into.get("certainty") == "possible" and other.section == into.section:
+            if (
+                value == "asserted"
+                and into.get("certainty") == "possible"
+                and other.section == into.section
+            ):
                 into.values["certainty"] = "asserted"
         elif name == "type" and into.get("type") == "subsolid":
             into.replace(name, value, other.sources[name])
-        elif name == "laterality" and into.get("lobe"):
-            continue
-        elif name == "size_mm" and into.get("size_below_mm") is not None:
+        elif (name == "laterality" and into.get("lobe")) or (
+            name == "size_mm" and into.get("size_below_mm") is not None
+        ):
             continue
         else:
             if name in other.sources:

@@ -6,23 +6,23 @@ import re
 from collections.abc import Callable, Iterator
 
 from inference.report_text.cancers import find_cancers
+from inference.report_text.cues import Cue
 from inference.report_text.facts import Certainty, HistoryFact, Source
 from inference.report_text.scope import excluded_from
 from inference.report_text.segments import Reading
 from inference.report_text.smoking import find_smoking
 
-_EMPHYSEMA = re.compile(r"(?i)(?<![a-z])emphysem(?:a|atous)(?![a-z])|肺气肿|气肿(?:样|性)?(?:改变)?")
-_NOT_LUNG = re.compile(r"(?i)(?:subcutaneous|mediastinal|surgical|soft[- ]tissue|orbital|interstitial|皮下|纵隔|软组织)\s*(?:\w+\s+)?$")
-_NOT_LUNG_AFTER = re.compile(r"(?i)^\s*(?:chole|pyelo|cystitis|gastr|of the (?:chest wall|neck|subcut))")
-_ASBESTOS = re.compile(r"(?i)(?<![a-z])asbestos(?:is)?(?![a-z])|石棉(?:肺)?")
-_DENIED = re.compile(
-    r"(?i)\b(?:no|not|without|denies|denied|negative for|never|nor|absence of|free of|neither)\b(?:(?!\b(?:but|however|with(?!out)|except|although|there is|is|are)\b)[^.;:])*$|(?:无|未见|否认|没有|未)(?:(?!见|有|但|可|接触|伴)[^,;。]){0,16}$|(?:无|未见|否认|没有)[^,;。]{0,8}$"
-)
-_DENIED_AFTER = re.compile(r"(?i)^\s*(?:exposure|changes?|接触(?:史)?|史)?\s*(?:(?::|=|-)+\s*(?:no\b|none|nil|absent|denied|denies|negative|无|否认|未见)|is (?:absent|not (?:seen|present|evident))|\(-\)|未见|exposure (?:is )?denied|denied)")
-_HEDGED = re.compile(r"(?i)(?:possib(?:le|ly)|probab(?:le|ly)|questionable|suspected|suggest\w*(?: of)?|may (?:be|represent|have)|might|cannot exclude|equivocal|perhaps|potential|\?|likely|query|可疑|疑似|疑|似(?:有|见|呈)?|可能|考虑)\s*(?:(?:of|early|mild|minimal|slight|centrilobular|paraseptal|prior|remote|occupational|some|subtle|trace|upper|lobe|有|为|轻度|两肺|双肺|局限性)[\s-]*){0,4}$")
-_HEDGED_AFTER = re.compile(r"(?i)^\s*(?:exposure\s*)?(?:is |was )?(?:possible|suspected|questionable|cannot be excluded|not excluded|可能|待排|不除外|\?|\(\?\))")
-_RELATIVE = re.compile(r"(?i)\b(?:father|mother|brother|sister|uncle|aunt|family history|husband|wife|FHx?)\b[^.;,]{0,50}$|(?:父亲|母亲|家族|丈夫|妻子)[^,;。]{0,12}$")
-_SILENT_ASBESTOS = re.compile(r"(?i)(?:evaluate|rule out|r/o|\?)\s*(?:for\s*)?$")
+_EMPHYSEMA = Cue("history", "emphysema")
+_NOT_LUNG = Cue("history", "not_lung")
+_NOT_LUNG_AFTER = Cue("history", "not_lung_after")
+_ASBESTOS = Cue("history", "asbestos")
+_DENIED = Cue("history", "denied")
+_DENIED_AFTER = Cue("history", "denied_after")
+_HEDGED = Cue("history", "hedged")
+_HEDGED_AFTER = Cue("history", "hedged_after")
+_RELATIVE = Cue("history", "relative")
+_SILENT_ASBESTOS = Cue("history", "silent_asbestos")
+_DENIES_CHANGE = Cue("history", "denies_change")
 
 
 def find_history(
@@ -38,9 +38,7 @@ def find_history(
     for item in find_smoking(lead + text if _smoking_heading(sentence.heading) else text):
         move = shift if _smoking_heading(sentence.heading) else 0
         start, end = max(0, item.start - move), max(1, item.end - move)
-        yield HistoryFact(
-            kind=item.kind, value=item.value, source=source_of(reading, start, end)
-        )
+        yield HistoryFact(kind=item.kind, value=item.value, source=source_of(reading, start, end))
     move = shift if _cancer_heading(sentence.heading) else 0
     for told in find_cancers(lead + text if move else text, sentence.section):
         yield HistoryFact(
@@ -75,7 +73,9 @@ def _findings(
                 continue
             if hit.group().startswith("气肿") and not re.search(r"肺|叶|间隔", before[-14:]):
                 continue
-            if hit.start() > advice and re.search(r"(?i)\b(?:if|to |guideline|criteria)\b", text[advice : hit.start()]):
+            if hit.start() > advice and re.search(
+                r"(?i)\b(?:if|to |guideline|criteria)\b", text[advice : hit.start()]
+            ):
                 continue
             if _SILENT_ASBESTOS.search(before[-16:]):
                 continue
@@ -90,7 +90,14 @@ def _certainty(before: str, after: str) -> Certainty:
     if _DENIED_AFTER.match(after):
         return "negated"
     found = _DENIED.search(before)
-    if found and not ("," in found.group() and not re.search(r"(?i)\b(?:or|nor|and)\b", found.group() + after[:40])) and not re.search(r"(?i)no (?:significant |interval )?change|no (?:new|acute)\b(?!.*\bor\b)|not only", found.group()):
+    if (
+        found
+        and not (
+            "," in found.group()
+            and not re.search(r"(?i)\b(?:or|nor|and)\b", found.group() + after[:40])
+        )
+        and not _DENIES_CHANGE.search(found.group())
+    ):
         return "negated"
     if _HEDGED.search(before[-70:]) or _HEDGED_AFTER.match(after):
         return "possible"
@@ -107,7 +114,9 @@ def without_repeats(facts: Iterator[HistoryFact]) -> tuple[HistoryFact, ...]:
         ):
             kept.append(fact)
     named = any(
-        fact.kind == "cancer_history" and fact.value != "unspecified" and fact.certainty == "asserted"
+        fact.kind == "cancer_history"
+        and fact.value != "unspecified"
+        and fact.certainty == "asserted"
         for fact in kept
     )
     return tuple(

@@ -6,20 +6,26 @@ request, an earlier report, advice or a rule makes no record.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from inference.report_text import describe, mention
-from inference.report_text.drafts import Draft, agreement, differ, merge, same_size
+from inference.report_text.cues import Cue
+from inference.report_text.drafts import Draft, differ, merge, same_size
 from inference.report_text.facts import Source
+from inference.report_text.identity import find_again
+from inference.report_text.scope import CORRECTED
 from inference.report_text.segments import Reading, Segment, part
 from inference.report_text.slots import Slot, share_out
+from inference.report_text.terms import Mention
 from inference.report_text.text import NormalText
 
 SILENT = frozenset({"request", "history", "family", "technique", "comparison", "rule"})
 """Sections in which nothing is a finding."""
-_ALL = re.compile(r"(?i)\b(?:all|both|each)\b[^,.;]*$|均[^,;。]*$")
-_CLEAR = re.compile(r"(?i)\b(?:clear|normal|unremarkable|no acute)\b|正常|未见(?:明显)?异常|清晰")
+_JOINED = Cue("nodules", "joined")
+_PAIR = 2
+_ALL = Cue("nodules", "all")
+_CLEAR = Cue("nodules", "clear")
 
 
 class NoduleReader:
@@ -31,7 +37,8 @@ class NoduleReader:
         self._current: Draft | None = None
         self._elsewhere = False
         """Whether the last thing told of was no nodule of the lung."""
-        self._organ_line = False
+        self._batch: list[Draft] = []
+        """Records of the last noun."""
 
     def read(self, reading: Reading) -> None:
         """Take one sentence."""
@@ -95,6 +102,7 @@ class NoduleReader:
                 for name in ("change", "calcification", "type"):
                     if made and made[0].get(name) is not None:
                         other.put(name, made[0].get(name), made[0].sources[name])
+        self._batch = settled if not told.largest else self._batch
         self._elsewhere = not settled
         self._current = settled[-1] if settled else self._current
 
@@ -103,12 +111,15 @@ class NoduleReader:
         if told.from_place is not None:
             places = [place for place in places if place.start >= told.from_place]
             sizes = [size for size in sizes if size.start >= told.from_place]
+        text = segment.reading.sentence.text
+        places = describe.own_places(text, segment.reading.sentence.heading, places)
+        several = told.group or _joined(text, places)
         present = [size for size in sizes if size.role in ("now", "below") and not size.weak]
         weak = [size for size in sizes if size.weak]
         if not present and weak:
             # "It was 6 mm" with nothing beside it is what it is; of several years the last one.
             present = [max(weak, key=lambda size: (size.year or 0, -size.start))]
-        slots = share_out(segment.reading.sentence.text, places, present, several=told.group)
+        slots = share_out(text, places, present, several=several)
         drafts = [
             self._draft(segment, told, slot, slots, number) for number, slot in enumerate(slots)
         ]
@@ -128,7 +139,10 @@ class NoduleReader:
     ) -> Draft:
         reading = segment.reading
         draft = Draft(
-            section=reading.sentence.section, line=reading.sentence.line, group=told.group
+            section=reading.sentence.section,
+            line=reading.sentence.line,
+            group=told.group,
+            others=told.group and told.another,
         )
         head = segment.head
         if head is not None:
@@ -137,8 +151,10 @@ class NoduleReader:
         if told.count is not None:
             draft.values["count"] = told.count
         own = _own_words(segment, slot, slots, number)
-        describe.place(draft, segment, slot, self.source)
+        describe.place(draft, segment, slot, slots, self.source)
         describe.sizes(draft, segment, slot, own, self.source)
+        if told.type == "part-solid" and head is not None:
+            draft.put("type", told.type, self.source(reading, head.start, head.end))
         describe.features(draft, segment, own, self.source)
         if told.type is not None and head is not None:
             draft.put("type", told.type, self.source(reading, head.start, head.end))
@@ -147,81 +163,18 @@ class NoduleReader:
     def _find(
         self, draft: Draft, told: mention.Told, segment: Segment, settled: Sequence[Draft]
     ) -> Draft | None:
-        """The record that already stands for this nodule."""
-        others = [one for one in self.drafts if not any(one is taken for taken in settled)]
-        if told.another or not others:
-            return None
-        late = segment.reading.sentence.section in ("impression", "recommendation")
-        again = late and any(one.section != draft.section for one in others)
-        if told.largest:
-            groups = [one for one in others if one.group and one.size is None]
-            if groups:
-                return groups[-1]
-            if again or told.definite:
-                fitting = [one for one in others if not differ(one, draft, rounded=again)]
-                return max(fitting, key=lambda one: agreement(one, draft), default=None)
-            return None
-        if again or told.definite or told.only_known:
-            fitting = [
-                one
-                for one in others
-                if not differ(one, draft, rounded=again) and (one.group == draft.group or agreement(one, draft) >= 3)
-            ]
-            best = max(
-                enumerate(fitting),
-                key=lambda item: (agreement(item[1], draft), item[1] is self._current, item[0]),
-                default=None,
-            )
-            bare = draft.size is None and not draft.get("lobe") and not draft.side
-            if best is not None and (agreement(best[1], draft) >= 3 or bare or told.definite or len(others) == 1):
-                return best[1]
-            if again and draft.group and bare:
-                return max(others, key=lambda one: one.group)
-            return self._other_side(draft, others) if again or told.definite else None
-        return self._goes_on(draft, told, segment, others)
-
-    def _other_side(self, draft: Draft, others: Sequence[Draft]) -> Draft | None:
-        """The only nodule of just this size, told to lie elsewhere before."""
-        same = [
-            one
-            for one in others
-            if draft.size is not None
-            and one.size is not None
-            and same_size(one, draft)
-            and one.group == draft.group
-            and {one.side, draft.side} == {"left", "right"}
-        ]
-        return same[0] if len(same) == 1 else None
-
-    def _goes_on(
-        self, draft: Draft, told: mention.Told, segment: Segment, others: Sequence[Draft]
-    ) -> Draft | None:
-        """A noun without article, place or size of its own goes on about the last nodule."""
-        exact = [
-            one
-            for one in others
-            if draft.get("lobe")
-            and one.get("lobe") == draft.get("lobe")
-            and draft.size
-            and one.size
-            and not differ(one, draft)
-            and one.group == draft.group
-        ]
-        if exact:
-            return exact[0]
-        last = self._current
-        if told.article or last is None or self._elsewhere or differ(last, draft):
-            return None
-        if not any(last is one for one in others) or segment.reading.sentence.item:
-            return None
-        if draft.get("lobe") or draft.side or (draft.size and last.size) or told.certainty != "asserted":
-            return None
-        return last if last.group == draft.group and not told.count else None
+        return find_again(
+            draft,
+            told,
+            [one for one in self.drafts if not any(one is taken for taken in settled)],
+            None if self._elsewhere else self._current,
+            begins_item=segment.reading.sentence.item,
+        )
 
     def _torn(self, found: Draft, draft: Draft) -> None:
         here, there = draft.side, found.side
         if here and there and {here, there} == {"left", "right"}:
-            if mention.CORRECTED.search(draft.sources["nodule"].sentence):
+            if CORRECTED.search(draft.sources["nodule"].sentence):
                 for name in ("lobe", "laterality"):
                     found.values.pop(name, None)
                 return
@@ -236,10 +189,16 @@ class NoduleReader:
                 return
         made = self._make(segment, told)
         if told.largest:
+            self._gather(made[0])
             for draft in made:
                 draft.group = False
             target = self._current
-            if target is not None and target.group and target.size is None and not differ(target, made[0]):
+            if (
+                target is not None
+                and target.group
+                and target.size is None
+                and not differ(target, made[0])
+            ):
                 merge(target, made[0])
                 for draft in made[1:]:
                     self.drafts.append(draft)
@@ -249,26 +208,52 @@ class NoduleReader:
             told_of = any(name not in ("certainty", "count") for name in draft.values)
             if not told_of:
                 continue
-            for name in ("type",):
-                if kind.get(name) is not None and not told.largest:
-                    draft.put(name, kind.get(name), kind.sources[name])
+            if kind.get("type") is not None and not told.largest:
+                draft.put("type", kind.get("type"), kind.sources["type"])
+            group = self._current
+            if group is not None and group.get("count") == _PAIR and not told.group:
+                # Both of two are described: each is a record of its own.
+                group.group = False
+                group.values.pop("count")
+                if not draft.side and group.get("lobe"):
+                    draft.put("lobe", group.get("lobe"), group.sources["lobe"])
             self.drafts.append(draft)
             self._current = draft
+
+    def _gather(self, largest: Draft) -> None:
+        """One group again, where lobes told without sizes are described by the largest member."""
+        batch = self._batch
+        if len(batch) < _PAIR or largest.size is None or any(one.size for one in batch):
+            return
+        self.drafts = [one for one in self.drafts if not any(one is other for other in batch[1:])]
+        first = batch[0]
+        first.group = True
+        for name in ("lobe", "laterality"):
+            first.values.pop(name, None)
+            first.sources.pop(name, None)
+        self._current = first
 
     def _take_words(self, segment: Segment) -> None:
         """Words without a noun of their own."""
         present = [size for size in segment.sizes if size.role in ("now", "below")]
         lobes = [place for place in segment.places if place.label == "place"]
-        told = mention.nameless(segment)
+        told = mention.NAMELESS
         current = self._current
         if present and lobes and self._is_entry(segment):
             made = self._make(segment, told)
-            if current is not None and not current.group and len(made) == 1 and not differ(current, made[0]) and (current.size is None or not current.get("lobe")) and not self._elsewhere:
+            if (
+                current is not None
+                and not current.group
+                and len(made) == 1
+                and not differ(current, made[0])
+                and (current.size is None or not current.get("lobe"))
+                and not self._elsewhere
+            ):
                 merge(current, made[0])
                 return
             kind = current.copy_kind() if current is not None and current.group else None
             for draft in made:
-                found = self._find(draft, mention.nameless(segment), segment, ())
+                found = self._find(draft, mention.NAMELESS, segment, ())
                 if found is not None and found.size is not None:
                     merge(found, draft)
                     self._current, self._elsewhere = found, False
@@ -286,7 +271,11 @@ class NoduleReader:
             return
         made = self._make(segment, told)
         first = made[0]
-        if lobes and current.get("lobe") and all(d.get("lobe") != current.get("lobe") for d in made):
+        if (
+            lobes
+            and current.get("lobe")
+            and all(d.get("lobe") != current.get("lobe") for d in made)
+        ):
             self._elsewhere = True
             return
         if _CLEAR.search(segment.text) and not segment.sizes:
@@ -301,25 +290,42 @@ class NoduleReader:
         first.values.pop("count", None)
         weak = [size for size in segment.sizes if size.weak]
         if weak and current.size is not None and first.size is None:
-            current.put("prior_size_mm", weak[0].long_mm, self.source(segment.reading, weak[0].start, weak[0].end))
+            current.put(
+                "prior_size_mm",
+                weak[0].long_mm,
+                self.source(segment.reading, weak[0].start, weak[0].end),
+            )
         merge(current, first)
 
     def _tell_all(self, segment: Segment) -> None:
-        """ "All stable": the change of every nodule of the line."""
+        """So "all stable": the change of every nodule of the line."""
         text = segment.reading.sentence.text
         for term in segment.terms("change"):
             if not _ALL.search(text[max(0, term.start - 22) : term.start]):
                 continue
             for draft in self.drafts:
                 if draft.line == segment.reading.sentence.line:
-                    draft.put("change", term.value, self.source(segment.reading, term.start, term.end))
+                    draft.put(
+                        "change", term.value, self.source(segment.reading, term.start, term.end)
+                    )
 
     def _is_entry(self, segment: Segment) -> bool:
         """Whether a place and a size without a noun are a nodule of a list."""
         sentence = segment.reading.sentence
         kinds = segment.terms("type", "spiculation", "lobulation")
         after_nodules = self._current is not None and not (self._elsewhere and not sentence.item)
-        return bool(after_nodules or kinds or "nodul" in sentence.heading or "结节" in sentence.heading)
+        return bool(
+            after_nodules or kinds or "nodul" in sentence.heading or "结节" in sentence.heading
+        )
+
+
+def _joined(text: str, places: Sequence[Mention]) -> bool:
+    """Whether lobes are enumerated: a noun without a plural form then means one in each."""
+    lobes = [place for place in places if place.label == "place"]
+    return any(
+        _JOINED.fullmatch(text[left.end : right.start]) and left.value != right.value
+        for left, right in pairwise(lobes)
+    )
 
 
 def _by_lobe(draft: Draft) -> list[Draft]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from inference.report_text.cues import Cue
 from inference.report_text.terms import Mention, longest
 
 _LEVELS = {"upper": "U", "middle": "M", "lower": "L", "上": "U", "中": "M", "下": "L", "舌": "U"}
@@ -40,16 +41,11 @@ _SEGMENT_EN = re.compile(
     r"|(?P<side3>right|left|R|L)(?:\s+lung)?(?:\s+|,\s*|-)?S\s?(?P<n3>10|[1-9])(?!\d)(?:\s*[+/]\s*\d)?"
     r"|S\s?(?P<n4>10|[1-9])(?:\s*[+/]\s*\d)?\s*(?:\(|,)?\s*(?:of\s+the\s+|of\s+)?(?P<side4>right|left)(?:\s+lung)?\)?)"
 )
-_NAMED_EN = re.compile(
-    r"(?i)(?<![A-Za-z])(?P<side>right|left)\s+(?P<name>apicoposterior|(?:antero|postero|medial |lateral |anterior |posterior |medio)?\s?basal(?= segment)"
-    r"|(?:anterior|posterior|lateral|medial|anteromedial|posterolateral) basal|superior segment|superior basal)(?:\s+segment)?"
+_NAMED_EN = Cue("places", "named_en")
+_SIDE_EN = Cue("places", "side_en")
+_BOTH_LUNGS = re.compile(
+    r"(?i)(?<![A-Za-z])(?:throughout\s+|in\s+)?(?:both|each|the\s+two)\s+(?:lungs?|sides|bases|apices|hemithoraces)(?![A-Za-z])|bilateral(?:ly)?(?:\s+pulmonary|\s+lungs?)?"
 )
-_APEX = r"(?:apex|apical|apices|lung\s+apex|base|bases|basal|basilar|lung\s+base|(?:upper|mid(?:dle)?|lower)\s+(?:lung\s+)?(?:zones?|fields?))"
-_SIDE_EN = re.compile(
-    rf"(?i)(?<![A-Za-z])(?P<side>right|left|bilateral(?:ly)?|both)(?:[-\s]sided)?(?:\s+(?:{_APEX}|lungs?|sides?|hemithorax|perihilar(?:\s+region)?|pulmonary|hilar|parahilar|hilum|hila))?(?![A-Za-z])"
-    r"(?!\s*(?:,?\s*(?:atri|ventric|adren|kidney|breast|axill|hemidiaph|renal|lobe\b|thyroid|main|heart|shoulder|arm|chest\s+wall|subclav|port|internal|jugular|anterior descend|rib|hip|knee|[3-9](?:th|rd)|\d+(?:th|rd|nd|st)\s+rib|mastect|nephrect|lower\s+(?:quadrant|extrem|leg)|upper\s+(?:quadrant|extrem|arm)|lobectomy|pneumonectomy|pleural eff)))"
-)
-_BOTH_LUNGS = re.compile(r"(?i)(?<![A-Za-z])(?:throughout\s+|in\s+)?(?:both|each|the\s+two)\s+lungs?(?![A-Za-z])|bilateral(?:ly)?(?:\s+pulmonary|\s+lungs?)?")
 
 _LOBE_ZH = re.compile(
     r"(?P<side>右|左|双|两)(?:侧)?肺?(?P<levels>[上中下舌](?:[叶肺]?[、/及和与][上中下舌]|[上中下])*)(?:[叶肺]|(?<=舌)段)(?!野)"
@@ -61,7 +57,9 @@ _SEGMENT_ZH = re.compile(
 _NAMED_ZH = re.compile(
     r"(?P<side>右|左)侧?肺?(?P<name>尖后段|尖前段|尖段|背段|(?:前|后|内|外|前内|内前|后外)?基底段|舌段|后段|前段)"
 )
-_SIDE_ZH = re.compile(r"(?P<side>右|左|双|两)(?:侧)?(?:上|中|下)?(?:肺(?:野|尖|底|门(?:旁|区)?|部|内|叶)?|侧(?!叶)|肺门)(?!动脉|静脉)")
+_SIDE_ZH = re.compile(
+    r"(?P<side>右|左|双|两)(?:侧)?(?:上|中|下)?(?:肺(?:野|尖|底|门(?:旁|区)?|部|内|叶)?|侧(?!叶)|肺门)(?!动脉|静脉)"
+)
 
 
 def find_places(text: str) -> list[Mention]:
@@ -71,10 +69,14 @@ def find_places(text: str) -> list[Mention]:
         name = hit.group().upper()
         found.append(_mention(hit, "place", (name,) if name != "LML" else ("?",)))
     for pattern in (_LOBE_EN, _LOBE_OF_EN, _LUNG_LOBE_EN, _LOBE_ZH):
-        for hit in pattern.finditer(text):
-            found.append(_mention(hit, "place", _lobes(hit["side"], _levels(hit["levels"]))))
-    for hit in _BOTH_LOBES.finditer(text):
-        found.append(_mention(hit, "place", _lobes("both", _levels(hit["levels"]))))
+        found += [
+            _mention(hit, "place", _lobes(hit["side"], _levels(hit["levels"])))
+            for hit in pattern.finditer(text)
+        ]
+    found += [
+        _mention(hit, "place", _lobes("both", _levels(hit["levels"])))
+        for hit in _BOTH_LOBES.finditer(text)
+    ]
     found += [_mention(hit, "place", ("LUL",)) for hit in _LINGULA.finditer(text)]
     found += [_mention(hit, "place", ("RML",)) for hit in _MIDDLE.finditer(text)]
     for pattern in (_SEGMENT_EN, _SEGMENT_ZH):
@@ -82,8 +84,8 @@ def find_places(text: str) -> list[Mention]:
             named = {key.rstrip("234"): value for key, value in hit.groupdict().items() if value}
             lobe = _segment(named["side"], int(named["n"]))
             found.append(_mention(hit, "place", (lobe,)))
-    for pattern in (_NAMED_EN, _NAMED_ZH):
-        for hit in pattern.finditer(text):
+    for named_pattern in (_NAMED_EN.pattern, _NAMED_ZH):
+        for hit in named_pattern.finditer(text):
             found.append(_mention(hit, "place", (_named(hit["side"], hit["name"].lower()),)))
     found = longest(found)
     weaker = [
@@ -95,7 +97,9 @@ def find_places(text: str) -> list[Mention]:
     ]
     taken = [(one.start, one.end) for one in found]
     free = [
-        one for one in weaker if not any(one.start < end and start < one.end for start, end in taken)
+        one
+        for one in weaker
+        if not any(one.start < end and start < one.end for start, end in taken)
     ]
     return sorted([*found, *longest(free)], key=lambda one: one.start)
 

@@ -10,20 +10,20 @@ from importlib.resources import files
 
 import yaml
 
+from inference.report_text.cues import Cue
 from inference.report_text.text import NormalText
 
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
-_ABBREVIATIONS = re.compile(
-    r"(?i)(?:\b(?:dr|mr|mrs|ms|prof|no|nos|vs|approx|i\.e|e\.g|cf|im|img|se|ser|fig|st|max|min|avg|"
-    r"resp|incl|diam|dia|ca|hx|rt|lt|bilat|prev|w|y|yr|yrs|dept|ref|seg|ant|post|lat|sup|inf|med|"
-    r"(?<!\d )cm|(?<!\d )mm|[a-z])|^\s*\d{1,2})\.$"
-)
+_ABBREVIATIONS = Cue("sections", "abbreviations")
 _END = re.compile(r"[。!?;]|\.(?=\s|$|[A-Z\u4e00-\u9fff])|\n")
 _ITEM = re.compile(
     r"^\s*(?:[-*•·>–]+\s*|\(?\d{1,2}\s*[.)、](?!\d)\s*|[(]\d{1,2}[)]\s*|[a-h][.)]\s+|[①-⑩]\s*|#\s*\d+[.:)]?\s*)"
 )
 _INLINE_ITEM = re.compile(r"\s*(?:\(?\d{1,2}[)、]|\d{1,2}\.(?!\d))\s*(?=\S)")
-_FIELD = re.compile(r"^\s*[A-Za-z][A-Za-z /()#-]{0,34}\d{0,2}\s*[:=]|^\s*[\u4e00-\u9fff]{1,8}\s*\d{0,2}\s*[:=]|^\s*\[|^\s*\||^\s*#|^\s*[A-Z]{2,4}\b")
+_FIELD = re.compile(
+    r"^\s*[A-Za-z][A-Za-z /()#-]{0,34}\d{0,2}\s*[:=]|^\s*[\u4e00-\u9fff]{1,8}\s*\d{0,2}\s*[:=]"
+    r"|^\s*\[|^\s*\||^\s*#|^\s*[A-Z]{2,4}\b"
+)
 _WRAPPED = 55
 """Characters from which a line without an end may go on in the next one."""
 
@@ -122,14 +122,14 @@ def _sentence_end(line: str, place: int) -> int:
             before = line[place : found.end()]
             if _ABBREVIATIONS.search(before[-12:]) and found.end() < len(line.rstrip()):
                 after = line[found.end() :].lstrip()
-                if not re.match(r"[A-Z][a-z]+ (?:is|are|has|the|of|in|lung|nodul)", after) or re.search(
-                    r"(?i)\b(?:dr|mr|mrs|ms|prof)\.$", before
-                ):
+                if not re.match(
+                    r"[A-Z][a-z]+ (?:is|are|has|the|of|in|lung|nodul)", after
+                ) or re.search(r"(?i)\b(?:dr|mr|mrs|ms|prof)\.$", before):
                     continue
-        if found.group() == "?" and found.start() + 1 < len(line) and line[found.end() :].strip():
-            # "? nodule" asks about what follows.
-            if found.start() == place or line[found.start() - 1] in " (":
-                continue
+        # "? nodule" asks about what follows.
+        asks = found.group() == "?" and line[found.end() :].strip()
+        if asks and (found.start() == place or line[found.start() - 1] in " ("):
+            continue
         return found.end()
     return len(line)
 
@@ -157,7 +157,11 @@ def _goes_on(line: str, following: str) -> bool:
     stripped = line.rstrip()
     if not following.strip() or not stripped or stripped[-1] in ".。;!?:|":
         return False
-    if _ITEM.match(following) or _FIELD.match(following) or _headings().match(following) and ":" in following[:40]:
+    if (
+        _ITEM.match(following)
+        or _FIELD.match(following)
+        or (_headings().match(following) and ":" in following[:40])
+    ):
         return False
     if stripped[-1] in ",、":
         return True

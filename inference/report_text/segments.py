@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+from inference.report_text.cues import Cue
 from inference.report_text.places import find_places
 from inference.report_text.scope import excluded_from
 from inference.report_text.sections import Sentence
@@ -17,10 +19,14 @@ from inference.report_text.sizes import Size, find_sizes
 from inference.report_text.terms import Mention, find_terms
 
 HEADS = ("nodule", "other", "organ", "ref")
-_SEPARATOR = re.compile(r";|,|\band\b|\bwith\b|\bplus\b|\bas well as\b|\bwhile\b|\bbut\b|及|和|伴|并|另|、|\+|&")
-_NEW_NOUN = re.compile(r"(?i)(?:,\s*)?(?:\band\b|\bwith\b|\bplus\b|\bas well as\b|\bwhile\b|\bbut\b|,)\s+(?=(?:an?|another|one|two|three|several|multiple|the|no|there|\d+)\b)")
-_BARE = re.compile(r"[\s,:()/\[\]-]*(?:there (?:is|are)|in|the|within|at|of|and|a|an|is|located|见|可见|内|示|处)*[\s,:()/\[\]-]*", re.IGNORECASE)
-_SAME_NOUN = re.compile(r"(?i)\s*(?:/|or|and/or|\(|-|\s)\s*(?:an?\s+)?(?:pulmonary\s+|lung\s+|small\s+|suspicious\s+)?")
+_SEPARATOR = re.compile(
+    r";|,|\band\b|\bwith\b|\bplus\b|\bas well as\b|\bwhile\b|\bbut\b|及|和|伴|并|另|、|\+|&"
+)
+_NEW_NOUN = Cue("segments", "new_noun")
+_BARE = Cue("segments", "bare")
+_CUES = ("negation", "hedge", "nature", "near", "count")
+_STATEMENT = Cue("segments", "statement")
+_SAME_NOUN = Cue("segments", "same_noun")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +104,7 @@ def part(reading: Reading) -> list[Segment]:
     if not heads:
         return [Segment(reading=reading, head=None, about="", start=0, end=len(text))]
     starts = [_lead_in(reading, heads[0])]
-    starts += [
-        _boundary(reading, left, right) for left, right in zip(heads, heads[1:], strict=False)
-    ]
+    starts += [_boundary(reading, left, right) for left, right in pairwise(heads)]
     ends = [*starts[1:], len(text)]
     segments = []
     if starts[0] > 0:
@@ -127,9 +131,9 @@ def _heads(reading: Reading) -> list[Mention]:
             continue
         last = heads[-1] if heads else None
         if last is not None and _one_noun(reading, last, term):
-            if last.label in ("ref",) and term.label == "nodule":
-                heads[-1] = term
-            elif last.label == "nodule" and term.label in ("organ",):
+            if (last.label in ("ref",) and term.label == "nodule") or (
+                last.label == "nodule" and term.label in ("organ",)
+            ):
                 heads[-1] = term
             elif last.label == "organ" and term.label == "nodule":
                 pass
@@ -142,6 +146,12 @@ def _heads(reading: Reading) -> list[Mention]:
 
 def _beside(text: str, terms: Sequence[Mention], term: Mention) -> bool:
     """Whether a thing is only named to say where something else is."""
+    if term.label in ("organ", "other") and re.match(
+        r"(?:旁|周围|下(?!叶|肺)|侧面|前方|后方)", text[term.end :]
+    ):
+        return True
+    if term.label == "nodule" and not term.words.isascii():
+        return False
     return any(
         cue.label == "near"
         and cue.end <= term.start <= cue.end + 34
@@ -166,11 +176,16 @@ def _one_noun(reading: Reading, left: Mention, right: Mention) -> bool:
     between = reading.sentence.text[left.end : right.start]
     labels = (left.label, right.label)
     if labels == ("ref", "nodule"):
-        return re.search(r"[,;。]|\bis\b|\bmeasur|\band\b|位于", between) is None and len(between) < 50
+        return (
+            re.search(r"[,;。]|\bis\b|\bmeasur|\band\b|位于", between) is None and len(between) < 50
+        )
     if "organ" in labels and "ref" not in labels:
         if re.search(r"[,;。]|\band\b|\bwith\b|\bplus\b|及|、|\bor\b", between):
             return False
-        inside = any(left.end <= place.start < right.start and place.label == "place" for place in reading.places)
+        inside = any(
+            left.end <= place.start < right.start and place.label == "place"
+            for place in reading.places
+        )
         return not inside
     if labels == ("nodule", "nodule"):
         return _SAME_NOUN.fullmatch(between) is not None
@@ -178,32 +193,21 @@ def _one_noun(reading: Reading, left: Mention, right: Mention) -> bool:
 
 
 def _lead_in(reading: Reading, head: Mention) -> int:
-    """Where the first stretch begins: at the head's own words.
+    """Where the first stretch begins.
 
-    What stands before it and another comma belongs to what was told before, unless it is a place
-    or a doubt.
+    What is said before it and another comma goes on about what was told before, where it is a
+    statement of its own ("margins are smooth, and a second nodule ...") or the head is no nodule.
     """
     text = reading.sentence.text
     commas = [hit.end() for hit in re.finditer(r"[,;]", text[: head.start])]
     if not commas:
         return 0
-    for comma in reversed(commas):
-        before = text[:comma]
-        things = [
-            term
-            for term in reading.terms
-            if term.end <= comma
-            and term.label not in ("negation", "hedge", "nature", "near", "count")
-            and not (term.label == "change" and term.value == "new")
-        ]
-        sizes = [size for size in reading.sizes if size.end <= comma]
-        if not things and not sizes and before.strip():
-            return 0
-    own = commas[-1]
-    stretch = text[: own]
-    if re.search(r"(?i)^\s*(?:an?|the|this|multiple|several|two|small|tiny|stable|new|unchanged|solid|part|ground|smooth|well|irregular|spicul|calcif|non|\d)", stretch) and not re.search(r"(?i)\b(?:is|are|was|margin|border|measures)\b|大小|边", stretch):
-        return 0
-    return own
+    stretch = text[: commas[-1]]
+    things = any(term.end <= commas[-1] and term.label not in _CUES for term in reading.terms)
+    sizes = any(size.end <= commas[-1] for size in reading.sizes)
+    if head.label == "nodule":
+        return commas[-1] if (things or sizes) and _STATEMENT.search(stretch) else 0
+    return commas[-1] if things or sizes else 0
 
 
 def _boundary(reading: Reading, left: Mention, right: Mention) -> int:
@@ -222,7 +226,12 @@ def _boundary(reading: Reading, left: Mention, right: Mention) -> int:
     commas = [hit for hit in separators if hit.group() == ","]
     words = [hit for hit in separators if hit.group() not in (",", "、", "和")]
     chosen = (commas[-1:] or words[-1:] or separators[-1:]) if separators else []
-    if commas and words and words[-1].start() > commas[-1].start() and _between_values(reading, left.end + commas[-1].end(), left.end + words[-1].start()):
+    if (
+        commas
+        and words
+        and words[-1].start() > commas[-1].start()
+        and _between_values(reading, left.end + commas[-1].end(), left.end + words[-1].start())
+    ):
         chosen = words[-1:]
     if not chosen:
         return right.start if right.label != "nodule" else _adjectives(reading, left.end, right)
@@ -231,7 +240,8 @@ def _boundary(reading: Reading, left: Mention, right: Mention) -> int:
 
 def _between_values(reading: Reading, start: int, end: int) -> bool:
     """Whether something stands there that describes: it belongs to what was before."""
-    return any(start <= thing.start < end for thing in (*reading.sizes, *reading.places)) or any(
+    starts = [size.start for size in reading.sizes] + [one.start for one in reading.places]
+    return any(start <= place < end for place in starts) or any(
         start <= term.start < end and term.label not in ("negation", "hedge", "nature", "near")
         for term in reading.terms
     )

@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from inference.report_text.cues import Cue
 from inference.report_text.sizes import Size
 from inference.report_text.terms import Mention
 
-PLANES = re.compile(r"(?i)(?:axial|coronal|sagittal|cranio-?caudal|transverse|AP|CC|long axis|short axis|长径|短径|上下径)")
+PLANES = Cue("slots", "planes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ def share_out(
     if len(sizes) < 2:
         if len({place.value for place in where}) < 2:
             return [Slot(place=where[0] if where else None, sizes=tuple(sizes), start=0)]
-        if not several and not sizes:
+        if not several:
             return [Slot(place=place, sizes=(), start=0) for place in where[:1]]
         return [
             Slot(place=place, sizes=tuple(sizes), start=0 if number == 0 else place.start)

@@ -89,7 +89,10 @@ def calcification_pattern(text: str, mention: Mention) -> str | None:
     after = text[mention.end : mention.end + 24]
     before = re.split(r"[,;。]", before)[-1]
     for value, words in _CALCIFICATION_PATTERNS.items():
-        if re.search(rf"(?i)(?:{words})[\s-]*(?:type|pattern(?: of)?|样|of|,? ?(?:and|or) \w+)?[\s-]*$", before):
+        if re.search(
+            rf"(?i)(?:{words})[\s-]*(?:type|pattern(?: of)?|样|of|,? ?(?:and|or) \w+)?[\s-]*$",
+            before,
+        ):
             return value
         if re.search(rf"(?i)(?:{words})", mention.words):
             return value

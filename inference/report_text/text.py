@@ -34,7 +34,10 @@ _MEASURED = (
     r"|\s+(?:by|x|times|to|and)\s+(?:\d|" + _ONE + r"\b)[^.;]{0,30}(?:mm|cm|millimet|centimet))"
 )
 _ENGLISH_NUMBER = re.compile(rf"(?i)\b{_SPELLED}\b{_MEASURED}")
-_HALF = re.compile(r"(?i)\b(?:one[- ]half|half)(?: an?| of an?)?(?=[- ](?:pack|ppd))|\b(?:a|an)(?= pack\b(?! year))")
+_HALF = re.compile(
+    r"(?i)\b(?:one[- ]half|half)(?: an?| of an?)?(?=[- ](?:pack|ppd))"
+    r"|\b(?:a|an)(?= pack\b(?! year))"
+)
 _DIGITS = "零一二三四五六七八九"
 _CHINESE_NUMBER = re.compile(
     r"[零一二两三四五六七八九十百半]+(?:点[零一二三四五六七八九]+)?"
@@ -43,8 +46,10 @@ _CHINESE_NUMBER = re.compile(
 _POINT = re.compile(r"(?i)(?<=\d)\s+point\s+(?=\d)")
 _COMMA_DECIMAL = re.compile(r"(?<=\d),(?=\d{1,2}\s*(?:mm|cm)\b)")
 _SPOKEN = re.compile(
-    r"(?i)[ ,.]*\s(?:period|full stop)(?=\s*(?:$|\n|[A-Z\d]|new |next |the |there |no |a |it |in |this |left |right |impression|findings))"
-    r"|\s(?:new|next) (?:line|paragraph)\b[.,]?|(?<=\w)\s+comma(?=\s)|(?:(?<=sion)|(?<=ings)|(?<=tion)|(?<=ison))\s+colon(?=\s)"
+    r"(?i)[ ,.]*(?<!\ba)(?<!\bthe)(?<!\btime)(?<!\binterval)\s(?:period|full stop)\b"
+    r"(?!\s+(?:of|from|between|since|to)\b|-)"
+    r"|\s(?:new|next) (?:line|paragraph)\b[.,]?|(?<=\w)\s+comma(?=\s)"
+    r"|(?:(?<=sion)|(?<=ings)|(?<=tion)|(?<=ison))\s+colon(?=\s)"
 )
 
 

@@ -11,7 +11,18 @@ from importlib.util import find_spec
 
 import typer
 
-from workers.cli import answers, backup, context, jobs, network, queues, rules, serve, storage
+from workers.cli import (
+    answers,
+    backup,
+    context,
+    jobs,
+    network,
+    queues,
+    report_text,
+    rules,
+    serve,
+    storage,
+)
 
 app = typer.Typer(
     name="pulmonode",
@@ -29,6 +40,7 @@ backup.register(app)
 context.register(app)
 network.register(app)
 rules.register(app)
+report_text.register(app)
 if find_spec("argon2") is not None:
     from workers.cli import access
 

@@ -27,12 +27,11 @@ from inference.evaluation.grading.graph_entrants import (
     make_graph,
 )
 from inference.evaluation.grading.serology_text import (
-    PACKAGE,
-    REMEDY,
     SEROLOGY_MODALITY,
     TEXT_MODALITY,
     SerologyInWords,
 )
+from inference.sentence_encoder import PACKAGE, REMEDY
 
 STRENGTHS = (0.05, 0.005, 0.02, 0.2, 1.0)
 TREES: Mapping[str, tuple[Any, ...]] = {

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from inference import sentence_encoder
 from inference.errors import EngineUnavailable
-from inference.evaluation.grading import serology_text
 from inference.evaluation.grading.confidence_tiers import COLUMNS, ConfidenceTiers, count_tiers
 from inference.evaluation.grading.crossval import Plan, cross_validate
 from inference.evaluation.grading.entrants import Entrant
@@ -24,13 +24,13 @@ from inference.evaluation.grading.serology_text import (
     NOTHING_ABNORMAL,
     SerologyInWords,
     describe_abnormal,
-    load_encoder,
     with_text,
 )
 from inference.evaluation.grading.simulated_cohort import add_simulated_cohort
 from inference.grading.config import GraphConfig, TrainingConfig
 from inference.grading.region_gate import RegionGate
 from inference.grading.scaling import Nodes
+from inference.sentence_encoder import load_encoder
 from inference.training.grading.loop import take_away
 from inference.training.grading.losses import missing_criterion, soft_area
 from inference.training.grading.model import GraphModel
@@ -351,7 +351,7 @@ def test_a_graph_learns_from_words() -> None:
 
 
 def test_without_the_extra_it_is_said_how_to_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, serology_text.PACKAGE, None)
+    monkeypatch.setitem(__import__("sys").modules, sentence_encoder.PACKAGE, None)
     load_encoder.cache_clear()
 
     with pytest.raises(EngineUnavailable, match=r"pip install 'pulmonode\[sentences\]'"):
@@ -359,7 +359,7 @@ def test_without_the_extra_it_is_said_how_to_have_it(monkeypatch: pytest.MonkeyP
 
 
 def test_the_sentence_encoder_hears_which_marker_and_how_much() -> None:
-    for package in ("sentence_transformers", serology_text.PACKAGE):
+    for package in ("sentence_transformers", sentence_encoder.PACKAGE):
         pytest.importorskip(package, reason="the extra `sentences` is not installed")
     load_encoder.cache_clear()
     logs = np.log([[6.0, 1, 1, 1, 1], [40.0, 1, 1, 1, 1], [1.0, 1, 1, 1, 900], [1.0, 1, 1, 1, 1]])

@@ -1,0 +1,1 @@
+"""Patterns as data, one table per module."""
