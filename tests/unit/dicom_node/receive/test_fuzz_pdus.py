@@ -30,7 +30,7 @@ SHORT_S = 12.0
 """In `make test`; the long form sends a million PDUs."""
 LONG_PDUS = 1_000_000
 GROWTH_BYTES = 50 * 1024 * 1024
-WARM_UP_PDUS = 500
+WARM_UP_PDUS = 100
 """What is loaded and cached once is no leak."""
 SEED = 20261126
 NAME = re.compile(r"[0-9]{20}-[0-9]+\.[0-9]+-([0-9.]{1,64})\.dcm")
@@ -95,7 +95,7 @@ def fuzz(scp: RunningScp, *, until: float | None, pdus: int | None) -> int:
     dice = random.Random(SEED)
     sent, baseline = 0, 0
     for association in associations(dice, recorded):
-        with contextlib.suppress(OSError), RawPeer(scp.port, limit_s=20) as peer:
+        with contextlib.suppress(OSError), RawPeer(scp.port, limit_s=2) as peer:
             peer.send(association[0])
             peer.receive()
             for pdu in association[1:]:
