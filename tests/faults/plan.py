@@ -11,7 +11,7 @@ from dicom_node.barriers import Barrier
 from tests.integration.service import wait_for
 
 INJECT = Path(__file__).parent / "inject"
-HIT_LIMIT_S = 60.0
+HIT_LIMIT_S = 120.0
 
 
 @dataclass

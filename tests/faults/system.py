@@ -23,7 +23,7 @@ from dicom_node.deliver.peer import Peer
 from dicom_node.errors import DicomNodeError
 from dicom_node.mini_pacs import CommitmentReply, MiniPacs
 from tests.faults.plan import FaultPlan
-from tests.integration.service import Service, free_port
+from tests.integration.service import NO_NETWORKS, Service, free_port
 from tests.servers.postgresql import PostgresServer
 from tests.servers.redis_server import RedisServer
 from tests.servers.s3 import S3Server
@@ -52,10 +52,7 @@ FAST = {
     "PULMONODE_OUTAGE_ALARM_S": "2",
     "PULMONODE_WORKER_ALARM_S": "10",
     "PULMONODE_NETWORK_TIMEOUT_S": "10",
-    # Nothing here asks what is found; torch would take seconds to load after every kill.
-    "PULMONODE_DETECTOR": "classical",
-    "PULMONODE_SEGMENTER": "classical",
-    "PULMONODE_GRADER": "none",
+    **NO_NETWORKS,
 }
 
 

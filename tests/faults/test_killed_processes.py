@@ -1,42 +1,43 @@
-"""Processes are killed without warning; every series still comes back exactly once."""
+"""Processes are killed without warning; every series still comes back exactly once.
+
+The fault matrix kills at named points of the code; here it strikes whenever it happens to, and
+again and again.
+"""
 
 from __future__ import annotations
 
-import os
-import signal
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
+from pydicom import dcmread
 
+from dicom_node.barriers import Barrier
 from dicom_node.errors import DeliveryError
-from dicom_node.mini_pacs import MiniPacs
+from tests.faults.system import EMBEDDED, System
+from tests.faults.verdict import committed_digests, count_results, received_digests
 from tests.integration.bad_series import renamed, save
-from tests.integration.service import Service, free_port, wait_for
+from tests.integration.service import wait_for
 from workers.state.schema import JobState
 
-LEASE_S = "3"
+OUT_OF_RESOURCES = 0xA700
+
+pytestmark = pytest.mark.peer
 
 
-@pytest.fixture
-def running(
-    make_service: Callable[..., Service], make_recorder: Callable[..., MiniPacs]
-) -> tuple[Service, MiniPacs]:
-    port = free_port()
-    recorder = make_recorder(port)
-    destination = {
-        "name": "recorder",
-        "ae_title": recorder.ae_title,
-        "host": recorder.host,
-        "port": recorder.port,
-    }
-    service = make_service(
-        port=port, destinations=[destination], environment={"PULMONODE_LEASE_S": LEASE_S}
-    )
-    return service, recorder
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    made = System(EMBEDDED, tmp_path_factory.mktemp("killed"))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(autouse=True)
+def _mended(system: System) -> Iterator[None]:
+    yield
+    system.mend()
 
 
 @pytest.fixture
@@ -45,109 +46,96 @@ def series(small_phantom: Path, tmp_path: Path, request: pytest.FixtureRequest) 
     return save(datasets, tmp_path / "series")
 
 
-def kill(service: Service, *words: str) -> int:
-    """kill -9 the service's processes whose command line holds all of these; how many."""
-    assert service.process is not None
-    victims = [
-        process
-        for process in psutil.Process(service.process.pid).children(recursive=True)
-        if all(word in " ".join(process.cmdline()) for word in words)
-    ]
-    for victim in victims:
-        os.kill(victim.pid, signal.SIGKILL)
-    return len(victims)
+def uids(series: list[Path]) -> tuple[str, str]:
+    """Study and Series Instance UID."""
+    header = dcmread(series[0], stop_before_pixels=True)
+    return str(header.StudyInstanceUID), str(header.SeriesInstanceUID)
 
 
-def only_job(service: Service) -> dict[str, Any]:
-    (job,) = service.jobs()
+def came_back_once(system: System, series: list[Path]) -> dict[str, Any]:
+    """The series' job at its end, after what the PACS received was compared with it."""
+    study_uid, series_uid = uids(series)
+    job = system.service.wait_for_job(series_uid)
+    reports, segmentations, _ = count_results(system, study_uid)
+    assert job["state"] == JobState.CONFIRMED, (job, system.service.log.read_text())
+    assert len(job["objects"]) == 2
+    assert (reports, segmentations) == (1, 1)
+    assert received_digests(system, study_uid) == committed_digests(system, series_uid)
     return job
 
 
-def assert_came_back_once(service: Service, recorder: MiniPacs, job: dict[str, Any]) -> None:
-    assert job["state"] == JobState.CONFIRMED, (job, service.log.read_text())
-    received = [record.sop_instance_uid for record in recorder.received()]
-    assert sorted(set(received)) == sorted(item["sop_instance_uid"] for item in job["objects"])
-    assert len(job["objects"]) == 2
-    contents = {record.sha256 for record in recorder.received()}
-    assert len(contents) == 2  # a repeat, where there is one, is the same object
+def resends(system: System, series: list[Path]) -> int:
+    return count_results(system, uids(series)[0])[2]
 
 
-def test_a_worker_killed_during_the_analysis(
-    running: tuple[Service, MiniPacs], series: list[Path]
-) -> None:
-    service, recorder = running
-    service.send(series)
-    wait_for(
-        lambda: service.jobs() and only_job(service)["state"] == JobState.ANALYSING,
-        limit_s=60,
-        message="the analysis begins",
-    )
+def test_a_worker_killed_during_the_analysis(system: System, series: list[Path]) -> None:
+    system.plan.arm(Barrier.ANALYSE_TAKEN, "hold")
+    system.service.send(series)
+    system.plan.wait_for_hit(Barrier.ANALYSE_TAKEN)
 
-    assert kill(service, "worker", "analyse") >= 2  # the worker and its child
-    job = service.wait_for_job(only_job(service)["series_instance_uid"], limit_s=120)
+    assert system.kill("worker", "analyse") >= 2  # the worker and its child
+    job = came_back_once(system, series)
 
-    assert_came_back_once(service, recorder, job)
     assert job["attempts"] == 2
     assert any("went silent" in line["message"] for line in job["history"])
-    assert len(recorder.received()) == 2
+    assert resends(system, series) == 0
 
 
+@pytest.mark.long  # the matrix's smoke kills the node while it receives, too
 def test_a_node_killed_while_it_receives_loses_nothing_that_it_acknowledged(
-    running: tuple[Service, MiniPacs], series: list[Path]
+    system: System, series: list[Path]
 ) -> None:
-    service, recorder = running
-    service.send(series[:40])
+    system.service.send(series[:40])
 
-    assert kill(service, "main node") == 1
+    assert system.kill("main node") == 1
     with pytest.raises(DeliveryError):
-        service.send(series[40:])
-    wait_for(lambda: _sent(service, series[40:]), limit_s=60, message="the node is back")
-    (uid,) = {row["series_instance_uid"] for row in service.jobs()}
-    job = service.wait_for_job(uid, limit_s=120)
+        system.service.send(series[40:])
+    wait_for(lambda: _sent(system, series[40:]), limit_s=60, message="the node is back")
+    job = came_back_once(system, series)
 
-    assert_came_back_once(service, recorder, job)
     assert job["instances"] == len(series)
 
 
-def _sent(service: Service, paths: list[Path]) -> bool:
+def _sent(system: System, paths: list[Path]) -> bool:
     try:
-        service.send(paths)
+        system.service.send(paths)
     except DeliveryError:
         return False
     return True
 
 
-def test_a_broker_killed_with_everything_in_it(
-    running: tuple[Service, MiniPacs], series: list[Path]
-) -> None:
-    service, recorder = running
+@pytest.mark.long  # the matrix's smoke kills the broker, too
+def test_a_broker_killed_with_everything_in_it(system: System, series: list[Path]) -> None:
+    assert system.kill("valkey-server") == 1
+    system.service.send(series)
 
-    assert kill(service, "valkey-server") == 1
-    service.send(series)
-    job = service.wait_for_job(
-        wait_for(service.jobs, limit_s=30, message="the job is seen")[0]["series_instance_uid"],
-        limit_s=180,
-    )
+    came_back_once(system, series)
 
-    assert_came_back_once(service, recorder, job)
+
+def attempts(system: System, series_uid: str) -> int:
+    (delivery,) = system.service.job(series_uid)["deliveries"]
+    return int(delivery["attempts"])
 
 
 def test_deliveries_killed_again_and_again_send_the_same_bytes(
-    running: tuple[Service, MiniPacs], series: list[Path]
+    system: System, series: list[Path]
 ) -> None:
-    service, recorder = running
-    recorder.store_statuses = [0xA700, 0x0000, 0xA700]  # refused, half taken, then taken
-    service.send(series)
-    uid = wait_for(service.jobs, limit_s=30, message="the job is seen")[0]["series_instance_uid"]
-    wait_for(
-        lambda: only_job(service)["state"] == JobState.DELIVERING,
-        limit_s=90,
-        message="delivering begins",
-    )
+    # refused, half taken, then refused until both kills are over
+    system.recorder.store_statuses = [OUT_OF_RESOURCES, 0x0000, *[OUT_OF_RESOURCES] * 100]
+    system.service.send(series)
+    _, series_uid = uids(series)
+    system.service.wait_for_job(series_uid, states={JobState.DELIVERING})
+
     for _ in range(2):
-        kill(service, "worker", "deliver")
-        time.sleep(3)
+        before = attempts(system, series_uid)
+        wait_for(
+            lambda before=before: attempts(system, series_uid) > before,
+            limit_s=60,
+            message="delivering is tried again",
+        )
+        assert system.kill("worker", "deliver") == 1
+    system.recorder.store_statuses.clear()
 
-    job = service.wait_for_job(uid, limit_s=120)
+    came_back_once(system, series)
 
-    assert_came_back_once(service, recorder, job)
+    assert resends(system, series) >= 1  # what had been taken, again, and nothing else

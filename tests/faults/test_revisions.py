@@ -7,25 +7,21 @@ after everything was confirmed. The recording PACS tells which names left the ho
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from dicom_node.barriers import Barrier
-from dicom_node.mini_pacs import MiniPacs
+from tests.faults.corrections import NEW_NAME, OLD_NAME, came, confirmed, indexed_again, named
 from tests.faults.system import EMBEDDED, System
 from tests.faults.verdict import SEG, SR
 from tests.integration.bad_series import renamed, save
-from tests.integration.service import free_port, wait_for
 from workers.state.schema import JobState
 
 KEY_OBJECT_SELECTION = "1.2.840.10008.5.1.4.1.1.88.59"
-OLD_NAME = "PHANTOM^OLD"
-NEW_NAME = "PHANTOM^NEW"
 
 pytestmark = pytest.mark.peer
 
@@ -51,48 +47,6 @@ def _mended(system: System) -> Iterator[None]:
 @pytest.fixture
 def series(small_phantom: Path, request: pytest.FixtureRequest) -> list[Dataset]:
     return named(renamed(sorted(small_phantom.glob("*.dcm")), request.node.name), OLD_NAME)
-
-
-def named(datasets: Sequence[Dataset], name: str) -> list[Dataset]:
-    for ds in datasets:
-        ds.PatientName = name
-    return list(datasets)
-
-
-def came(system: System, study_uid: str, sop_class_uid: str | None = None) -> list[Dataset]:
-    """What the PACS holds of a study (its latest bytes), in the order of first arrival."""
-    paths = dict.fromkeys(record.path for record in system.recorder.received(sop_class_uid))
-    found = [dcmread(path, force=True) for path in paths]
-    return [ds for ds in found if str(ds.StudyInstanceUID) == study_uid]
-
-
-def confirmed(system: System, series_uid: str, revision: int) -> dict[str, Any]:
-    """The job once that revision is confirmed; it must be the newest."""
-
-    def reached() -> dict[str, Any] | None:
-        job = system.service.job(series_uid)
-        return job if (job["revision"], job["state"]) == (revision, JobState.CONFIRMED) else None
-
-    wait_for(
-        lambda: [j for j in system.service.jobs() if j["series_instance_uid"] == series_uid],
-        limit_s=30,
-        message="the job is seen",
-    )
-    try:
-        found = wait_for(reached, limit_s=90, message=f"revision {revision} is confirmed")
-    except AssertionError as error:
-        raise AssertionError(f"{error}: {system.service.job(series_uid)}") from None
-    assert isinstance(found, dict)
-    return found
-
-
-def indexed_again(system: System, series_uid: str, revision: int) -> None:
-    """Until the correction is in the database."""
-    wait_for(
-        lambda: system.service.job(series_uid)["revision"] == revision,
-        limit_s=60,
-        message="the correction is known",
-    )
 
 
 @pytest.mark.parametrize(
@@ -215,6 +169,12 @@ def test_late_slices_after_confirmed_make_a_revision_that_keeps_the_tracking_uid
     assert named_by_new.ReferencedSOPInstanceUID == old.SOPInstanceUID
     assert new.SeriesInstanceUID == old.SeriesInstanceUID
     assert new.InstanceNumber > old.InstanceNumber
+    for kind in ("sr", "seg"):
+        was, now = (
+            next(item for item in job["objects"] if item["kind"] == kind) for job in (first, second)
+        )
+        assert was["series_instance_uid"] == now["series_instance_uid"]
+        assert was["sop_instance_uid"] != now["sop_instance_uid"]
     # What the administrator sees: both, in the list and on the job's own page.
     shown = system.cli_json("jobs", "show", series_uid)
     assert [(r["revision"], r["state"]) for r in shown["revisions"]] == [
@@ -229,67 +189,3 @@ def test_late_slices_after_confirmed_make_a_revision_that_keeps_the_tracking_uid
 def tracking_uids(system: System, job: dict[str, Any]) -> list[str]:
     findings = json.loads(system.read_object(job["findings_path"]) or b"")
     return [nodule["tracking_uid"] for nodule in findings["nodules"]]
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> Iterator[MiniPacs]:
-    """A PACS that answers queries from its catalogue."""
-    made = MiniPacs(folder=tmp_path / "archive", ae_title="ARCHIVE", port=free_port())
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def asking(archive: MiniPacs, tmp_path: Path) -> Iterator[System]:
-    """A service that asks that PACS how large a series is, and whose."""
-    query = {"ae_title": "ARCHIVE", "host": "127.0.0.1", "port": archive.port}
-    folder = tmp_path / "asking"
-    folder.mkdir()
-    made = System(
-        EMBEDDED,
-        folder,
-        environment={
-            "PULMONODE_PACS_QUERY": json.dumps(query),
-            "PULMONODE_INCOMPLETE_WAIT_S": "6",
-        },
-    )
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.mark.parametrize(
-    ("archive_says", "state"),
-    [(NEW_NAME, JobState.CONFIRMED), (OLD_NAME, JobState.QUARANTINED)],
-)
-def test_a_correction_counts_when_the_pacs_agrees(
-    asking: System,
-    archive: MiniPacs,
-    series: list[Dataset],
-    tmp_path: Path,
-    archive_says: str,
-    state: JobState,
-) -> None:
-    entry = Dataset()
-    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "PatientID"):
-        setattr(entry, keyword, series[0][keyword].value)
-    entry.PatientName = archive_says
-    entry.NumberOfSeriesRelatedInstances = len(series)
-    archive.catalogue.append(entry)
-    study_uid, series_uid = str(series[0].StudyInstanceUID), str(series[0].SeriesInstanceUID)
-    asking.plan.arm(Barrier.ANALYSE_TAKEN, "hold")
-    asking.service.send(save(series, tmp_path / "old"))
-    asking.plan.wait_for_hit(Barrier.ANALYSE_TAKEN)
-
-    asking.service.send(save(named(series, NEW_NAME), tmp_path / "new"))
-    indexed_again(asking, series_uid, 2)
-    asking.plan.let_go(Barrier.ANALYSE_TAKEN)
-    job = asking.service.wait_for_job(series_uid)
-
-    assert (job["revision"], job["state"]) == (2, state), job
-    names = {str(ds.PatientName) for ds in came(asking, study_uid)}
-    assert names == ({NEW_NAME} if state is JobState.CONFIRMED else set())
-    if state is JobState.QUARANTINED:
-        assert job["reason_code"] == "correction_not_agreed"
-        assert "says otherwise" in job["reason"]
