@@ -76,7 +76,12 @@ class Service:
 
     @property
     def peer(self) -> Peer:
-        return Peer(ae_title="PULMONODE", host="127.0.0.1", port=self.port)
+        return Peer(
+            ae_title="PULMONODE",
+            host="127.0.0.1",
+            port=self.port,
+            connect_timeout_s=60,
+        )
 
     @property
     def log(self) -> Path:
