@@ -13,23 +13,27 @@ from dicom_node.deliver.peer import Peer
 from dicom_node.mini_pacs import MiniPacs
 from tests.conftest import need_program
 from tests.integration.service import Service, free_port, wait_for
+from tests.once import once
 from workers.phantom import write_phantom
 
 
 @pytest.fixture(scope="session")
 def small_phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CT series that is analysed in a few seconds, with one nodule that is found."""
-    folder = tmp_path_factory.mktemp("phantom")
-    write_phantom(
-        folder,
-        seed=3,
-        slices=64,
-        spacing_mm=4.0,
-        pixels=256,
-        pixel_spacing_mm=1.4,
-        nodules=["solid:20"],
-    )
-    return folder
+
+    def make(folder: Path) -> Path:
+        write_phantom(
+            folder,
+            seed=3,
+            slices=64,
+            spacing_mm=4.0,
+            pixels=256,
+            pixel_spacing_mm=1.4,
+            nodules=["solid:20"],
+        )
+        return folder
+
+    return once(tmp_path_factory, "small phantom", make)
 
 
 @pytest.fixture

@@ -8,13 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inference.findings import NoduleGrade
+from inference.findings import CaseFindings, NoduleGrade
 from inference.graders import BANK_FILE, LIMITS, TrainedGrading, make_grading, to_judge
 from inference.grading.bank import CaseRecord, load_bank
 from inference.image_row import FROM_PIXELS
 from inference.phantom import make_phantom
 from inference.pipeline import analyse
 from inference.training.shapes import EXCLUDED_PATIENTS
+from inference.volume import Volume
 from inference.weights import SHIPPED, load_weights
 from tests.unit.inference.test_shipped_segmenter import SLAB
 from workers.case import CaseResult
@@ -27,8 +28,19 @@ def grading() -> TrainedGrading:
     return make_grading()
 
 
-def test_a_calcified_nodule_gets_level_one_or_none(grading: TrainedGrading) -> None:
-    found = analyse(make_phantom(SLAB).volume, grading=grading)
+@pytest.fixture(scope="module")
+def slab() -> Volume:
+    return make_phantom(SLAB).volume
+
+
+@pytest.fixture(scope="module")
+def found(slab: Volume, grading: TrainedGrading) -> CaseFindings:
+    return analyse(slab, grading=grading)
+
+
+def test_a_calcified_nodule_gets_level_one_or_none(
+    found: CaseFindings, grading: TrainedGrading
+) -> None:
     calcified = [nodule.grade for nodule in found.nodules if nodule.type == "calcified"]
 
     assert calcified
@@ -39,19 +51,18 @@ def test_a_calcified_nodule_gets_level_one_or_none(grading: TrainedGrading) -> N
     assert "grading" in found.timings_s
 
 
-def test_equal_input_gets_equal_grades(grading: TrainedGrading) -> None:
-    volume = make_phantom(SLAB).volume
+def test_equal_input_gets_equal_grades(
+    slab: Volume, found: CaseFindings, grading: TrainedGrading
+) -> None:
+    again = analyse(slab, grading=grading)
 
-    first, second = (analyse(volume, grading=grading) for _ in range(2))
-
-    assert [nodule.grade for nodule in first.nodules] == [nodule.grade for nodule in second.nodules]
+    assert [nodule.grade for nodule in again.nodules] == [nodule.grade for nodule in found.nodules]
 
 
-def test_without_a_grader_the_report_says_so() -> None:
-    found = analyse(make_phantom(SLAB).volume)
-
-    assert all(nodule.grade.withheld == "no grader was at work" for nodule in found.nodules)
-    assert any("no grader is chosen" in limit for limit in found.limits)
+def test_without_a_grader_the_report_says_so(findings: CaseFindings) -> None:
+    assert findings.nodules
+    assert all(nodule.grade.withheld == "no grader was at work" for nodule in findings.nodules)
+    assert any("no grader is chosen" in limit for limit in findings.limits)
 
 
 @pytest.mark.real_ct
