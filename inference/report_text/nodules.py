@@ -47,8 +47,8 @@ class NoduleReader:
             self._elsewhere = True
             return
         organ_before = False
-        for segment in part(reading):
-            self._tell_all(segment)
+        segments = part(reading)
+        for segment in segments:
             lobes = any(place.label == "place" for place in segment.places)
             if segment.about == "other":
                 if segment.head is not None and segment.head.label == "organ":
@@ -64,6 +64,8 @@ class NoduleReader:
                 self._take_reference(segment)
             else:
                 self._take_words(segment)
+        for segment in segments:
+            self._tell_all(segment)
 
     def source(self, reading: Reading, start: int, end: int) -> Source:
         """Where words of a sentence stand in the text as it came."""
@@ -298,15 +300,15 @@ class NoduleReader:
         merge(current, first)
 
     def _tell_all(self, segment: Segment) -> None:
-        """So "all stable": the change of every nodule of the line."""
+        """Change and type of every nodule of the line: "all stable", "both solid"."""
         text = segment.reading.sentence.text
-        for term in segment.terms("change"):
+        for term in segment.terms("change", "type"):
             if not _ALL.search(text[max(0, term.start - 22) : term.start]):
                 continue
             for draft in self.drafts:
                 if draft.line == segment.reading.sentence.line:
                     draft.put(
-                        "change", term.value, self.source(segment.reading, term.start, term.end)
+                        term.label, term.value, self.source(segment.reading, term.start, term.end)
                     )
 
     def _is_entry(self, segment: Segment) -> bool:

@@ -96,7 +96,15 @@ def find_sizes(text: str) -> list[Size]:
             for size in finder(text)
             if not any(size.start < end and start < size.end for start, end in taken)
         ]
-    return sorted(sizes, key=lambda size: size.start)
+    sizes.sort(key=lambda size: size.start)
+    earlier = {size.end for size in sizes if size.role == "prior" or size.weak}
+    # "Was 10 mm (3 mm)": the solid part of then.
+    return [
+        replace(size, role="other")
+        if any(end < size.start and text[end : size.start].strip() == "(" for end in earlier)
+        else size
+        for size in sizes
+    ]
 
 
 def _volumes(text: str) -> Iterator[Size]:
