@@ -141,8 +141,13 @@ def test_the_doctor_examines_the_consoles_machine(local: Run, remote: Run) -> No
     done = [run("doctor", "--json") for run in (local, remote)]
     here, afar = (json.loads(item.stdout) for item in done)
 
-    # The disk's free space changes between the two, and each process has its own port.
-    assert [(row["what"], row["ok"]) for row in afar] == [(row["what"], row["ok"]) for row in here]
+    # The live console's port is 0, which is not judged; the command here has the default.
+    verdicts = [
+        [(row["what"], row["ok"]) for row in rows if row["what"] != "console port"]
+        for rows in (here, afar)
+    ]
+    assert verdicts[1] == verdicts[0]
+    assert len(verdicts[0]) > 8
     assert [row["found"] for row in afar if row["what"] == "state database"] == [
         "sqlite: schema as needed"
     ]
