@@ -11,6 +11,7 @@
     ├── NobodyAllowed          the SCP was started without a single allowed calling AE title
     ├── TlsUnusable            a certificate, key or list of authorities cannot be used
     ├── ComposeError           an object could not be composed from the content given
+    ├── AuditNotSent           the audit repository did not take a message (transient)
     └── DeliveryError          a peer did not take an object
         ├── PeerUnreachable    no association (transient)
         └── PeerRefused        a status that is not success (transient or not, by its class)
@@ -101,6 +102,17 @@ class TlsUnusable(DicomNodeError):
 
 class ComposeError(DicomNodeError):
     """A result object could not be composed from the content given."""
+
+
+class AuditNotSent(DicomNodeError):
+    """The audit repository did not take a message, or there is no line to it."""
+
+    transient = True
+
+    def __init__(self, where: str, why: str) -> None:
+        self.where = where
+        self.why = why
+        super().__init__(f"audit repository {where}: {why}")
 
 
 class DeliveryError(DicomNodeError):

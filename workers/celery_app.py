@@ -11,6 +11,7 @@ import socket
 from typing import Any
 
 from celery import Celery
+from celery.signals import setup_logging
 from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 from kombu.transport import redis as transport
@@ -134,8 +135,10 @@ def run_celery_worker(
     deliveries wait for the network most of the time and share threads.
     """
     pool = "prefork" if ANALYSE in queues else "threads"
+    setup_logging.connect(_leave_logging, weak=False)
     make_celery(broker_url, analyse_limit_s=analyse_limit_s).worker_main(
         [
+            "--quiet",  # no banner between the log's lines
             "worker",
             f"--queues={','.join(queues)}",
             f"--pool={pool}",
@@ -146,6 +149,10 @@ def run_celery_worker(
             "--without-mingle",
         ]
     )
+
+
+def _leave_logging(**_: Any) -> None:
+    """Keep Celery from setting up logging: what it says goes through workers/log.py."""
 
 
 def broker_answers(broker_url: str) -> str | None:

@@ -18,6 +18,7 @@
     ├── StoreUnavailable     the object store did not answer (transient)
     ├── ObjectMissing        the object store does not hold a key (transient)
     ├── ObjectChanged        an object in the store is not what was kept there
+    ├── NotificationFailed   a message about alarms was not taken (transient)
     ├── DatasetRefused       an annotated data set cannot be used as it is
     ├── AnswerRefused        an answer to a nodule does not hold together, or names none
     ├── BankChangeRefused    a change to the typical-case bank may not be made
@@ -204,6 +205,17 @@ class ObjectChanged(WorkersError):
         self.where = where
         self.sha256 = sha256
         super().__init__(f"{where} has changed in the object store: SHA-256 is not {sha256}")
+
+
+class NotificationFailed(WorkersError):
+    """A message about alarms was not taken."""
+
+    transient = True
+
+    def __init__(self, channel: str, why: str) -> None:
+        self.channel = channel
+        self.why = why
+        super().__init__(f"{channel}: {why}")
 
 
 class DatasetRefused(WorkersError):

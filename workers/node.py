@@ -20,8 +20,11 @@ from dicom_node.receive.arriving_file import StoredInstance
 from dicom_node.receive.commitment import CommitmentReport
 from dicom_node.receive.scp import ANY_CALLING_AE, ScpSettings, StorageScp
 from workers.application import Application
+from workers.audit_trail.follow import follow
+from workers.audit_trail.trail import tell_refused
 from workers.errors import BrokerUnavailable, StoreUnavailable
 from workers.metrics.node import NodeFigures
+from workers.notify.notifier import Notifier
 from workers.profiles import profiles_in_use
 from workers.settings import Settings
 from workers.state.alarms import (
@@ -93,6 +96,7 @@ class Node:
         self._rules: RuleSet = load_rules(app.settings.rules_file)
         profiles_in_use(app.settings)  # a wrong one is said now, not by the first result
         self._watch = Watch(app)
+        self._notifier = Notifier(app, self._watch.unwritten)
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._schema_known = False
@@ -106,6 +110,7 @@ class Node:
             app.spool,
             on_stored=self._stored,
             on_commitment=self._commitment,
+            on_rejected=self._rejected,
         )
 
     def start(self) -> None:
@@ -130,11 +135,13 @@ class Node:
             ("ask", lambda: ask_due(self._app)),
             ("context", self._context),
             ("hint", self._hint),
+            ("audit", lambda: follow(self._app)),
         ):
             self._run(name, self._loop, partial(self._when_ready, loop))
         prune_due = partial(self._when_ready, lambda: prune(self._app))
         self._run("prune", self._loop, prune_due, PRUNE_EVERY_TICKS)
         self._run("watch", self._loop, self._look, WATCH_EVERY_TICKS)
+        self._run("notify", self._loop, self._notify, WATCH_EVERY_TICKS)
         log.info("node_started", port=self.scp.port)
 
     def _run(self, name: str, target: Callable[..., None], *arguments: object) -> None:
@@ -159,6 +166,9 @@ class Node:
 
     def _stored(self, _instance: StoredInstance) -> None:
         self._wake.set()
+
+    def _rejected(self, calling_ae_title: str, address: str) -> None:
+        tell_refused(self._app.settings, calling_ae_title, address, "AE title is not allowed")
 
     def _commitment(self, report: CommitmentReport) -> None:
         record_commitment(self._app, report)
@@ -275,6 +285,10 @@ class Node:
         self._watch.worked(BROKER_UNREACHABLE)
         if maintain:
             self._maintain_at = now
+
+    def _notify(self) -> None:
+        self._notifier.look()
+        self._watch.worked(NODE_LOOP_FAILS)
 
     def _look(self) -> None:
         self._watch.look()

@@ -13,6 +13,7 @@ import structlog
 
 from dicom_node.errors import NobodyAllowed
 from workers.application import open_application
+from workers.audit_trail.process import audited
 from workers.broker import EmbeddedBroker
 from workers.celery_app import ANALYSE, DELIVER, MAINTAIN, Hinter, run_celery_worker
 from workers.compute import threads_for
@@ -22,6 +23,7 @@ from workers.context.inbox import MessageInbox
 from workers.context.mllp import MllpLimits, MllpListener, tls_context
 from workers.errors import NoBroker
 from workers.hl7_settings import HL7_PORT
+from workers.log import guard_service
 from workers.metrics import observe
 from workers.metrics.endpoint import metrics_port, serve_metrics
 from workers.metrics.registry import OwnFigures
@@ -68,6 +70,7 @@ def run_node(settings: Settings) -> None:
     NoBroker
         If no broker is set.
     """
+    guard_service()
     end_with_supervisor()
     if SUPERVISOR_PID not in os.environ:  # else `pulmonode up` holds it
         hold_folder(settings.data_dir)
@@ -77,19 +80,21 @@ def run_node(settings: Settings) -> None:
     node = Node(app, hinter)
     stop = _stop_on_signal()
     empty = knows_no_job(app)  # before the node indexes anything
-    node.start()
-    try:
-        if empty:
-            warn_of_loss(app)  # the node receives meanwhile
-        while not stop.wait(LOOK_S):
-            if not node.is_alive():
-                raise RuntimeError("a loop of the node died: see the log above")
-    finally:
-        node.stop()
+    with audited(settings):
+        node.start()
+        try:
+            if empty:
+                warn_of_loss(app)  # the node receives meanwhile
+            while not stop.wait(LOOK_S):
+                if not node.is_alive():
+                    raise RuntimeError("a loop of the node died: see the log above")
+        finally:
+            node.stop()
 
 
 def run_worker(settings: Settings, queues: tuple[str, ...], concurrency: int) -> None:
     """Run a worker for some queues until SIGTERM or SIGINT."""
+    guard_service()
     end_with_supervisor()
     app = with_site_settings(open_application(settings))
     app.database.close()
@@ -100,12 +105,13 @@ def run_worker(settings: Settings, queues: tuple[str, ...], concurrency: int) ->
     )
     heartbeat.start()
     try:
-        run_celery_worker(
-            broker_url(settings),
-            queues,
-            concurrency=concurrency,
-            analyse_limit_s=app.settings.analyse_limit_s,
-        )
+        with audited(app.settings):
+            run_celery_worker(
+                broker_url(settings),
+                queues,
+                concurrency=concurrency,
+                analyse_limit_s=app.settings.analyse_limit_s,
+            )
     finally:
         heartbeat.stop()
 
@@ -120,13 +126,15 @@ def run_console(settings: Settings) -> None:
     """
     from workers.console.serve import serve  # here: node and workers do without its packages
 
+    guard_service()
     end_with_supervisor()
     app = open_application(settings)
     figures = OwnFigures("console")
     if serve_metrics(settings, figures.registry, metrics_port(settings, "console")) is not None:
         observe.listen(figures.apply)
     try:
-        serve(app)
+        with audited(settings):
+            serve(app)
     finally:
         app.database.close()
 
@@ -205,6 +213,7 @@ def run_all(
     """
     if not settings.calling_ae_titles:
         raise NobodyAllowed
+    guard_service()
     hold_folder(settings.data_dir)
     migrated = _migrate(settings)
     stop = _stop_on_signal()

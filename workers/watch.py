@@ -17,6 +17,7 @@ import structlog
 from dicom_node.errors import DicomNodeError, SpoolError
 from workers.application import Application
 from workers.errors import DiskLow, StoreUnavailable, WorkersError
+from workers.notify.message import AlarmChange
 from workers.state.alarms import (
     BROKER_UNREACHABLE,
     DATABASE_UNREACHABLE,
@@ -189,6 +190,15 @@ class Watch:
                 for key, outage in self._outages.items()
                 if not (outage.over and (outage.alarm in ended or not outage.told))
             }
+
+    def unwritten(self) -> list[AlarmChange]:
+        """What lasts now, for whoever is told while the database takes no alarm."""
+        lasting, failing = self._lasting()
+        return [
+            AlarmChange(code=outage.code, subject=outage.subject, raised_at=outage.began_at)
+            for outage in lasting
+            if outage.alarm in failing
+        ]
 
     def _log_unwritten(self) -> None:
         """Say in the log what cannot be written to the table."""

@@ -17,6 +17,7 @@ declare -A package=(
   [postgres]=postgresql [initdb]=postgresql [ip]=iproute2 [mount]=mount [setpriv]=util-linux
   [chromium]=chromium [npm]=npm [systemd-analyze]=systemd
   [dcm2pdf]=dcmtk [pdftoppm]=poppler-utils
+  [prometheus]=prometheus [promtool]=prometheus [rsyslogd]=rsyslog [openssl]=openssl
 )
 dicomweb=/usr/share/orthanc/plugins/libOrthancDicomWeb.so
 missing=()
@@ -26,7 +27,20 @@ for program in "${!package[@]}"; do
   command -v "$program" >/dev/null || missing+=("${package[$program]}")
 done
 [ -e "$dicomweb" ] || missing+=(orthanc-dicomweb)
-install() { apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }
+compgen -G '/usr/lib/*/rsyslog/lmnsd_ossl.so' >/dev/null || missing+=(rsyslog-openssl)
+# Debian starts what it installs; tests start their own, on ports of their own.
+policy=/usr/sbin/policy-rc.d
+install() {
+  local made=
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    made=$policy
+  fi
+  install_quietly "$@" || { [ -z "$made" ] || rm -f "$made"; return 1; }
+  [ -z "$made" ] || rm -f "$made"
+}
+install_quietly() { apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }
 if [ "${#missing[@]}" -gt 0 ]; then
   mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
@@ -64,6 +78,8 @@ version systemd systemd-analyze --version
 version Chromium sh -c 'chromium --version 2>/dev/null'
 version poppler pdftoppm -v
 version hadolint hadolint --version
+version Prometheus prometheus --version
+version rsyslog rsyslogd -v
 of_python moto
 of_python dicom3tools
 of_python playwright

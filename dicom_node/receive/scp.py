@@ -129,6 +129,9 @@ class StorageScp:
     on_commitment : callable
         Called for each storage commitment report; if it raises, the peer hears
         Processing Failure and may report again.
+        on_rejected : callable
+        Called with calling AE title and address of whoever may not call us; must be quick and
+        must not raise.
     """
 
     def __init__(
@@ -138,12 +141,14 @@ class StorageScp:
         *,
         on_stored: Callable[[StoredInstance], None],
         on_commitment: Callable[[CommitmentReport], None],
+        on_rejected: Callable[[str, str], None] = lambda _ae_title, _address: None,
     ) -> None:
         self.settings = settings
         self.counts: Counter[str] = Counter()
         self._spool = spool
         self._on_stored = on_stored
         self._on_commitment = on_commitment
+        self._on_rejected = on_rejected
         self._lock = threading.Lock()
         self._admission = Admission(settings.limits)
         self._per_association: dict[int, Counter[str]] = {}
@@ -262,12 +267,11 @@ class StorageScp:
             assoc.kill()
 
     def _handle_rejected(self, event: Any) -> None:
+        calling_ae = str(event.assoc.requestor.ae_title).strip()
+        address = str(event.assoc.requestor.address or "")
         self._count("rejected")
-        log.warning(
-            "association_rejected",
-            calling_ae=str(event.assoc.requestor.ae_title),
-            peer=event.assoc.requestor.address,
-        )
+        log.warning("association_rejected", calling_ae=calling_ae, peer=address)
+        self._on_rejected(calling_ae, address)
 
     def _handle_established(self, event: Any) -> None:
         self._count("established")

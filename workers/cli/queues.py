@@ -9,6 +9,7 @@ import typer
 
 from workers.cli.output import console, fail, local_time, opened_application, print_json
 from workers.cli.site import Server, TokenFile, reached
+from workers.notify.notifier import send_test
 from workers.state.schema import PAUSES
 from workers.supervisor import hold_folder
 from workers.usecases.audit import at_the_command_line, record_alone
@@ -18,12 +19,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="for scripts")]
 QueueName = Annotated[str, typer.Argument(help="analyse or deliver")]
 
 queue = typer.Typer(help="Hold queues back and let them go on.", no_args_is_help=True)
+alarms = typer.Typer(help="What needs a person now, and who is told.", invoke_without_command=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.add_typer(queue, name="queue")
-    app.command()(alarms)
+    app.add_typer(alarms, name="alarms")
     app.command()(reindex)
 
 
@@ -61,8 +63,16 @@ def _set_pause(name: str, server: str | None, token_file: Path | None, *, paused
     console.print(f"{name}: {'paused' if paused else 'running'}")
 
 
-def alarms(as_json: AsJson = False, server: Server = None, token_file: TokenFile = None) -> None:
+@alarms.callback()
+def list_alarms(
+    context: typer.Context,
+    as_json: AsJson = False,
+    server: Server = None,
+    token_file: TokenFile = None,
+) -> None:
     """List what needs a person now; exit code 2 when there is anything."""
+    if context.invoked_subcommand is not None:
+        return
     with reached(server, token_file) as site:
         rows = site.alarms()
     if as_json:
@@ -79,6 +89,19 @@ def alarms(as_json: AsJson = False, server: Server = None, token_file: TokenFile
             console.print("no alarm is open")
     if rows:
         raise typer.Exit(2)
+
+
+@alarms.command()
+def test() -> None:
+    """Send a test message to webhook and e-mail; exit code 1 when one is not taken."""
+    with opened_application() as app:
+        sent = send_test(app)
+    if not sent:
+        fail("nobody is told: set PULMONODE_WEBHOOK or PULMONODE_EMAIL")
+    for name, problem in sent:
+        console.print(f"{name}: {problem or 'taken'}", highlight=False)
+    if any(problem for _, problem in sent):
+        raise typer.Exit(1)
 
 
 def reindex() -> None:

@@ -8,46 +8,8 @@ UID, a job or anything of a patient. ``docs/metrics.md`` is written from this ta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
-Kind = Literal["counter", "gauge", "histogram"]
-Role = Literal["node", "worker", "console"]
-
-NODE: tuple[Role, ...] = ("node",)
-WORKER: tuple[Role, ...] = ("worker",)
-EVERY: tuple[Role, ...] = ("node", "worker", "console")
-
-SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0)
-LONG_S = (0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1800.0)
-DAY_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0, 86400.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """One figure.
-
-    Attributes
-    ----------
-    name : str
-        As Prometheus shows it: with its unit, and `_total` for a counter.
-    roles : tuple of str
-        Which processes offer it.
-    noted : bool
-        Whether use cases tell it as it happens (`workers.metrics.observe`); the others are read
-        from where they stand when somebody asks.
-    buckets : tuple of float
-        Upper bounds of a histogram.
-    """
-
-    name: str
-    kind: Kind
-    help: str
-    roles: tuple[Role, ...]
-    labels: tuple[str, ...] = ()
-    noted: bool = False
-    buckets: tuple[float, ...] = ()
-
+from workers.metrics.metric import DAY_S, EVERY, LONG_S, NODE, SHORT_S, WORKER, Metric, Role
 
 RECEIVED = (
     Metric(
@@ -331,6 +293,26 @@ SITE = (
         help="Open alarms, by code (pulmonode alarms).",
         roles=NODE,
         labels=("code",),
+    ),
+    Metric(
+        name="pulmonode_audit_waiting_messages",
+        kind="gauge",
+        help="DICOM audit messages that wait for their repository on the node's host.",
+        roles=NODE,
+    ),
+    Metric(
+        name="pulmonode_audit_oldest_seconds",
+        kind="gauge",
+        help="How long the oldest of them has waited; 0 when none does.",
+        roles=NODE,
+    ),
+    Metric(
+        name="pulmonode_notifications_total",
+        kind="counter",
+        help="Messages about alarms on each way out (webhook, email): sent or failed.",
+        roles=NODE,
+        labels=("channel", "outcome"),
+        noted=True,
     ),
     Metric(
         name="pulmonode_workers",

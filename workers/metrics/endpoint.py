@@ -7,7 +7,7 @@ from collections.abc import Callable
 import structlog
 from prometheus_client import CollectorRegistry, start_http_server
 
-from workers.metrics.catalogue import Role
+from workers.metrics.metric import Role
 from workers.settings import Settings
 
 log = structlog.get_logger()

@@ -14,6 +14,7 @@ from dicom_node.receive.arrival import StoreStatus, status_name
 from dicom_node.receive.scp import StorageScp
 from dicom_node.receive.spool import Spool
 from workers.application import Application
+from workers.audit_trail.spool import AuditSpool
 from workers.metrics import observe
 from workers.metrics.endpoint import metrics_port, serve_metrics
 from workers.metrics.exposed import family
@@ -55,6 +56,7 @@ class NodeCollector(Collector):
         yield family("pulmonode_associations_open", self._scp.open_associations())
         yield from _inbox(self._app.spool)
         yield from _disks(self._app)
+        yield from _audit(AuditSpool(self._app.settings.data_dir))
 
 
 def _inbox(spool: Spool) -> Iterator[Metric]:
@@ -63,6 +65,13 @@ def _inbox(spool: Spool) -> Iterator[Metric]:
     waited = time.time() - int(stamp) / 1e9 if stamp.isdigit() else 0.0
     yield family("pulmonode_inbox_instances", len(names))
     yield family("pulmonode_inbox_oldest_seconds", max(0.0, waited))
+
+
+def _audit(spool: AuditSpool) -> Iterator[Metric]:
+    waiting = spool.waiting()
+    oldest = max(0.0, time.time() - waiting[0].made_at) if waiting else 0.0
+    yield family("pulmonode_audit_waiting_messages", len(waiting))
+    yield family("pulmonode_audit_oldest_seconds", oldest)
 
 
 def _disks(app: Application) -> Iterator[Metric]:

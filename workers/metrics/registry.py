@@ -16,7 +16,8 @@ from prometheus_client import (
     ProcessCollector,
 )
 
-from workers.metrics.catalogue import METRICS, Metric, Role, of_role
+from workers.metrics.catalogue import METRICS, of_role
+from workers.metrics.metric import Metric, Role
 
 LABEL_VALUES_AT_MOST = 200
 """Sets of label values of one figure; more would mean that a label holds what it must not."""
@@ -59,6 +60,8 @@ class OwnFigures:
         ).set(1)
         for queue in ("analyse", "deliver"):
             self.expect("pulmonode_retries_total", queue=queue)
+        for channel in ("webhook", "email"):
+            self.expect("pulmonode_notifications_total", channel=channel, outcome="failed")
 
     def expect_destinations(self, names: Iterable[str]) -> None:
         """Let the counters of these destinations stand at 0 before anything happens."""

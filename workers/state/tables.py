@@ -9,6 +9,7 @@ from workers.state import (  # noqa: F401 - each adds its tables to the same met
     answer_tables,
     context_tables,
     fact_tables,
+    notice_tables,
     retention_tables,
     worker_tables,
 )

@@ -59,6 +59,14 @@ def assemble_due(app: Application, rules: RuleSet, *, now: float) -> int:
                 if JobState(job.state) is JobState.RECEIVING:
                     changed = _assemble(session, job, settings, rules, now)
                     reach(Barrier.QUEUE_BEFORE_COMMIT)
+            if changed:
+                log.info(
+                    "job_assembled",
+                    job_id=job.id,
+                    outcome=job.state,
+                    reason_code=job.reason_code,
+                    instances=job.instance_count,
+                )
         except (*DATABASE_AWAY, OSError, MemoryError):  # these say nothing of the series
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the others must go on

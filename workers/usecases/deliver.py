@@ -13,12 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import structlog
 from pydicom import dcmread
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.audit.events import Transfer
 from dicom_node.barriers import Barrier, reach
 from dicom_node.compose.identity import derive_uid
 from dicom_node.deliver.commitment import (
@@ -28,10 +30,17 @@ from dicom_node.deliver.commitment import (
     request_commitment,
 )
 from dicom_node.deliver.peer import Peer, associated
-from dicom_node.deliver.scu import Outgoing, read_outgoing, storage_contexts, store_all
+from dicom_node.deliver.scu import (
+    Outgoing,
+    StoreReceipt,
+    read_outgoing,
+    storage_contexts,
+    store_all,
+)
 from dicom_node.errors import DicomNodeError
 from dicom_node.read.header import Identity
 from workers.application import Application
+from workers.audit_trail.trail import told_transfer, transfer_to
 from workers.errors import IdentityConflict, LeaseLost, NoSuchDestination, WorkersError
 from workers.metrics import observe
 from workers.settings import DestinationSettings
@@ -68,6 +77,7 @@ class _Parcel:
     job_id: int
     destination: DestinationSettings
     objects: tuple[Outgoing, ...]
+    transfer: Transfer
 
 
 def deliver_one(app: Application, delivery_id: int) -> str:
@@ -168,11 +178,15 @@ def _pack(app: Application, lease: Lease, scratch: Path) -> _Parcel:
     # The store may be slow: nothing of it is read inside a transaction.
     _check_identity(app, job, rows, received)
     paths = app.store.local_files([row.path for row in rows], scratch)
+    objects = tuple(read_outgoing(path) for path in paths)
     return _Parcel(
         lease=lease,
         job_id=job.id,
         destination=destination,
-        objects=tuple(read_outgoing(path) for path in paths),
+        objects=objects,
+        transfer=transfer_to(
+            destination, received[-1] if received else Identity(), job.study_uid, objects
+        ),
     )
 
 
@@ -238,19 +252,8 @@ def _send(app: Application, parcel: _Parcel) -> bool:
         contexts.append(commitment_context())
     listener = CommitmentListener(partial(record_commitment, app))
     with associated(peer, app.settings.ae_title, contexts, listener.handlers) as assoc:
-        receipts = []
-        still_held = partial(_check_lease, app, parcel.lease)
-        for receipt in store_all(assoc, peer, parcel.objects, before_each=still_held):
-            receipts.append(receipt)
-            if len(receipts) < len(parcel.objects):
-                reach(Barrier.DELIVER_BETWEEN_OBJECTS)
-            if receipt.warning is not None:
-                _note(
-                    app,
-                    parcel.job_id,
-                    f"{settings.name} stored {receipt.sop_instance_uid} with warning "
-                    f"0x{receipt.warning:04X}",
-                )
+        with told_transfer(app.settings, parcel.transfer):
+            receipts = _store(app, assoc, peer, parcel)
         reach(Barrier.DELIVER_ACKNOWLEDGED)
         if not settings.storage_commitment:
             return False
@@ -262,6 +265,24 @@ def _send(app: Application, parcel: _Parcel) -> bool:
         request_commitment(assoc, peer, transaction_uid, receipts)
         listener.wait(SAME_ASSOCIATION_WAIT_S)
     return True
+
+
+def _store(app: Application, assoc: Any, peer: Peer, parcel: _Parcel) -> list[StoreReceipt]:
+    """Store every object; the peer's answers."""
+    receipts: list[StoreReceipt] = []
+    still_held = partial(_check_lease, app, parcel.lease)
+    for receipt in store_all(assoc, peer, parcel.objects, before_each=still_held):
+        receipts.append(receipt)
+        if len(receipts) < len(parcel.objects):
+            reach(Barrier.DELIVER_BETWEEN_OBJECTS)
+        if receipt.warning is not None:
+            _note(
+                app,
+                parcel.job_id,
+                f"{parcel.destination.name} stored {receipt.sop_instance_uid} with warning "
+                f"0x{receipt.warning:04X}",
+            )
+    return receipts
 
 
 def _check_lease(app: Application, lease: Lease) -> None:

@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from tests.conftest import REPOSITORY
 from workers.log import ALLOWED, keep_allowed
+from workers.monitoring_settings import AuditSettings, EmailSettings, WebhookSettings
 from workers.settings import DestinationSettings, Settings
 
 
@@ -27,6 +28,23 @@ def test_every_field_of_a_destination_is_documented() -> None:
     text = (REPOSITORY / "docs/configuration.md").read_text()
 
     for name in DestinationSettings.model_fields:
+        assert f"| `{name}` |" in text
+
+
+@pytest.mark.parametrize(
+    ("model", "document"),
+    [
+        (WebhookSettings, "docs/alarms.md"),
+        (EmailSettings, "docs/alarms.md"),
+        (AuditSettings, "docs/dicom_audit.md"),
+    ],
+)
+def test_every_field_of_what_tells_others_is_documented(
+    model: type[BaseModel], document: str
+) -> None:
+    text = (REPOSITORY / document).read_text()
+
+    for name in model.model_fields:
         assert f"| `{name}` |" in text
 
 

@@ -22,7 +22,7 @@ from workers.console.api.access_models import (
 )
 from workers.console.api.paths import BAD_CURSOR, PREFIX, REFUSALS
 from workers.usecases import accounts, api_tokens
-from workers.usecases.audit import list_audit
+from workers.usecases.audit import list_audit, record_alone
 
 router = APIRouter(prefix=PREFIX, tags=["access"], responses=REFUSALS)
 Name = Annotated[str, Path(max_length=63)]
@@ -89,7 +89,7 @@ def revoke_token(app: App, caller: Admin, name: Name) -> None:
 @router.get("/audit", response_model=AuditPage)
 def audit(
     app: App,
-    _caller: Admin,
+    caller: Admin,
     job: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="done to this job")] = None,
     who: Annotated[str | None, Query(max_length=64)] = None,
     action: Annotated[str | None, Query(max_length=64, description="such as job.retry")] = None,
@@ -100,6 +100,8 @@ def audit(
     """Who did what, newest first."""
     if cursor is not None and not cursor.isdigit():
         raise BAD_CURSOR
+    if cursor is None:  # once, not for each page
+        record_alone(app, caller.actor, "audit.read")
     with app.database.read() as session:
         rows = list_audit(
             session,

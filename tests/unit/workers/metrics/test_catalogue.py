@@ -5,7 +5,8 @@ import re
 import pytest
 
 from tests.conftest import REPOSITORY
-from workers.metrics.catalogue import METRICS, Metric, tables
+from workers.metrics.catalogue import METRICS, tables
+from workers.metrics.metric import Metric
 from workers.state import alarms
 
 UNITS = (

@@ -1,0 +1,159 @@
+"""What reaches the log: our keys, and of others' words nothing that they were given."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from workers.log import ALLOWED
+
+PATIENT = "Planted^Patient"
+SCRIPT = """
+import logging, sys, threading, warnings
+import structlog
+from pydicom.errors import BytesLengthException
+from workers.errors import NoSuchJob
+from workers.log import configure_logging, guard_service
+configure_logging("json", "info")
+guard_service()
+log = structlog.get_logger()
+name = "Planted^Patient"
+{body}
+"""
+
+
+THREAD = """
+thread = threading.Thread(target=dict().__getitem__, args=(name,))
+thread.start()
+thread.join()
+"""
+
+
+def lines_of(body: str) -> list[dict[str, object]]:
+    """What a process writes to standard error, line by line."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(body=body)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert PATIENT not in done.stderr + done.stdout
+    return [json.loads(line) for line in done.stderr.splitlines()]
+
+
+def test_an_error_of_others_is_told_by_type_and_place_alone() -> None:
+    body = """
+try:
+    raise ValueError(f"bad value {name}")
+except ValueError:
+    log.exception("failed", job_id=7)
+"""
+
+    (line,) = lines_of(body)
+
+    assert (line["event"], line["job_id"]) == ("failed", 7)
+    assert re.fullmatch(r"ValueError at <string>:\d+ <module>", str(line["exception"]))
+
+
+def test_an_error_of_ours_keeps_its_words_and_the_cause_behind_it_its_type() -> None:
+    body = """
+try:
+    try:
+        raise KeyError(name)
+    except KeyError as error:
+        raise NoSuchJob("17") from error
+except NoSuchJob:
+    log.exception("failed")
+"""
+
+    (line,) = lines_of(body)
+
+    assert str(line["exception"]).startswith("NoSuchJob: no job 17:")
+    assert "; because of KeyError at" in str(line["exception"])
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ('logging.getLogger("celery.worker").error("task %s failed", name)', "task %s failed"),
+        ('logging.getLogger("some.library").warning(f"bad {name}")', None),
+        ('logging.getLogger("pynetdicom.acse").error(name)', None),
+    ],
+)
+def test_a_library_is_heard_without_the_values_in_its_words(body: str, what: str | None) -> None:
+    (line,) = lines_of(body)
+
+    assert line["event"] == "library_message"
+    assert line.get("what") == what
+    assert line["where"]
+
+
+def test_a_library_s_exception_is_told_by_type_and_place() -> None:
+    body = """
+try:
+    raise BytesLengthException(name)
+except BytesLengthException as error:
+    logging.getLogger("pydicom").exception(error)
+"""
+
+    (line,) = lines_of(body)
+
+    assert str(line["exception"]).startswith("BytesLengthException at ")
+
+
+def test_a_warning_is_told_by_kind_and_place() -> None:
+    (line,) = lines_of('warnings.warn(f"Invalid value {name}", UserWarning)')
+
+    assert (line["event"], line["category"]) == ("library_warning", "UserWarning")
+
+
+@pytest.mark.parametrize(
+    ("body", "event"),
+    [
+        ("raise RuntimeError(name)", "process_crashed"),
+        (THREAD, "thread_crashed"),
+    ],
+)
+def test_a_crash_of_a_service_is_a_line_like_any_other(body: str, event: str) -> None:
+    (line,) = lines_of(body)
+
+    assert line["event"] == event
+    assert re.match("(RuntimeError|KeyError) at ", str(line["exception"]))
+
+
+def test_keys_and_events_are_documented() -> None:
+    text = (REPOSITORY / "docs/logs.md").read_text()
+    keys, events = text.split("## Events")
+    pattern = re.compile(r"^\| `([a-z_]+)` \|", re.MULTILINE)
+
+    assert set(pattern.findall(keys)) == ALLOWED | {"dropped_keys"}
+    assert set(pattern.findall(events)) == events_in_the_code() | LOOPS_DELAYED
+
+
+LOOPS_DELAYED = {f"{loop}_delayed" for loop in ("index", "tick", "ask", "hint", "watch", "notify")}
+"""Named by the thread that they come from (workers/node.py)."""
+METHODS = ("debug", "info", "warning", "error", "exception")
+
+
+def events_in_the_code() -> set[str]:
+    """First arguments of every call of a structlog logger."""
+    found: set[str] = set()
+    for package in ("dicom_node", "workers"):
+        for path in Path(REPOSITORY / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if not isinstance(node, ast.Call) or not node.args:
+                    continue
+                first, called = node.args[0], ast.unparse(node.func)
+                logs = re.search(r"\blog\b|get_logger", called) and called.rstrip(")").endswith(
+                    METHODS
+                )
+                if logs and isinstance(first, ast.Constant) and isinstance(first.value, str):
+                    found.add(first.value)
+    return found

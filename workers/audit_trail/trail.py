@@ -1,0 +1,103 @@
+"""Makes the audit messages of what happens here, where they are wanted at all.
+
+What cannot be kept is said in the log; the work itself goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from dicom_node.audit import events
+from dicom_node.audit.events import Origin, Transfer
+from dicom_node.audit.message import AuditMessage, Outcome
+from dicom_node.deliver.scu import Outgoing
+from dicom_node.read.header import Identity
+from workers.audit_trail.spool import AuditSpool
+from workers.settings import DestinationSettings, Settings
+
+log = structlog.get_logger()
+
+PRODUCT = "Pulmonode"
+
+
+def origin_of(settings: Settings) -> Origin:
+    """Who this process is, to a repository."""
+    host = socket.gethostname()
+    return Origin(
+        source_id=f"{PRODUCT}@{host}",
+        process_id=f"{host}:{os.getpid()}",
+        ae_title=settings.ae_title,
+        host=host,
+        site=settings.dicom_audit.site if settings.dicom_audit is not None else "",
+    )
+
+
+def keep(settings: Settings, message: AuditMessage) -> None:
+    """Let a message wait for the repository."""
+    try:
+        AuditSpool(settings.data_dir).put(message)
+    except OSError as error:
+        log.error("audit_not_kept", error=type(error).__name__, reason=error.strerror)
+
+
+def tell_activity(settings: Settings, *, starts: bool) -> None:
+    """Tell that this process starts or stops."""
+    if settings.dicom_audit is not None:
+        origin = origin_of(settings)
+        keep(settings, events.application_activity(origin, at=time.time(), starts=starts))
+
+
+def tell_refused(settings: Settings, calling_ae_title: str, address: str, why: str) -> None:
+    """Tell that an association was refused."""
+    if settings.dicom_audit is None:
+        return
+    message = events.association_refused(
+        origin_of(settings),
+        calling_ae_title=calling_ae_title,
+        address=address,
+        why=why,
+        at=time.time(),
+    )
+    keep(settings, message)
+
+
+def transfer_to(
+    destination: DestinationSettings,
+    identity: Identity,
+    study_uid: str,
+    objects: Iterable[Outgoing],
+) -> Transfer:
+    """What a delivery moves."""
+    return Transfer(
+        outgoing=True,
+        peer_ae_title=destination.ae_title,
+        peer_host=destination.host,
+        study_instance_uid=study_uid,
+        patient_id=identity.patient_id,
+        accession_number=identity.accession_number,
+        sop_classes=Counter(item.sop_class_uid for item in objects),
+    )
+
+
+@contextmanager
+def told_transfer(settings: Settings, transfer: Transfer) -> Iterator[None]:
+    """Tell that a transfer begins, and how it ended."""
+    if settings.dicom_audit is None:
+        yield
+        return
+    origin = origin_of(settings)
+    keep(settings, events.begin_transferring(origin, transfer, at=time.time()))
+    outcome = Outcome.SERIOUS_FAILURE
+    try:
+        yield
+        outcome = Outcome.SUCCESS
+    finally:
+        message = events.instances_transferred(origin, transfer, at=time.time(), outcome=outcome)
+        keep(settings, message)
