@@ -273,7 +273,22 @@ def _echo(
     return Check(what=what, ok=True, found=f"{peer} answers C-ECHO")
 
 
+def _told(settings: Settings) -> Iterator[Check]:
+    """Whether the files that messages need can be read; `pulmonode alarms test` sends one."""
+    for name, way in (
+        ("webhook", settings.webhook),
+        ("e-mail", settings.email),
+        ("DICOM audit", settings.dicom_audit),
+    ):
+        if way is None:
+            continue
+        files = [value for key, value in way if key.endswith("_file") and value is not None]
+        wrong = [str(file) for file in files if not os.access(file, os.R_OK)]
+        found = f"cannot read {', '.join(wrong)}" if wrong else "its files can be read"
+        yield Check(what=name, ok=not wrong, found=found)
+
+
 CHECKS = (
     _settings, titles, ports, data_folder, _disk, clock, _database, _store, _broker, _rules,
-    _profiles, _fonts, _compute, _processor, _weights, _tls, _peers,
+    _profiles, _fonts, _compute, _processor, _weights, _tls, _peers, _told,
 )  # fmt: skip

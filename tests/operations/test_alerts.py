@@ -74,7 +74,7 @@ def analyser_of(service: Service) -> psutil.Process:
 
 def series(folder: Path, seed: int) -> list[Path]:
     write_phantom(
-        folder, seed=seed, slices=48, spacing_mm=5.0, pixels=128, pixel_spacing_mm=2.8,
+        folder, seed=seed, slices=64, spacing_mm=4.0, pixels=256, pixel_spacing_mm=1.4,
         nodules=["solid:20"],
     )  # fmt: skip
     return sorted(folder.rglob("*.dcm"))

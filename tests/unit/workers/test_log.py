@@ -16,7 +16,7 @@ from workers.log import ALLOWED
 
 PATIENT = "Planted^Patient"
 SCRIPT = """
-import logging, sys, threading, warnings
+import json, logging, sys, threading, warnings
 import structlog
 from pydicom.errors import BytesLengthException
 from workers.errors import NoSuchJob
@@ -25,45 +25,15 @@ configure_logging("json", "info")
 guard_service()
 log = structlog.get_logger()
 name = "Planted^Patient"
-{body}
 """
-
-
-THREAD = """
-thread = threading.Thread(target=dict().__getitem__, args=(name,))
-thread.start()
-thread.join()
-"""
-
-
-def lines_of(body: str) -> list[dict[str, object]]:
-    """What a process writes to standard error, line by line."""
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(body=body)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert PATIENT not in done.stderr + done.stdout
-    return [json.loads(line) for line in done.stderr.splitlines()]
-
-
-def test_an_error_of_others_is_told_by_type_and_place_alone() -> None:
-    body = """
+BODIES = {
+    "an error of others": """
 try:
     raise ValueError(f"bad value {name}")
 except ValueError:
     log.exception("failed", job_id=7)
-"""
-
-    (line,) = lines_of(body)
-
-    assert (line["event"], line["job_id"]) == ("failed", 7)
-    assert re.fullmatch(r"ValueError at <string>:\d+ <module>", str(line["exception"]))
-
-
-def test_an_error_of_ours_keeps_its_words_and_the_cause_behind_it_its_type() -> None:
-    body = """
+""",
+    "an error of ours": """
 try:
     try:
         raise KeyError(name)
@@ -71,61 +41,109 @@ try:
         raise NoSuchJob("17") from error
 except NoSuchJob:
     log.exception("failed")
-"""
+""",
+    "a library's template": """
+logging.getLogger("celery.worker").error("task %s failed", name)
+""",
+    "a library's sentence": """
+logging.getLogger("some.library").warning(f"bad {name}")
+""",
+    "a library's error": """
+try:
+    raise BytesLengthException(name)
+except BytesLengthException as error:
+    logging.getLogger("pydicom").exception(error)
+""",
+    "a warning": """
+warnings.warn(f"Invalid value {name}", UserWarning)
+""",
+    "a thread's crash": """
+thread = threading.Thread(target=dict().__getitem__, args=(name,))
+thread.start()
+thread.join()
+""",
+    "a crash": """
+raise RuntimeError(name)
+""",
+}
 
-    (line,) = lines_of(body)
+
+@pytest.fixture(scope="module")
+def written() -> dict[str, dict[str, object]]:
+    """The one line that each body writes to standard error, in one process."""
+    script = SCRIPT
+    for title, body in BODIES.items():
+        script += f"print(json.dumps({{'body': {title!r}}}), file=sys.stderr)\n{body}"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert PATIENT not in done.stderr + done.stdout
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    found: dict[str, dict[str, object]] = {}
+    for mark, line in zip(lines[::2], lines[1::2], strict=True):
+        found[mark["body"]] = line
+    assert set(found) == set(BODIES)
+    return found
+
+
+def test_an_error_of_others_is_told_by_type_and_place_alone(
+    written: dict[str, dict[str, object]],
+) -> None:
+    line = written["an error of others"]
+
+    assert (line["event"], line["job_id"]) == ("failed", 7)
+    assert re.fullmatch(r"ValueError at <string>:\d+ <module>", str(line["exception"]))
+
+
+def test_an_error_of_ours_keeps_its_words_and_the_cause_behind_it_its_type(
+    written: dict[str, dict[str, object]],
+) -> None:
+    line = written["an error of ours"]
 
     assert str(line["exception"]).startswith("NoSuchJob: no job 17:")
     assert "; because of KeyError at" in str(line["exception"])
 
 
 @pytest.mark.parametrize(
-    ("body", "what"),
-    [
-        ('logging.getLogger("celery.worker").error("task %s failed", name)', "task %s failed"),
-        ('logging.getLogger("some.library").warning(f"bad {name}")', None),
-        ('logging.getLogger("pynetdicom.acse").error(name)', None),
-    ],
+    ("title", "what"),
+    [("a library's template", "task %s failed"), ("a library's sentence", None)],
 )
-def test_a_library_is_heard_without_the_values_in_its_words(body: str, what: str | None) -> None:
-    (line,) = lines_of(body)
+def test_a_library_is_heard_without_the_values_in_its_words(
+    written: dict[str, dict[str, object]], title: str, what: str | None
+) -> None:
+    line = written[title]
 
     assert line["event"] == "library_message"
     assert line.get("what") == what
     assert line["where"]
 
 
-def test_a_library_s_exception_is_told_by_type_and_place() -> None:
-    body = """
-try:
-    raise BytesLengthException(name)
-except BytesLengthException as error:
-    logging.getLogger("pydicom").exception(error)
-"""
-
-    (line,) = lines_of(body)
-
-    assert str(line["exception"]).startswith("BytesLengthException at ")
+def test_a_library_s_exception_is_told_by_type_and_place(
+    written: dict[str, dict[str, object]],
+) -> None:
+    assert str(written["a library's error"]["exception"]).startswith("BytesLengthException at ")
 
 
-def test_a_warning_is_told_by_kind_and_place() -> None:
-    (line,) = lines_of('warnings.warn(f"Invalid value {name}", UserWarning)')
+def test_a_warning_is_told_by_kind_and_place(written: dict[str, dict[str, object]]) -> None:
+    line = written["a warning"]
 
     assert (line["event"], line["category"]) == ("library_warning", "UserWarning")
 
 
 @pytest.mark.parametrize(
-    ("body", "event"),
+    ("title", "event", "error"),
     [
-        ("raise RuntimeError(name)", "process_crashed"),
-        (THREAD, "thread_crashed"),
+        ("a thread's crash", "thread_crashed", "KeyError at "),
+        ("a crash", "process_crashed", "RuntimeError at "),
     ],
 )
-def test_a_crash_of_a_service_is_a_line_like_any_other(body: str, event: str) -> None:
-    (line,) = lines_of(body)
+def test_a_crash_of_a_service_is_a_line_like_any_other(
+    written: dict[str, dict[str, object]], title: str, event: str, error: str
+) -> None:
+    line = written[title]
 
     assert line["event"] == event
-    assert re.match("(RuntimeError|KeyError) at ", str(line["exception"]))
+    assert str(line["exception"]).startswith(error)
 
 
 def test_keys_and_events_are_documented() -> None:

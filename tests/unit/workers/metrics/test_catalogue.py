@@ -21,6 +21,7 @@ UNITS = (
 )
 COUNTED = (
     "_instances", "_jobs", "_paused", "_open", "_deliveries", "_retrying", "_processes", "_alarms",
+    "_messages",
     "_workers", "_up",
 )  # fmt: skip
 """Gauges that count things, and so have no unit."""

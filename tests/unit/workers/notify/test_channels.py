@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import http.server
 import json
 import ssl
 import threading
@@ -14,11 +13,13 @@ from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, Envelope, Session
+from aiosmtpd.smtp import AuthResult
 from pydantic import ValidationError
 
 from tests.integration.service import free_port
 from tests.servers.certificates import Certificates, make_certificates
+from tests.servers.mailbox import Mailbox
+from tests.servers.webhook_receiver import Receiver
 from workers.errors import NotificationFailed
 from workers.monitoring_settings import EmailSettings, WebhookSettings
 from workers.notify.channels import Mail, Webhook
@@ -41,37 +42,6 @@ MESSAGE = AlarmMessage(
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return make_certificates(tmp_path_factory.mktemp("certificates"))
-
-
-class Receiver(http.server.ThreadingHTTPServer):
-    """Takes webhooks over HTTPS, and answers as it is told."""
-
-    def __init__(self, certificates: Certificates) -> None:
-        self.taken: list[tuple[dict[str, str], bytes]] = []
-        self.status = 204
-        self.location = ""
-        super().__init__(("127.0.0.1", 0), Handler)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificates.server, certificates.server_key)
-        self.socket = context.wrap_socket(self.socket, server_side=True)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that does not trust us is no error of ours."""
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        server = self.server
-        assert isinstance(server, Receiver)
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        server.taken.append((dict(self.headers), body))
-        self.send_response(server.status)
-        if server.location:
-            self.send_header("Location", server.location)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Quiet."""
 
 
 @pytest.fixture
@@ -157,19 +127,6 @@ def test_a_secret_that_is_missing_or_short_is_said(
 def test_an_address_in_clear_text_or_with_a_password_is_refused(url: str) -> None:
     with pytest.raises(ValidationError):
         WebhookSettings(url=url, secret_file=Path("x"))
-
-
-class Mailbox:
-    def __init__(self) -> None:
-        self.taken: list[Envelope] = []
-        self.secure: list[bool] = []
-
-    async def handle_DATA(  # noqa: N802 - aiosmtpd's name
-        self, _server: Any, session: Session, envelope: Envelope
-    ) -> str:
-        self.taken.append(envelope)
-        self.secure.append(session.ssl is not None)
-        return "250 taken"
 
 
 def authenticate(
