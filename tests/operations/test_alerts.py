@@ -14,6 +14,7 @@ from dicom_node.deliver.peer import Peer
 from dicom_node.mini_pacs import CommitmentReply, MiniPacs
 from tests.integration.service import Service, free_port, wait_for
 from tests.operations.dashboard import expressions
+from tests.operations.silence import fall_silent
 from tests.servers.prometheus import PrometheusServer
 from tests.servers.small_disk import SmallDisk
 from workers.metrics.catalogue import METRICS
@@ -110,6 +111,7 @@ def test_alerts_fire_for_what_is_broken_and_end_when_it_is_mended(
 
     with contextlib.ExitStack() as stack:
         stack.callback(service.stop)
+        stack.callback(fall_silent, denier)
         service.start()
         stack.enter_context(prometheus)
         service.send(series(tmp_path / "first", seed=3))

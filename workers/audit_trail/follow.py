@@ -148,7 +148,7 @@ def _of_record(origin: Origin, row: AuditRecord) -> AuditMessage | None:
             succeeded=row.outcome == DONE,
             at=row.at,
         )
-    if row.action == "audit.read":
+    if row.action in {"audit.read", "audit.export"}:
         return events.audit_log_used(
             origin, user=row.who, address=row.address, uri=AUDIT_URI, at=row.at
         )

@@ -171,8 +171,8 @@ def audit(
     if export is not None and (job is not None or who is not None):
         fail("--export takes --since and nothing else: an audit is handed out whole")
     with opened_application() as app:
-        if export is not None:
-            record_alone(app, at_the_command_line(), "audit.export", subject=export)
+        action = "audit.read" if export is None else "audit.export"
+        record_alone(app, at_the_command_line(), action, subject=export or "")
         with app.database.read() as session:
             if export is not None:
                 _export(export, list(every_record(session, since=at)))

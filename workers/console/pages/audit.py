@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from workers.console.access import Admin, App
 from workers.console.rendering import render
-from workers.usecases.audit import list_audit
+from workers.usecases.audit import list_audit, record_alone
 
 router = APIRouter(include_in_schema=False)
 
@@ -28,6 +28,8 @@ def audit(
     before: int | None = None,
 ) -> Response:
     """One page of it."""
+    if before is None:  # once, not for each page
+        record_alone(app, caller.actor, "audit.read")
     with app.database.read() as session:
         rows = list_audit(
             session,
