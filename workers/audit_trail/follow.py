@@ -24,8 +24,6 @@ from workers.state.schema import Event, Instance, Job, JobState, Switch
 
 SERIES, CONSOLE = "dicom_audit:series", "dicom_audit:console"
 ROWS_AT_ONCE = 500
-AUDIT_URI = "audit"
-"""Path of the console's audit, as the log's URI."""
 DONE = "done"
 
 
@@ -147,9 +145,5 @@ def _of_record(origin: Origin, row: AuditRecord) -> AuditMessage | None:
             login=row.action == "sign_in",
             succeeded=row.outcome == DONE,
             at=row.at,
-        )
-    if row.action in {"audit.read", "audit.export"}:
-        return events.audit_log_used(
-            origin, user=row.who, address=row.address, uri=AUDIT_URI, at=row.at
         )
     return None

@@ -25,6 +25,8 @@ from workers.settings import DestinationSettings, Settings
 log = structlog.get_logger()
 
 PRODUCT = "Pulmonode"
+AUDIT_URI = "audit"
+"""Path of the console's audit, as the log's URI."""
 
 
 def origin_of(settings: Settings) -> Origin:
@@ -64,6 +66,16 @@ def tell_refused(settings: Settings, calling_ae_title: str, address: str, why: s
         address=address,
         why=why,
         at=time.time(),
+    )
+    keep(settings, message)
+
+
+def tell_audit_read(settings: Settings, user: str, address: str) -> None:
+    """Tell that somebody reads who did what."""
+    if settings.dicom_audit is None:
+        return
+    message = events.audit_log_used(
+        origin_of(settings), user=user, address=address, uri=AUDIT_URI, at=time.time()
     )
     keep(settings, message)
 

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
+from workers.audit_trail.trail import tell_audit_read
 from workers.cli.output import console, fail, local_time, opened_application, print_json
 from workers.settings import Settings
 from workers.state.access_tables import Role
@@ -171,8 +172,9 @@ def audit(
     if export is not None and (job is not None or who is not None):
         fail("--export takes --since and nothing else: an audit is handed out whole")
     with opened_application() as app:
-        action = "audit.read" if export is None else "audit.export"
-        record_alone(app, at_the_command_line(), action, subject=export or "")
+        tell_audit_read(app.settings, at_the_command_line().name, "")
+        if export is not None:
+            record_alone(app, at_the_command_line(), "audit.export", subject=export)
         with app.database.read() as session:
             if export is not None:
                 _export(export, list(every_record(session, since=at)))

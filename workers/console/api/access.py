@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
+from workers.audit_trail.trail import tell_audit_read
 from workers.console.access import Admin, App, Viewer
 from workers.console.api.access_models import (
     AuditPage,
@@ -22,7 +23,7 @@ from workers.console.api.access_models import (
 )
 from workers.console.api.paths import BAD_CURSOR, PREFIX, REFUSALS
 from workers.usecases import accounts, api_tokens
-from workers.usecases.audit import list_audit, record_alone
+from workers.usecases.audit import list_audit
 
 router = APIRouter(prefix=PREFIX, tags=["access"], responses=REFUSALS)
 Name = Annotated[str, Path(max_length=63)]
@@ -101,7 +102,7 @@ def audit(
     if cursor is not None and not cursor.isdigit():
         raise BAD_CURSOR
     if cursor is None:  # once, not for each page
-        record_alone(app, caller.actor, "audit.read")
+        tell_audit_read(app.settings, caller.actor.name, caller.actor.address)
     with app.database.read() as session:
         rows = list_audit(
             session,

@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from workers.audit_trail.trail import tell_audit_read
 from workers.console.access import Admin, App
 from workers.console.rendering import render
-from workers.usecases.audit import list_audit, record_alone
+from workers.usecases.audit import list_audit
 
 router = APIRouter(include_in_schema=False)
 
@@ -29,7 +30,7 @@ def audit(
 ) -> Response:
     """One page of it."""
     if before is None:  # once, not for each page
-        record_alone(app, caller.actor, "audit.read")
+        tell_audit_read(app.settings, caller.actor.name, caller.actor.address)
     with app.database.read() as session:
         rows = list_audit(
             session,

@@ -19,7 +19,7 @@ from workers.audit_trail import forward
 from workers.audit_trail.follow import follow
 from workers.audit_trail.forward import Forwarder, open_line
 from workers.audit_trail.spool import AuditSpool
-from workers.audit_trail.trail import tell_activity, tell_refused
+from workers.audit_trail.trail import tell_activity, tell_audit_read, tell_refused
 from workers.monitoring_settings import AuditSettings
 from workers.settings import Settings
 from workers.state.access_tables import Role
@@ -111,16 +111,16 @@ def test_users_of_the_console_are_told(audited_app: Application) -> None:
     record_alone(audited_app, anna, "sign_in", outcome=Outcome.REFUSED)
     record_alone(audited_app, anna, "sign_in")
     record_alone(audited_app, anna, "job.retry", job_id=3)
-    record_alone(audited_app, anna, "audit.read")
+    tell_audit_read(audited_app.settings, "anna", "10.1.2.3")
     record_alone(audited_app, anna, "sign_out")
     follow(audited_app)
 
-    assert events_of(audited_app.settings) == ["110114", "110114", "110101", "110114"]
+    assert events_of(audited_app.settings) == ["110101", "110114", "110114", "110114"]
     outcomes = [
         root.find("EventIdentification").get("EventOutcomeIndicator")
         for root in kept(audited_app.settings)
     ]
-    assert outcomes == ["4", "0", "0", "0"]
+    assert outcomes == ["0", "4", "0", "0"]
 
 
 @pytest.mark.peer
