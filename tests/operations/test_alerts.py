@@ -102,7 +102,7 @@ def test_alerts_fire_for_what_is_broken_and_end_when_it_is_mended(
             {"alertname": name, **labels}.items() <= found.items() for found in prometheus.firing()
         )
 
-    def wait_until(what: Callable[[], bool], message: str, *, limit_s: float = 90) -> None:
+    def wait_until(what: Callable[[], bool], message: str, *, limit_s: float = 240) -> None:
         try:
             wait_for(what, limit_s=limit_s, message=message)
         except AssertionError as error:
