@@ -149,7 +149,7 @@ def test_a_crash_of_a_service_is_a_line_like_any_other(
 def test_keys_and_events_are_documented() -> None:
     text = (REPOSITORY / "docs/logs.md").read_text()
     keys, events = text.split("## Events")
-    pattern = re.compile(r"^\| `([a-z_]+)` \|", re.MULTILINE)
+    pattern = re.compile(r"^\| `([a-z0-9_]+)` \|", re.MULTILINE)
 
     assert set(pattern.findall(keys)) == ALLOWED | {"dropped_keys"}
     assert set(pattern.findall(events)) == events_in_the_code() | LOOPS_DELAYED
