@@ -24,6 +24,7 @@ SILENT = frozenset({"request", "history", "family", "technique", "comparison", "
 """Sections in which nothing is a finding."""
 _JOINED = Cue("nodules", "joined")
 _PAIR = 2
+_OF_TWO = {"the former": 0, "the latter": 1, "前者": 0, "后者": 1}
 _ALL = Cue("nodules", "all")
 _CLEAR = Cue("nodules", "clear")
 
@@ -190,6 +191,10 @@ class NoduleReader:
                 self._elsewhere = True
                 return
         made = self._make(segment, told)
+        named = segment.head.words.lower() if segment.head is not None else ""
+        if named in _OF_TWO and len(self._batch) == _PAIR:
+            merge(self._batch[_OF_TWO[named]], made[0])
+            return
         if told.largest:
             self._gather(made[0])
             for draft in made:
@@ -288,6 +293,9 @@ class NoduleReader:
             first.values.pop("axes_mm", None)
         if current.get("change") is None or not current.size:
             pass
+        if segment.reading.sentence.item:
+            # A category in an item of its own is the examination's.
+            first.values.pop("category", None)
         first.values.pop("certainty", None)
         first.values.pop("count", None)
         weak = [size for size in segment.sizes if size.weak]

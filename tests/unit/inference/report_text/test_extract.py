@@ -115,3 +115,11 @@ def test_no_order_of_words_breaks_it_and_sources_stay_inside(words: list[str], g
     for nodule in facts.nodules:
         for source in nodule.sources.values():
             assert text[source.start : source.end] == source.words
+
+
+def test_a_category_in_an_item_of_its_own_is_the_examinations() -> None:
+    facts = extract("IMPRESSION: 1. New 4 mm nodule, LLL. 2. Lung-RADS 4A.")
+
+    assert facts.nodules[0].category is None
+    assert facts.exam_category is not None
+    assert facts.exam_category.value == "4A"
