@@ -20,15 +20,17 @@ router = APIRouter(include_in_schema=False)
 
 TRENDS_S = 60.0
 DRIFT_S = 300.0
+CHOICES_S = 10.0
 EVENTS = 12
 
 
 class Looks:
-    """What the overview keeps of one application's slower questions."""
+    """What overview and queue keep of one application's slower questions."""
 
     def __init__(self) -> None:
         self.trends: Kept[Trends] = Kept(TRENDS_S)
         self.drift: Kept[list[ScannerDrift]] = Kept(DRIFT_S)
+        self.choices: Kept[dict[str, list[str]]] = Kept(CHOICES_S)
 
 
 def looks(request: Request) -> Looks:

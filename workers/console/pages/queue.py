@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from workers.application import Application
 from workers.console.access import App, Operator, Viewer
+from workers.console.pages.overview import looks
 from workers.console.rendering import render
 from workers.errors import NoSuchJob
 from workers.state.jobs import NEEDS_A_PERSON
@@ -118,13 +119,13 @@ def jobs(
     request: Request, app: App, caller: Viewer, filters: Filters, after: int | None = None
 ) -> Response:
     """One page of the queue."""
-    return render(request, "queue.html", caller, **_shown(app, filters, after))
+    return render(request, "queue.html", caller, **_shown(request, app, filters, after))
 
 
 @router.get("/fragments/jobs")
 def rows(request: Request, app: App, caller: Viewer, filters: Filters) -> Response:
     """The first page's counts and rows, for a page that keeps itself up to date."""
-    return render(request, "queue_rows.html", caller, **_shown(app, filters, None))
+    return render(request, "queue_rows.html", caller, **_shown(request, app, filters, None))
 
 
 @router.get("/find")
@@ -206,16 +207,17 @@ def read_query(text: str) -> Asked:
     )  # fmt: skip
 
 
-def _shown(app: Application, filters: Asked, after: int | None) -> dict[str, Any]:
+def _shown(request: Request, app: Application, filters: Asked, after: int | None) -> dict[str, Any]:
     settings = with_site_settings(app).settings
     wanted = filters.filter()
+    choices = looks(request).choices
     with app.database.read() as session:
         return {
             "filters": filters,
             "after": after,
             "page": list_queue(session, wanted, after=after),
             "counts": count_queue(session, wanted),
-            "choices": queue_choices(session),
+            "choices": choices.get(lambda: queue_choices(session)),
             "destinations": [item.name for item in settings.destinations],
             "paused": administer.paused_queues(session),
             "now": app.now(),
