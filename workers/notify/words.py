@@ -53,5 +53,13 @@ WORDS: dict[str, tuple[str, str]] = {
         "a part of the node's work fails again and again",
         "look at the node's log",
     ),
+    alarms.CONTEXT_HELD: (
+        "HL7 messages or FHIR resources cannot be used as they are",
+        "pulmonode context held says why; mend the settings, then pulmonode context retry",
+    ),
+    alarms.CONTEXT_CONFLICT: (
+        "clinical context was held back: it may be of another patient than the CT",
+        "pulmonode context show ID; unmerge, or confirm once somebody has looked",
+    ),
 }
 UNKNOWN = ("something needs a person", "pulmonode alarms says what")
