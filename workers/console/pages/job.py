@@ -17,6 +17,7 @@ from workers.state.schema import BEFORE_ANALYSIS, DeliveryState, JobState
 from workers.usecases.administer import RESTARTABLE
 from workers.usecases.audit import list_audit
 from workers.usecases.describe import show_job
+from workers.usecases.describe_patient import describe_patient
 from workers.usecases.timeline import RESTS, timeline
 
 router = APIRouter(include_in_schema=False)
@@ -42,6 +43,11 @@ def _shown(app: Application, caller: Caller, wanted: str) -> dict[str, Any]:
     now = app.now()
     with app.database.read() as session:
         found = show_job(session, wanted)
+        patient = (
+            describe_patient(session, found["series_instance_uid"])
+            if app.settings.console_show_patient
+            else None
+        )
         audited = (
             list_audit(session, job_id=found["id"], limit=AUDITED) if caller.may(Role.ADMIN) else []
         )
@@ -51,6 +57,7 @@ def _shown(app: Application, caller: Caller, wanted: str) -> dict[str, Any]:
     state = JobState(found["state"])
     return {
         "job": found,
+        "patient": patient,
         "now": now,
         "advice": advise(found["state"], found["reason_code"]),
         "stretches": stretches,

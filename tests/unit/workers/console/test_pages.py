@@ -13,8 +13,18 @@ from pathlib import Path
 import pytest
 from httpx import Response
 
+from tests.integration.bad_series import plain_series
 from tests.unit.workers.console.browser import Browser, signed_in
-from tests.unit.workers.rows import NOW, add_delivery, add_job, add_result, get_job
+from tests.unit.workers.rows import (
+    NOW,
+    add_delivery,
+    add_job,
+    add_result,
+    get_job,
+    job_of,
+    receive,
+    with_settings,
+)
 from workers.application import Application
 from workers.console.charts import ceiling, meter, share_bar, signed_meter, trend_chart
 from workers.console.kept import Kept
@@ -93,6 +103,25 @@ def test_a_viewer_sees_jobs_and_no_way_to_act(app: Application) -> None:
     refused = act(browser, action="retry", job=str(job_id))
     assert refused.status_code == 403
     assert get_job(app, job_id).state == JobState.FAILED
+
+
+def test_a_job_names_its_patient_in_the_body_and_only_where_that_is_wanted(
+    app: Application, tmp_path: Path
+) -> None:
+    datasets = plain_series("patient", slices=2)
+    for ds in datasets:
+        ds.PatientName, ds.PatientID, ds.IssuerOfPatientID = "Doe^Jane", "PAT-4711", "KGH"
+    receive(app, tmp_path, *datasets)
+    job_id = job_of(app, str(datasets[0].SeriesInstanceUID)).id
+
+    shown = signed_in(app, Role.VIEWER).get(f"/jobs/{job_id}").text
+    object.__setattr__(app, "settings", with_settings(app.settings, console_show_patient=False))
+    hidden = signed_in(app, Role.OPERATOR).get(f"/jobs/{job_id}").text
+
+    assert "Doe Jane, ID PAT-4711 of KGH" in shown
+    assert "PAT-4711" not in shown.split("</head>")[0]
+    assert "PAT-4711" not in hidden
+    assert "Doe" not in hidden
 
 
 def test_a_failed_delivery_is_explained_and_retried(app: Application) -> None:
