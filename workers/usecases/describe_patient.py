@@ -1,4 +1,4 @@
-"""Whose a series is, for people who look for a study; never for logs, titles, addresses, the API."""
+"""Whose a series is, for people who look for it; never for logs, titles, addresses, the API."""
 
 from __future__ import annotations
 
