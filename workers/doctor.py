@@ -26,13 +26,9 @@ from workers.doctor_host import (
     titles,
 )
 from workers.errors import FontMissing, StoreUnavailable
+from workers.peer_settings import DestinationSettings, PacsQuerySettings, PriorPacsSettings
 from workers.profiles import profiles_in_use
-from workers.settings import (
-    DestinationSettings,
-    PacsQuerySettings,
-    PriorPacsSettings,
-    Settings,
-)
+from workers.settings import Settings
 from workers.state.database import Database, SchemaMismatch
 from workers.state.store import open_store
 

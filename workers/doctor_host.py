@@ -19,7 +19,8 @@ from dicom_node.deliver.peer import Peer, echo
 from dicom_node.errors import DicomNodeError
 from dicom_node.receive.scp import ANY_CALLING_AE
 from workers.application import RESTORE_MARK
-from workers.settings import AE_TITLE_PATTERN, Settings
+from workers.peer_settings import AE_TITLE_PATTERN
+from workers.settings import Settings
 from workers.state.database import Database
 
 ECHO_TIMEOUT_S = 5.0

@@ -30,7 +30,8 @@ from workers.bank.changes import begin, promote
 from workers.bank.current import find_shipped_bank
 from workers.bank.folder import BankFolder
 from workers.bank.nodule import read_nodule
-from workers.settings import DestinationSettings, Settings
+from workers.peer_settings import DestinationSettings
+from workers.settings import Settings
 from workers.state.schema import Job, Result, ResultObject
 from workers.state.store import get_content
 from workers.usecases.analyse import analyse_next

@@ -20,7 +20,8 @@ from dicom_node.audit.message import AuditMessage, Outcome
 from dicom_node.deliver.scu import Outgoing
 from dicom_node.read.header import Identity
 from workers.audit_trail.spool import AuditSpool
-from workers.settings import DestinationSettings, Settings
+from workers.peer_settings import DestinationSettings
+from workers.settings import Settings
 
 log = structlog.get_logger()
 

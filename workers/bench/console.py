@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from workers.bench.many_jobs import DESTINATION, fill
 from workers.clock import now as clock_now
-from workers.settings import DestinationSettings, Settings
+from workers.peer_settings import DestinationSettings
+from workers.settings import Settings
 from workers.state.database import Database
 from workers.state.schema import Job, JobState, Priority
 from workers.usecases.backlog import list_backlogs

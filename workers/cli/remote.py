@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import httpx
 
+from workers.access_errors import ServerRefused, ServerUnavailable
 from workers.console_settings import LOOPBACK_NAMES
-from workers.errors import ServerRefused, ServerUnavailable
 from workers.usecases.act import Done, JobAction
 from workers.usecases.list_queue import QueueFilter
 

@@ -21,8 +21,8 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from workers.access_errors import NotSignedIn, RoleTooLow
 from workers.application import Application
-from workers.errors import NotSignedIn, RoleTooLow
 from workers.state.access_tables import Role
 from workers.usecases.api_tokens import find_token
 from workers.usecases.audit import Actor, How

@@ -20,6 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from workers.access_errors import NotSignedIn, RoleTooLow, TooManyAttempts
 from workers.application import Application
 from workers.console.access import SAFE_METHODS, CsrfRefused, is_quiet
 from workers.console.api import access, description, jobs, rules, site
@@ -28,7 +29,7 @@ from workers.console.guards import HEADERS, Guards
 from workers.console.pages.every import PAGES
 from workers.console.problems import Problem
 from workers.console.rendering import error_page
-from workers.errors import NotSignedIn, RoleTooLow, TooManyAttempts, WorkersError
+from workers.errors import WorkersError
 from workers.state.database import DATABASE_AWAY
 from workers.usecases.audit import Outcome, record_alone
 

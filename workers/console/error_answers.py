@@ -5,11 +5,18 @@ from __future__ import annotations
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from workers.access_errors import (
+    AccessRefused,
+    NoSuchUser,
+    NotSignedIn,
+    RequestRefused,
+    RoleTooLow,
+    TooManyAttempts,
+)
 from workers.console.access import CsrfRefused
 from workers.console.guards import BodyTooLarge, too_large
 from workers.console.problems import Problem, of_status
 from workers.errors import (
-    AccessRefused,
     AnswerRefused,
     BankChangeRefused,
     BrokerUnavailable,
@@ -17,14 +24,9 @@ from workers.errors import (
     NoResult,
     NoSuchDestination,
     NoSuchJob,
-    NoSuchUser,
-    NotSignedIn,
     ObjectChanged,
     ObjectMissing,
-    RequestRefused,
-    RoleTooLow,
     StoreUnavailable,
-    TooManyAttempts,
     WorkersError,
 )
 

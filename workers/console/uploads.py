@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, BinaryIO
 
+from workers.access_errors import RequestRefused
 from workers.console.access import FILES_AT_MOST
-from workers.errors import RequestRefused
 
 CHUNK_BYTES = 1 << 20
 UNPACKED_AT_MOST = 4

@@ -26,11 +26,20 @@ from workers.context.facts import (
     iso_moment,
     iso_onset,
 )
+from workers.context.fhir_values import (
+    Json,
+    as_list,
+    as_mapping,
+    as_mappings,
+    as_text,
+    codes,
+    codes_of_all,
+    codings,
+)
 from workers.context.items import Code, ItemTable
 from workers.context.quantities import read_flag, read_number
 from workers.errors import ContextRefused
 
-Json = Mapping[str, Any]
 STATUSES = {
     "final": "F", "amended": "C", "corrected": "C", "appended": "C", "preliminary": "P",
     "registered": "P", "partial": "P", "cancelled": "X", "entered-in-error": "W", "unknown": "P",
@@ -63,7 +72,7 @@ def read_fhir(data: bytes, table: ItemTable) -> MessageFacts:
     patients = {}
     for url, entry in entries:
         if entry.get("resourceType") == "Patient":
-            key = f"Patient/{_text(entry.get('id'))}"
+            key = f"Patient/{as_text(entry.get('id'))}"
             patients[key] = entry
             if url:
                 patients[url] = entry
@@ -73,7 +82,7 @@ def read_fhir(data: bytes, table: ItemTable) -> MessageFacts:
     values: dict[int, list[Value]] = {id(entry): [] for entry in distinct}
     reports: dict[int, list[ReportText]] = {id(entry): [] for entry in distinct}
     for _, entry in entries:
-        reader = READERS.get(_text(entry.get("resourceType")))
+        reader = READERS.get(as_text(entry.get("resourceType")))
         if reader is None:
             continue
         owner = _owner(entry, patients)
@@ -88,13 +97,13 @@ def read_fhir(data: bytes, table: ItemTable) -> MessageFacts:
                 values[id(owner)].append(found)
             else:
                 reports[id(owner)].append(found)
-    meta = _mapping(resource.get("meta"))
+    meta = as_mapping(resource.get("meta"))
     return MessageFacts(
         source="fhir",
         sender=BASE,
-        control_id=(_text(resource.get("id")) or digest[:32])[:199],
-        kind=_text(resource.get("resourceType"))[:64],
-        at=iso_moment(_text(resource.get("timestamp")) or _text(meta.get("lastUpdated"))),
+        control_id=(as_text(resource.get("id")) or digest[:32])[:199],
+        kind=as_text(resource.get("resourceType"))[:64],
+        at=iso_moment(as_text(resource.get("timestamp")) or as_text(meta.get("lastUpdated"))),
         patients=tuple(
             PatientFacts(
                 identifiers=_identifiers(entry),
@@ -156,19 +165,19 @@ def _entries(resource: Json) -> Iterator[tuple[str, Json]]:
     if resource.get("resourceType") != "Bundle":
         yield "", resource
         return
-    entries = _list(resource.get("entry"))
+    entries = as_list(resource.get("entry"))
     if len(entries) > MAXIMUM_ENTRIES:
         raise ContextRefused("FHIR", f"over {MAXIMUM_ENTRIES} entries", "send it in parts")
     for item in entries:
-        entry = _mapping(item)
-        inner = _mapping(entry.get("resource"))
+        entry = as_mapping(item)
+        inner = as_mapping(entry.get("resource"))
         if inner:
-            yield _text(entry.get("fullUrl")), inner
+            yield as_text(entry.get("fullUrl")), inner
 
 
 def _owner(entry: Json, patients: Mapping[str, Json]) -> Json | None:
-    reference = _mapping(entry.get("subject")) or _mapping(entry.get("patient"))
-    written = _text(reference.get("reference"))
+    reference = as_mapping(entry.get("subject")) or as_mapping(entry.get("patient"))
+    written = as_text(reference.get("reference"))
     if written in patients:
         return patients[written]
     short = re.search(r"Patient/[A-Za-z0-9.-]+", written)
@@ -177,13 +186,13 @@ def _owner(entry: Json, patients: Mapping[str, Json]) -> Json | None:
 
 def _identifiers(entry: Json) -> tuple[Identifier, ...]:
     found = []
-    for item in _mappings(entry.get("identifier")):
-        kinds = [_text(code.get("code")) for code in _codings(item.get("type"))]
-        if _text(item.get("value")) and (not kinds or set(kinds) & {"MR", "PI", "PT"}):
+    for item in as_mappings(entry.get("identifier")):
+        kinds = [as_text(code.get("code")) for code in codings(item.get("type"))]
+        if as_text(item.get("value")) and (not kinds or set(kinds) & {"MR", "PI", "PT"}):
             found.append(
                 Identifier(
-                    patient_id=_text(item.get("value")),
-                    authority=_text(item.get("system")),
+                    patient_id=as_text(item.get("value")),
+                    authority=as_text(item.get("system")),
                     kind=next(iter(kinds), ""),
                 )
             )
@@ -192,40 +201,40 @@ def _identifiers(entry: Json) -> tuple[Identifier, ...]:
 
 def _person(entry: Json) -> Person:
     names = []
-    for item in _mappings(entry.get("name")):
-        given = next((_text(part) for part in _list(item.get("given"))), "")
-        name = f"{_text(item.get('family'))}^{given}".strip("^") or _text(item.get("text"))
+    for item in as_mappings(entry.get("name")):
+        given = next((as_text(part) for part in as_list(item.get("given"))), "")
+        name = f"{as_text(item.get('family'))}^{given}".strip("^") or as_text(item.get("text"))
         names.append(name)
     return Person(
         names=tuple(name for name in names if name),
-        birth_date=iso_date(_text(entry.get("birthDate"))).replace("-", ""),
-        sex=SEXES.get(_text(entry.get("gender")), ""),
+        birth_date=iso_date(as_text(entry.get("birthDate"))).replace("-", ""),
+        sex=SEXES.get(as_text(entry.get("gender")), ""),
     )
 
 
 def _observation(entry: Json, table: ItemTable) -> Iterator[Value]:
-    period = _mapping(entry.get("effectivePeriod"))
+    period = as_mapping(entry.get("effectivePeriod"))
     observed = iso_date(
-        _text(entry.get("effectiveDateTime"))
-        or _text(entry.get("effectiveInstant"))
-        or _text(period.get("end"))
-        or _text(period.get("start"))
+        as_text(entry.get("effectiveDateTime"))
+        or as_text(entry.get("effectiveInstant"))
+        or as_text(period.get("end"))
+        or as_text(period.get("start"))
     )
-    status = STATUSES.get(_text(entry.get("status")), "P")
-    parts = [entry, *_mappings(entry.get("component"))]
+    status = STATUSES.get(as_text(entry.get("status")), "P")
+    parts = [entry, *as_mappings(entry.get("component"))]
     for number, part in enumerate(parts):
-        code = next((item for item in _codes(part.get("code")) if table.find(item)), None)
+        code = next((item for item in codes(part.get("code")) if table.find(item)), None)
         name = table.find(code) if code else None
         if code is None or name is None:
             continue
-        quantity = _mapping(part.get("valueQuantity"))
-        answers = _codes(part.get("valueCodeableConcept"))
+        quantity = as_mapping(part.get("valueQuantity"))
+        answers = codes(part.get("valueCodeableConcept"))
         number_found, comparator, flag, problem = None, "", None, ""
-        written = _text(quantity.get("value"))
+        written = as_text(quantity.get("value"))
         kind = table.items[name].kind
         if kind == "number":
-            unit = _text(quantity.get("code")) or _text(quantity.get("unit"))
-            comparator = _text(quantity.get("comparator"))
+            unit = as_text(quantity.get("code")) or as_text(quantity.get("unit"))
+            comparator = as_text(quantity.get("comparator"))
             number_found, _, problem = read_number(table, name, written, unit)
             comparator = comparator.replace("=", "") if comparator in ("<", "<=", ">", ">=") else ""
             written = f"{written} {unit}".strip()
@@ -249,7 +258,7 @@ def _observation(entry: Json, table: ItemTable) -> Iterator[Value]:
             flag=flag,
             written=written[:200],
             reference_range=_range(part),
-            abnormal=next((item.code for item in _codes_of_all(part.get("interpretation"))), "")[
+            abnormal=next((item.code for item in codes_of_all(part.get("interpretation"))), "")[
                 :16
             ],
             problem=problem if observed else "there is no day",
@@ -258,15 +267,15 @@ def _observation(entry: Json, table: ItemTable) -> Iterator[Value]:
 
 
 def _condition(entry: Json, table: ItemTable) -> Iterator[Value]:
-    code = next((item for item in _codes(entry.get("code")) if table.find_diagnosis(item)), None)
+    code = next((item for item in codes(entry.get("code")) if table.find_diagnosis(item)), None)
     name = table.find_diagnosis(code) if code else None
     if code is None or name is None or table.items[name].kind == "number":
         return
-    verification = {item.code for item in _codes(entry.get("verificationStatus"))}
-    since = _text(entry.get("onsetDateTime")) or _text(
-        _mapping(entry.get("onsetPeriod")).get("start")
+    verification = {item.code for item in codes(entry.get("verificationStatus"))}
+    since = as_text(entry.get("onsetDateTime")) or as_text(
+        as_mapping(entry.get("onsetPeriod")).get("start")
     )
-    day = iso_date(_text(entry.get("recordedDate"))) or iso_date(since)
+    day = iso_date(as_text(entry.get("recordedDate"))) or iso_date(since)
     yield Value(
         item=name,
         code=f"{code.system}^{code.code}",
@@ -283,15 +292,15 @@ def _condition(entry: Json, table: ItemTable) -> Iterator[Value]:
 
 def _family(entry: Json, table: ItemTable) -> Iterator[Value]:
     """A relative of the first degree with lung cancer; nothing is said by those without."""
-    relations = {item.code.upper() for item in _codes(entry.get("relationship"))}
+    relations = {item.code.upper() for item in codes(entry.get("relationship"))}
     if relations and not relations & FIRST_DEGREE:
         return
-    status = _text(entry.get("status"))
-    for number, condition in enumerate(_mappings(entry.get("condition"))):
-        for code in _codes(condition.get("code")):
+    status = as_text(entry.get("status"))
+    for number, condition in enumerate(as_mappings(entry.get("condition"))):
+        for code in codes(condition.get("code")):
             if not _is_lung_cancer(code, table):
                 continue
-            day = iso_date(_text(entry.get("date")))
+            day = iso_date(as_text(entry.get("date")))
             yield Value(
                 item="family_history_lung_cancer",
                 code=f"{code.system}^{code.code}",
@@ -314,32 +323,32 @@ def _is_lung_cancer(code: Code, table: ItemTable) -> bool:
 
 
 def _report(entry: Json, _table: ItemTable) -> Iterator[ReportText]:
-    title = _mapping(entry.get("code"))
-    texts = [_text(entry.get("conclusion"))]
-    for form in _mappings(entry.get("presentedForm")):
-        if _text(form.get("contentType")).startswith("text/plain"):
+    title = as_mapping(entry.get("code"))
+    texts = [as_text(entry.get("conclusion"))]
+    for form in as_mappings(entry.get("presentedForm")):
+        if as_text(form.get("contentType")).startswith("text/plain"):
             try:
-                texts.append(base64.b64decode(_text(form.get("data")), validate=True).decode())
+                texts.append(base64.b64decode(as_text(form.get("data")), validate=True).decode())
             except (binascii.Error, ValueError):
                 continue
     if not any(texts):
-        narrative = _text(_mapping(entry.get("text")).get("div"))
+        narrative = as_text(as_mapping(entry.get("text")).get("div"))
         texts = [html.unescape(re.sub(r"<[^>]{0,500}>", " ", narrative)).strip()]
-    observed = iso_date(_text(entry.get("effectiveDateTime")) or _text(entry.get("issued")))
+    observed = iso_date(as_text(entry.get("effectiveDateTime")) or as_text(entry.get("issued")))
     accession = next(
         (
-            _text(item.get("value"))
-            for item in _mappings(entry.get("identifier"))
-            if "ACSN" in {code.code for code in _codes(item.get("type"))}
+            as_text(item.get("value"))
+            for item in as_mappings(entry.get("identifier"))
+            if "ACSN" in {code.code for code in codes(item.get("type"))}
         ),
         "",
     )
     yield ReportText(
         kind="report",
         key=_key(entry),
-        status=STATUSES.get(_text(entry.get("status")), "P"),
+        status=STATUSES.get(as_text(entry.get("status")), "P"),
         observed_on=observed,
-        title=(_text(title.get("text")) or next((c.text for c in _codes(title)), ""))[:200],
+        title=(as_text(title.get("text")) or next((c.text for c in codes(title)), ""))[:200],
         text="\n".join(text for text in texts if text).replace("\0", " "),
         accession=accession[:64],
     )
@@ -360,63 +369,26 @@ def _doubt(verification: set[str]) -> str:
 
 def _key(entry: Json) -> str:
     """Equal for every version of a resource: its business identifier, else its ID."""
-    for item in _mappings(entry.get("identifier")):
-        if _text(item.get("value")):
-            return f"{BASE}/{_text(item.get('system'))}/{_text(item.get('value'))}"
-    kind = _text(entry.get("resourceType"))
-    if _text(entry.get("id")):
-        return f"{BASE}/{kind}/{_text(entry.get('id'))}"
+    for item in as_mappings(entry.get("identifier")):
+        if as_text(item.get("value")):
+            return f"{BASE}/{as_text(item.get('system'))}/{as_text(item.get('value'))}"
+    kind = as_text(entry.get("resourceType"))
+    if as_text(entry.get("id")):
+        return f"{BASE}/{kind}/{as_text(entry.get('id'))}"
     text = json.dumps(entry, sort_keys=True, default=str)
     return f"{BASE}/{kind}/{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
 def safe_id(entry: Json) -> str:
     """Type and number of a resource, for messages."""
-    kind, number = _text(entry.get("resourceType")), _text(entry.get("id"))
+    kind, number = as_text(entry.get("resourceType")), as_text(entry.get("id"))
     return re.sub(r"[^A-Za-z0-9/._-]", "?", f"{kind[:40]}/{number[:40]}")
 
 
 def _range(part: Json) -> str:
-    for item in _mappings(part.get("referenceRange")):
-        text = _text(item.get("text"))
-        low = _text(_mapping(item.get("low")).get("value"))
-        high = _text(_mapping(item.get("high")).get("value"))
+    for item in as_mappings(part.get("referenceRange")):
+        text = as_text(item.get("text"))
+        low = as_text(as_mapping(item.get("low")).get("value"))
+        high = as_text(as_mapping(item.get("high")).get("value"))
         return (text or f"{low}-{high}".strip("-"))[:64]
     return ""
-
-
-def _codes(concept: Any) -> list[Code]:
-    return [
-        Code(
-            code=_text(item.get("code")),
-            system=_text(item.get("system")),
-            text=_text(item.get("display")),
-        )
-        for item in _codings(concept)
-    ]
-
-
-def _codes_of_all(concepts: Any) -> list[Code]:
-    return [code for concept in _list(concepts) for code in _codes(concept)]
-
-
-def _codings(concept: Any) -> list[Json]:
-    return _mappings(_mapping(concept).get("coding"))
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return ""
-    return str(value).strip() if isinstance(value, str | int | float) else ""
-
-
-def _mapping(value: Any) -> Json:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _mappings(value: Any) -> list[Json]:
-    return [item for item in _list(value) if isinstance(item, dict)]

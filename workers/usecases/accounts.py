@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from workers.access_errors import AccessRefused, NoSuchUser
 from workers.application import Application
-from workers.errors import AccessRefused, NoSuchUser
 from workers.state.access_tables import ConsoleSession, Role, SignInLink, User
 from workers.usecases.audit import Actor, How, record
 from workers.usecases.passwords import digest_of

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from workers.access_errors import AccessRefused, NotSignedIn
 from workers.application import Application
-from workers.errors import AccessRefused, NotSignedIn
 from workers.state.access_tables import ApiToken, Role
 from workers.usecases.accounts import NAME
 from workers.usecases.audit import Actor, record

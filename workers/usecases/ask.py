@@ -16,7 +16,8 @@ from dicom_node.query.series import find_series_instance_count
 from dicom_node.query.study import find_study_identity
 from dicom_node.read.header import Identity
 from workers.application import Application
-from workers.settings import PacsQuerySettings, Settings
+from workers.peer_settings import PacsQuerySettings
+from workers.settings import Settings
 from workers.state.jobs import note
 from workers.state.schema import Instance, Job, JobState
 from workers.usecases.quarantine import CORRECTION_NOT_AGREED

@@ -43,7 +43,7 @@ from workers.application import Application
 from workers.audit_trail.trail import told_transfer, transfer_to
 from workers.errors import IdentityConflict, LeaseLost, NoSuchDestination, WorkersError
 from workers.metrics import observe
-from workers.settings import DestinationSettings
+from workers.peer_settings import DestinationSettings
 from workers.state.database import DATABASE_AWAY
 from workers.state.jobs import Lease, held_delivery, note, take_delivery
 from workers.state.schema import (

@@ -6,7 +6,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 
-from workers.errors import AccessRefused
+from workers.access_errors import AccessRefused
 
 SHORTEST = 12
 """Characters; NIST SP 800-63B-4, 3.1.1.2 asks for 15 where a password stands alone, 8 otherwise;

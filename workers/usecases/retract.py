@@ -24,7 +24,8 @@ from dicom_node.compose.rejection_note import (
 )
 from dicom_node.read.ct_series import CtSeries
 from dicom_node.read.header import Identity
-from workers.settings import DestinationSettings, Settings
+from workers.peer_settings import DestinationSettings
+from workers.settings import Settings
 from workers.state.schema import Delivery, DeliveryState, Job, Notice, ResultObject
 
 if TYPE_CHECKING:  # the node, which asks what was sent, starts without image processing

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from workers.access_errors import AccessRefused, NotSignedIn, TooManyAttempts
 from workers.application import Application
-from workers.errors import AccessRefused, NotSignedIn, TooManyAttempts
 from workers.state.access_tables import ConsoleSession, Role, SignInAttempt, SignInLink, User
 from workers.usecases.accounts import end_sessions
 from workers.usecases.audit import Actor, How, Outcome, record

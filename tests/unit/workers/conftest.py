@@ -10,7 +10,8 @@ from tests.migrated import migrated_application
 from tests.unit.workers.delivery_cases import result_to_deliver
 from workers.application import Application
 from workers.cli import output
-from workers.settings import DestinationSettings, Settings
+from workers.peer_settings import DestinationSettings
+from workers.settings import Settings
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -12,7 +12,8 @@ from dicom_node.mini_pacs import MiniPacs
 from dicom_node.read.header import read_header
 from tests.migrated import migrated_application
 from workers.application import Application
-from workers.settings import DestinationSettings, Settings
+from workers.peer_settings import DestinationSettings
+from workers.settings import Settings
 from workers.state.jobs import move
 from workers.state.schema import (
     Delivery,

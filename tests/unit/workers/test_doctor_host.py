@@ -14,7 +14,8 @@ from workers import doctor_host as module
 from workers.application import RESTORE_MARK
 from workers.doctor import examine
 from workers.doctor_host import clock, data_folder, ports, processor, titles
-from workers.settings import DestinationSettings, Settings
+from workers.peer_settings import DestinationSettings
+from workers.settings import Settings
 from workers.state.database import Database
 
 

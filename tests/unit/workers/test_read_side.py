@@ -17,7 +17,8 @@ from tests.integration.service import free_port
 from tests.servers.postgresql import PostgresServer
 from workers.bench.console import bench_console
 from workers.bench.many_jobs import DESTINATION, fill
-from workers.settings import DestinationSettings, Settings
+from workers.peer_settings import DestinationSettings
+from workers.settings import Settings
 from workers.state.database import Database
 from workers.state.fact_tables import ResultFacts
 from workers.state.schema import Delivery, Job, JobState, Priority

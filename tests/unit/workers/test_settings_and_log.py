@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 from tests.conftest import REPOSITORY
 from workers.log import ALLOWED, keep_allowed
 from workers.monitoring_settings import AuditSettings, EmailSettings, WebhookSettings
-from workers.settings import DestinationSettings, Settings
+from workers.peer_settings import DestinationSettings
+from workers.settings import Settings
 
 
 def test_every_setting_is_documented_and_nothing_else() -> None:

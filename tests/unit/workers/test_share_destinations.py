@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from tests.unit.workers.rows import NOW, add_delivery, add_job, get_delivery, with_settings
 from workers.application import Application
-from workers.settings import DestinationSettings
+from workers.peer_settings import DestinationSettings
 from workers.state.schema import DeliveryState, Priority
 from workers.usecases.deliver import deliver_one
 from workers.usecases.recover import due_hints

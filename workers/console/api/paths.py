@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from workers.access_errors import RequestRefused
 from workers.console.problems import MEDIA_TYPE, Problem
-from workers.errors import RequestRefused
 
 PREFIX = "/api/v1"
 BAD_CURSOR = RequestRefused(

@@ -13,11 +13,11 @@ from starlette.datastructures import UploadFile
 
 from dicom_node.errors import UnreadableInstance
 from dicom_node.read.eligibility import load_rules
+from workers.access_errors import RequestRefused
 from workers.console.access import FILES_AT_MOST, App, Operator
 from workers.console.api.paths import PREFIX, REFUSALS
 from workers.console.api.site_models import JudgedSeriesRow
 from workers.console.uploads import UNPACKED_AT_MOST, unpack
-from workers.errors import RequestRefused
 from workers.usecases.share_settings import with_site_settings
 from workers.usecases.try_rules import try_rules
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
+from workers.access_errors import AccessRefused, NotSignedIn, TooManyAttempts
 from workers.console.access import App, Caller, Viewer, set_session_cookie
 from workers.console.rendering import render
-from workers.errors import AccessRefused, NotSignedIn, TooManyAttempts
 from workers.usecases import sign_in
 
 router = APIRouter(include_in_schema=False)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from workers.access_errors import RequestRefused
 from workers.console.access import App, Operator
 from workers.console.api.rules import judge_upload
 from workers.console.rendering import render
-from workers.errors import RequestRefused
 
 router = APIRouter(include_in_schema=False)
 

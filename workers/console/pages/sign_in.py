@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
+from workers.access_errors import AccessRefused, NotSignedIn, TooManyAttempts
 from workers.console.access import (
     PUBLIC,
     App,
@@ -17,7 +18,6 @@ from workers.console.access import (
     set_session_cookie,
 )
 from workers.console.rendering import render
-from workers.errors import AccessRefused, NotSignedIn, TooManyAttempts
 from workers.usecases import sign_in as use_case
 from workers.usecases.secrets import equal, new_token
 

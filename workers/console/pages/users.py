@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
+from workers.access_errors import AccessRefused, NoSuchUser
 from workers.application import Application
 from workers.console.access import Admin, App
 from workers.console.rendering import render
-from workers.errors import AccessRefused, NoSuchUser
 from workers.state.access_tables import Role
 from workers.usecases import accounts, api_tokens
 from workers.usecases.accounts import LINK_LASTS_S

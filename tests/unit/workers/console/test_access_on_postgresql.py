@@ -14,8 +14,8 @@ from tests.integration.service import free_port
 from tests.servers.postgresql import PostgresServer
 from tests.unit.workers.console.browser import Browser, make_user
 from tests.unit.workers.rows import add_job, with_settings
+from workers.access_errors import NotSignedIn, TooManyAttempts
 from workers.application import Application, open_application
-from workers.errors import NotSignedIn, TooManyAttempts
 from workers.settings import Settings
 from workers.state.access_tables import Role
 from workers.usecases.accounts import first_link

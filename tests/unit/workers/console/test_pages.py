@@ -25,6 +25,7 @@ from tests.unit.workers.rows import (
     receive,
     with_settings,
 )
+from workers.access_errors import RequestRefused
 from workers.application import Application
 from workers.console.charts import ceiling, meter, share_bar, signed_meter, trend_chart
 from workers.console.kept import Kept
@@ -32,7 +33,6 @@ from workers.console.pages.every import PAGES
 from workers.console.pages.queue import asked, read_query
 from workers.console.recent import Recent
 from workers.console.uploads import unpack
-from workers.errors import RequestRefused
 from workers.phantom import write_phantom
 from workers.state.access_tables import Role
 from workers.state.jobs import move

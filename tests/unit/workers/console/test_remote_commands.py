@@ -15,7 +15,8 @@ from tests.unit.workers.rows import add_delivery, add_job, add_result, alarms, g
 from workers.application import Application, open_application
 from workers.cli import output
 from workers.cli.main import app as command
-from workers.settings import DestinationSettings, Settings
+from workers.peer_settings import DestinationSettings
+from workers.settings import Settings
 from workers.state.access_tables import Role
 from workers.state.alarms import raise_alarm
 from workers.state.schema import DeliveryState, JobState
