@@ -160,4 +160,7 @@ def test_alerts_fire_for_what_is_broken_and_end_when_it_is_mended(
         wait_until(lambda: not fires("PulmonodeDiskLow"), "disk low ends")
         wait_until(lambda: not fires("PulmonodeNoWorker"), "no worker ends")
         wait_until(lambda: not fires("PulmonodeDown"), "down ends")
-        wait_until(lambda: not fires("PulmonodeDestinationDead"), "destination dead ends")
+        wait_until(
+            lambda: not fires("PulmonodeDestinationDead", destination="dead"),
+            "the destination's alert ends",
+        )
