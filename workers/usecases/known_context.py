@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from dicom_node.read.ct_series import CtSeries
@@ -34,7 +33,6 @@ from workers.state.context_tables import (
 from workers.translate import to_ct_patient
 from workers.usecases.take_messages import table_of
 
-SUBJECT_LETTERS = 16
 IN_ONE_QUERY = 500
 
 
@@ -157,17 +155,24 @@ def _contents(
     return found
 
 
-def subject_of(patient: PatientId) -> str:
-    """By what an alarm names a patient: nobody reads an ID from it."""
-    return hashlib.sha256(f"context {patient[0]}\0{patient[1]}".encode()).hexdigest()[
-        :SUBJECT_LETTERS
-    ]
+def subject_of(session: Session, patient: PatientId) -> str:
+    """By what an alarm names a patient: the number of what was first told of the ID.
+
+    Alarms reach logs, mail and webhooks; a digest of the ID could be found again by trying IDs.
+    """
+    first = session.scalars(
+        select(func.min(ContextPerson.id)).where(
+            ContextPerson.patient_id == patient[0], ContextPerson.issuer == patient[1]
+        )
+    ).first()
+    return str(first or 0)
 
 
 def tell_conflict(app: Application, owner: PatientId, resolved: Resolved) -> None:
     """Raise or clear the alarm that a patient's context was held back."""
-    subject, now = subject_of(owner), app.now()
+    now = app.now()
     with app.database.write() as session:
+        subject = subject_of(session, owner)
         if resolved.conflict:
             message = (
                 "clinical context was held back, its patient may be another one: "

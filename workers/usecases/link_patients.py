@@ -87,7 +87,7 @@ def confirm_patient(app: Application, patient: PatientId, *, actor: Actor) -> in
         row = _link(session, LinkKind.CONFIRM, patient, ("", ""), now, actor)
         row.message_id = max(numbers)
         for item in ids:
-            clear_alarm(session, CONTEXT_CONFLICT, subject_of(item), at=now)
+            clear_alarm(session, CONTEXT_CONFLICT, subject_of(session, item), at=now)
         _reconsider(session, patient)
         return len(set(numbers))
 
@@ -105,7 +105,7 @@ def _link(
         told_by=actor.name[:128],
     )
     session.add(row)
-    record(session, actor, f"context.{kind}", at=now, subject=subject_of(what))
+    record(session, actor, f"context.{kind}", at=now, subject=subject_of(session, what))
     return row
 
 

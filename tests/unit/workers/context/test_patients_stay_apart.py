@@ -12,10 +12,11 @@ from workers.context.facts import Person
 from workers.context.links import Link, merged_with
 from workers.context.same_person import differences
 from workers.errors import ContextRefused
-from workers.state.alarms import CONTEXT_HELD, open_alarms
-from workers.state.context_tables import ContextMessage, MessageState
+from workers.state.alarms import CONTEXT_CONFLICT, CONTEXT_HELD, open_alarms
+from workers.state.context_tables import ContextMessage, ContextPerson, MessageState
 from workers.usecases.audit import at_the_command_line
 from workers.usecases.describe_context import list_held
+from workers.usecases.known_context import tell_conflict
 from workers.usecases.link_patients import confirm_patient, merge_patients, unmerge_patients
 from workers.usecases.take_messages import retry_held, take_messages
 
@@ -87,6 +88,25 @@ def test_when_the_newest_identity_is_another_person_nothing_is_used(app: Applica
 
     assert numbers(resolved) == {}
     assert "all of it: birth date, sex, name" in resolved.known.held[0]
+
+
+def test_the_alarm_of_a_conflict_names_the_patient_by_a_number_that_no_id_leads_to(
+    app: Application,
+) -> None:
+    give(app, laboratory("7.5", control="1", birth="19610402"))
+    patient = ("4711", "HOSP")
+
+    tell_conflict(app, patient, known(app, patient))
+
+    with app.database.read() as session:
+        (alarm,) = open_alarms(session)
+        first = session.scalars(select(ContextPerson.id)).first()
+        assert (alarm.code, alarm.subject) == (CONTEXT_CONFLICT, str(first))
+        assert "4711" not in alarm.message
+        assert "19610402" not in alarm.message
+    confirm_patient(app, patient, actor=ME)
+    with app.database.read() as session:
+        assert list(open_alarms(session)) == []
 
 
 def test_somebody_may_confirm_what_is_known_and_only_that(app: Application) -> None:
