@@ -181,6 +181,7 @@ BY_CODE: dict[str, Advice] = {
     "conflicting_instances": Advice(
         meaning="Two images of one identity hold different pixels.", todo=_SOURCE
     ),
+    "not_pet": Advice(meaning="A PET series holds other images as well.", todo=_SOURCE),
     "truncated": Advice(meaning="Images are cut short.", todo=_SOURCE),
     "undecodable": Advice(
         meaning="Pixels cannot be decoded; the reason names the image.", todo=_SOURCE

@@ -90,7 +90,7 @@ class ConsoleSettings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _nothing_in_clear_text(self) -> Self:
+    def _console_is_not_in_clear_text(self) -> Self:
         if (self.console_tls_certificate is None) != (self.console_tls_key is None):
             raise ValueError("console_tls_certificate and console_tls_key belong together")
         guarded = self.console_tls_certificate is not None or self.console_trusted_proxies

@@ -81,7 +81,7 @@ class Hl7Settings(BaseSettings):
         return value.upper()
 
     @model_validator(mode="after")
-    def _tls_is_whole(self) -> Self:
+    def _hl7_tls_is_whole(self) -> Self:
         if self.hl7_tls_certificate is None and (self.hl7_tls_key or self.hl7_tls_client_ca):
             raise ValueError("hl7_tls_key and hl7_tls_client_ca need hl7_tls_certificate")
         return self

@@ -73,7 +73,7 @@ class ReceiveSettings(BaseSettings):
     )
 
     @model_validator(mode="after")
-    def _tls_is_whole(self) -> Self:
+    def _dicom_tls_is_whole(self) -> Self:
         if (self.tls_certificate_file is None) != (self.tls_key_file is None):
             raise ValueError("tls_certificate_file and tls_key_file go together")
         if self.tls_port is not None:

@@ -36,8 +36,8 @@ from workers.usecases.accounts import add_user
 from workers.usecases.audit import at_the_command_line
 from workers.usecases.sign_in import sign_in_by_link
 
-NAME, PATIENT_ID, BIRTH_DATE = "Plantedname^Mustnotleave", "PLANTEDID4711", "19570314"
-PLANTED = re.compile(rb"planted|mustnotleave|4711|19570314|1957-03-14|14\.03\.1957", re.IGNORECASE)
+NAME, PATIENT_ID, BIRTH_DATE = "Plantedname^Mustnotleave", "PLANTEDID", "19570314"
+PLANTED = re.compile(rb"planted|mustnotleave|19570314|1957-03-14|14\.03\.1957", re.IGNORECASE)
 PASSWORD = "correct horse battery"  # noqa: S105 - of a user of this test
 PAGES_AT_MOST = 60
 
