@@ -161,7 +161,7 @@ def test_a_scrape_stays_cheap_with_a_hundred_thousand_jobs(app: Application) -> 
     seconds = time.process_time() - started
 
     assert sum(sample.value for sample in found["pulmonode_jobs"].samples) == 100_000
-    assert seconds < 0.25  # about 0.05 s; a scrape every 15 s may cost some of a core
+    assert seconds < 0.25  # a scrape every 15 s may cost some of a core
 
 
 @pytest.fixture
