@@ -101,9 +101,12 @@ def _decode(ds: FileDataset) -> NDArray[np.float32]:
     try:
         slope, intercept = float(ds.RescaleSlope), float(ds.get("RescaleIntercept") or 0.0)
         stored = ds.pixel_array.astype(np.float32)
+        shape = (int(ds.Rows), int(ds.Columns))
     except (*MALFORMED, AttributeError) as error:
         why = " ".join(str(error).split())[:300]
         raise SeriesRejected("undecodable", f"{named} cannot be decoded: {why}") from error
+    if stored.shape != shape:
+        raise SeriesRejected("undecodable", f"{named} decodes to {stored.shape}, wanted {shape}")
     if slope <= 0 or not np.isfinite([slope, intercept]).all():
         raise SeriesRejected("undecodable", f"{named} has Rescale Slope {slope:g}, wanted above 0")
     return np.asarray(stored * np.float32(slope) + np.float32(intercept), dtype=np.float32)

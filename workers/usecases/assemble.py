@@ -289,7 +289,9 @@ def queue_next_best(session: Session, ended: Job, *, now: float) -> bool:
     stood_back = [
         job
         for job in jobs
-        if job.state == JobState.NOT_ELIGIBLE and job.reason_code == BETTER_SERIES
+        if job.state == JobState.NOT_ELIGIBLE
+        and job.reason_code == BETTER_SERIES
+        and _is_still_here(session, job)
     ]
     if not stood_back:
         return False
@@ -297,6 +299,12 @@ def queue_next_best(session: Session, ended: Job, *, now: float) -> bool:
     message = f"queued: the better series {ended.series_uid} ended as {ended.reason_code}"
     move(session, best, JobState.QUEUED, message, at=now)
     return True
+
+
+def _is_still_here(session: Session, job: Job) -> bool:
+    """Whether the series' instances are kept; the retention policy may have let them go."""
+    kept = select(Instance.sop_uid).where(Instance.series_uid == job.series_uid, Instance.stored)
+    return session.scalars(kept.limit(1)).first() is not None
 
 
 def _rank(session: Session, job: Job) -> tuple[float, ...]:

@@ -7,10 +7,11 @@ becomes a warning of the report; the study goes on without.
 from __future__ import annotations
 
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from dicom_node.read.ct_series import CtSeries
 from inference.pet.uptake import SuvVolume
@@ -21,6 +22,7 @@ from workers.state.schema import Instance, Job
 
 log = structlog.get_logger()
 
+UNREADABLE = (WorkersError, OSError, ValueError, KeyError, MemoryError)
 TRIED_AT_MOST = 3
 """Series: without attenuation correction there often is a second one."""
 NOT_MEASURED = "the PET of this study was not used: "
@@ -37,26 +39,24 @@ def find_pet(app: Application, series: CtSeries) -> tuple[SuvVolume | None, tupl
         Why one that is there is not used, where none is.
     """
     with app.database.read() as session:
-        found = session.execute(
-            select(Job.series_uid)
-            .join(Instance, Instance.series_uid == Job.series_uid)
-            .where(Job.study_uid == series.study_instance_uid, Job.modality == "PT")
-            .group_by(Job.series_uid)
-            .order_by(func.count().desc(), Job.series_uid)
-            .limit(TRIED_AT_MOST)
-        ).scalars()
-        keys = [
-            session.scalars(
-                select(Instance.path).where(Instance.series_uid == uid, Instance.stored)
-            ).all()
-            for uid in found
-        ]
+        of_study = select(Job.series_uid).where(
+            Job.study_uid == series.study_instance_uid, Job.modality == "PT"
+        )
+        rows = session.execute(
+            select(Instance.series_uid, Instance.path).where(
+                Instance.series_uid.in_(of_study), Instance.stored
+            )
+        )
+        keys = defaultdict(list)
+        for uid, path in rows:
+            keys[uid].append(path)
+    largest = sorted(keys, key=lambda uid: (-len(keys[uid]), uid))
     warnings = []
-    for own in keys:
+    for own in (keys[uid] for uid in largest[:TRIED_AT_MOST]):
         try:
             with tempfile.TemporaryDirectory(prefix="pulmonode-pet-") as scratch:
-                pet = pet_beside(series, app.store.local_files(list(own), Path(scratch)))
-        except (WorkersError, OSError, MemoryError) as error:
+                pet = pet_beside(series, app.store.local_files(own, Path(scratch)))
+        except UNREADABLE as error:
             log.warning("pet_not_read", error=type(error).__name__)
             pet = f"it cannot be read ({type(error).__name__})"
         if isinstance(pet, SuvVolume):

@@ -383,6 +383,19 @@ def test_nothing_follows_while_another_series_has_or_may_have_a_result(
     assert job_of(app, worse).state == JobState.NOT_ELIGIBLE
 
 
+def test_a_series_whose_instances_are_gone_is_no_next_one(app: Application, tmp_path: Path) -> None:
+    better, worse, best = two_stand_back(app, tmp_path)
+    with app.database.write() as session:
+        session.execute(update(Instance).where(Instance.series_uid == better).values(stored=False))
+        ended = session.get_one(Job, best.id)
+        move(session, ended, JobState.NOT_ELIGIBLE, "no lungs", at=1.0, reason_code="no_lungs")
+
+        assert queue_next_best(session, ended, now=1.0)
+
+    assert job_of(app, better).state == JobState.NOT_ELIGIBLE
+    assert job_of(app, worse).state == JobState.QUEUED
+
+
 def test_a_fault_of_the_system_sends_no_other_series_into_it(
     app: Application, tmp_path: Path
 ) -> None:

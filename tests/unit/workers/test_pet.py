@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 from pydicom import dcmread
+from sqlalchemy import update
 
 from dicom_node.compose.ct import CtIdentity, write_ct_series
 from dicom_node.read.eligibility import load_rules
@@ -23,6 +25,7 @@ from tests.unit.workers.rows import receive
 from workers.application import Application
 from workers.case import CaseResult
 from workers.local import analyse_folder
+from workers.state.schema import Instance
 from workers.usecases.find_pet import find_pet
 
 PLACE = np.array([-57.955, 18.479, 40.0])
@@ -101,8 +104,6 @@ def test_the_nodules_uptake_stands_in_findings_and_report(ct: Path, tmp_path: Pa
 
 
 def tree(found: CaseResult) -> list[Any]:
-    import io
-
     (report,) = (item.data for item in found.objects if "SR" in str(item.kind).upper())
     waiting, seen = [dcmread(io.BytesIO(report))], []
     while waiting:
@@ -176,3 +177,30 @@ def test_the_service_says_why_a_pet_is_not_used(app: Application, ct: Path, tmp_
 
     assert found is None
     assert "another Frame of Reference" in warning
+
+
+def test_a_pet_whose_files_the_policy_let_go_is_no_pet(
+    app: Application, ct: Path, tmp_path: Path
+) -> None:
+    series = load_ct_series(sorted(ct.glob("*.dcm")))
+    receive(app, tmp_path, *map(dcmread, pet_of(ct, tmp_path / "pet")))
+    with app.database.write() as session:
+        session.execute(update(Instance).values(stored=False))
+
+    assert find_pet(app, series) == (None, ())
+
+
+def test_colour_in_a_pet_is_a_warning_and_no_crash(
+    app: Application, ct: Path, tmp_path: Path
+) -> None:
+    series = load_ct_series(sorted(ct.glob("*.dcm")))
+    datasets = [dcmread(path) for path in pet_of(ct, tmp_path / "pet")]
+    for ds in datasets:
+        ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "RGB", 0
+        ds.PixelData = ds.PixelData * 3
+    receive(app, tmp_path, *datasets)
+
+    found, (warning,) = find_pet(app, series)
+
+    assert found is None
+    assert "cannot be decoded" in warning or "decodes to" in warning
