@@ -31,7 +31,6 @@ from dicom_node.tls import TlsClient, TlsFiles
 from tests.conftest import missing, need_program
 from tests.integration.service import free_port, wait_for
 from tests.servers.authority import Authority, KeyPair
-from workers.settings import Settings
 
 pytestmark = pytest.mark.peer
 
@@ -402,20 +401,3 @@ def test_files_that_do_not_serve_are_said_at_the_start(
 
     with pytest.raises(TlsUnusable, match=why):
         scp.start()
-
-
-@pytest.mark.parametrize(
-    ("values", "why"),
-    [
-        ({"tls_port": 2762}, "tls_port needs"),
-        ({"tls_certificate_file": "a.pem"}, "go together"),
-        (
-            {"tls_port": 2762, "tls_certificate_file": "a.pem", "tls_key_file": "b.pem"},
-            "needs tls_ca_file",
-        ),
-        ({"dicom_plain": False}, "nobody could call"),
-    ],
-)
-def test_settings_that_would_leave_a_hole_are_refused(values: dict[str, object], why: str) -> None:
-    with pytest.raises(ValueError, match=why):
-        Settings(**values)  # type: ignore[arg-type]
