@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 
 
 class Kept(Generic[Value]):
-    """A value that is made again when it is older than some seconds.
+    """A value that is made again when it is older than some seconds, or when there was nothing.
 
     One thread makes it, the others wait: a slow question is never asked many times at once.
 
@@ -30,7 +30,7 @@ class Kept(Generic[Value]):
     def get(self, make: Callable[[], Value]) -> Value:
         """The value, or a new one of `make`; what `make` raises goes on, and nothing is kept."""
         with self._lock:
-            if self._value is None or time.monotonic() >= self._until:
+            if not self._value or time.monotonic() >= self._until:
                 self._value = make()
                 self._until = time.monotonic() + self._for_s
             return self._value

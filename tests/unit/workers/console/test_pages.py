@@ -344,6 +344,15 @@ def test_what_is_kept_is_made_once_and_again_when_it_is_old() -> None:
     assert [old.get(make), old.get(make)] == [2, 3]
 
 
+def test_that_there_was_nothing_is_not_kept() -> None:
+    answers = iter([[], ["a scanner"], ["another"]])
+    kept: Kept[list[str]] = Kept(60)
+
+    assert [kept.get(lambda: next(answers)) for _ in range(3)] == [
+        [], ["a scanner"], ["a scanner"]
+    ]  # fmt: skip
+
+
 def test_the_longest_unused_value_goes_first() -> None:
     recent: Recent[str, str] = Recent(2)
     for key in ("a", "b", "a", "c"):
