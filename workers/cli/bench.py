@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import json
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,7 @@ import typer
 from rich.table import Table
 
 from workers.cli.bench_pipeline import pipeline
-from workers.cli.output import console, errors, fail, load_settings, print_json, reported_errors
+from workers.cli.output import console, errors, fail, load_settings, reported_errors, wrote_figures
 from workers.compute import threads_for
 
 
@@ -66,12 +65,8 @@ def detection(
     )
     with reported_errors(), errors.status("measuring") as status:
         result = bench_detection(plan, lambda step: status.update(step))
-    if json_file == Path("-"):
-        print_json(result)
+    if wrote_figures(result, json_file):
         return
-    if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(result, indent=2) + "\n")
     _print(result)
 
 
@@ -92,12 +87,8 @@ def grading(
     result = bench_grading(
         tuple(int(text) for text in cases.split(",")), runs=runs, members=members
     )
-    if json_file == Path("-"):
-        print_json(result)
+    if wrote_figures(result, json_file):
         return
-    if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(result, indent=2) + "\n")
     table = Table("cases in the bank", "ms per nodule")
     for count, taken in result["ms"].items():
         table.add_row(count, f"{taken:.1f}")
@@ -129,12 +120,8 @@ def compose(
             language=language.value,
             diameters_mm=(smallest_mm, largest_mm),
         )
-    if json_file == Path("-"):
-        print_json(result)
+    if wrote_figures(result, json_file):
         return
-    if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(result, indent=2) + "\n")
     table = Table("step", "wall s", "CPU s", "first, wall s", "kB")
     for kind, wall_s in result["wall_s"].items():
         size = result["bytes"].get(kind)
@@ -180,12 +167,8 @@ def ask_database(
             database = Database(url)
             found.append(bench_console(database, jobs=jobs, runs=runs))
             database.close()
-    if json_file == Path("-"):
-        print_json(found)
+    if wrote_figures(found, json_file):
         return
-    if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(found, indent=2) + "\n")
     table = Table("question", *(f"{item['database']}, ms (worst)" for item in found))
     for name in found[0]["questions"]:
         cells = [item["questions"][name] for item in found]
@@ -213,12 +196,8 @@ def receive(
     plan = ReceivePlan(folder=folder, images=images, rounds=rounds)
     with reported_errors(), errors.status("measuring") as status:
         result = bench_receive(plan, lambda step: status.update(step))
-    if json_file == Path("-"):
-        print_json(result)
+    if wrote_figures(result, json_file):
         return
-    if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(result, indent=2) + "\n")
     _print_receive(result)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from workers.cli.output import console, errors, print_json, reported_errors
+from workers.cli.output import console, errors, reported_errors, wrote_figures
 
 COLUMNS = ("assembly", "queue", "analysis", "objects", "delivery")
 
@@ -37,12 +36,8 @@ def pipeline(
     cases = growing((100, 600, 1200), (0, 15, 30), usual=usual) if grow else iter([usual])
     with reported_errors(), errors.status("running series through the service"):
         result = bench_pipeline(list(cases), runs=runs)
-    if json_file == Path("-"):
-        print_json(result)
+    if wrote_figures(result, json_file):
         return
-    if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(result, indent=2) + "\n")
     _print(result)
     if picture is not None:
         from workers.bench.growth_picture import draw_growth

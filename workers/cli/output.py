@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
@@ -34,6 +35,17 @@ def fail(message: str, code: int = 1) -> NoReturn:
 def print_json(value: Any) -> None:
     """Print a value as JSON, for scripts."""
     typer.echo(json.dumps(value, indent=2))
+
+
+def wrote_figures(figures: Any, path: Path | None) -> bool:
+    """Write figures where ``--json`` says; whether they were printed, and all is said with that."""
+    if path == Path("-"):
+        print_json(figures)
+        return True
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(figures, indent=2) + "\n")
+    return False
 
 
 def load_settings(**overrides: Any) -> Settings:

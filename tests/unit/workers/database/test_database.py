@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +22,6 @@ from workers.state.database import DATABASE_AWAY, WRITES, Database, SchemaMismat
 from workers.state.schema import Base, Event, Instance, Job, JobState, Switch
 
 BEFORE_IT_WAS_SEEN_S = 0.3
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    with PostgresServer(tmp_path_factory.mktemp("postgresql"), free_port()) as running:
-        yield running
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
-def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """A database without any table."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'state.sqlite'}"
-    else:
-        server: PostgresServer = request.getfixturevalue("server")
-        server.query("DROP SCHEMA public CASCADE")
-        server.query("CREATE SCHEMA public AUTHORIZATION pulmonode")
-        url = server.url
-    opened = Database(url)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

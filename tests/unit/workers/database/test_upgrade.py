@@ -13,8 +13,6 @@ from click.testing import Result as Done
 from sqlalchemy import JSON, Boolean, Float, Integer, MetaData, String, Table, event, select, text
 from typer.testing import CliRunner
 
-from tests.integration.service import free_port
-from tests.servers.postgresql import PostgresServer
 from tests.unit.workers.rows import add_job, get_job
 from workers import tasks
 from workers.application import Application, open_application
@@ -33,26 +31,6 @@ HISTORY = [
     item.revision for item in ScriptDirectory.from_config(alembic_config()).walk_revisions()
 ][::-1]
 ROWS = 2
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    with PostgresServer(tmp_path_factory.mktemp("postgresql"), free_port()) as running:
-        yield running
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
-def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'state.sqlite'}"
-    else:
-        server: PostgresServer = request.getfixturevalue("server")
-        server.query("DROP SCHEMA public CASCADE")
-        server.query("CREATE SCHEMA public AUTHORIZATION pulmonode")
-        url = server.url
-    opened = Database(url)
-    yield opened
-    opened.close()
 
 
 def bring_to(database: Database, revision: str) -> None:
