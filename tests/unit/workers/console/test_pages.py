@@ -213,6 +213,16 @@ def test_filters_in_an_address_are_read_back_as_they_were() -> None:
     assert asked().filter() == QueueFilter()
 
 
+def test_the_storage_page_says_how_long_things_are_kept(app: Application) -> None:
+    page = signed_in(app, Role.VIEWER).get("/storage").text
+
+    kept = app.settings
+    assert (
+        f"<dt>instances of confirmed series</dt><dd>{kept.keep_received_days:g} days</dd>" in page
+    )
+    assert "<dt>results</dt><dd>for ever</dd>" in page
+
+
 def test_a_queue_is_paused_and_goes_on(app: Application) -> None:
     browser = signed_in(app, Role.OPERATOR)
 
