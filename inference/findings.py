@@ -286,6 +286,9 @@ class Nodule:
     """Since an earlier examination; `None` where there was none."""
     uptake: Uptake | None = None
     """In a PET; `None` where there was none, or it does not cover the nodule."""
+    reported: Mapping[str, float] = field(default_factory=dict)
+    """What a radiologist's report says of it, by column of modality ``ct_report`` (LIDC's scales);
+    empty where no report names the nodule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
