@@ -5,6 +5,7 @@
     versions/NNNN-<sha8>.safetensors   banks, never changed once written
     current                            which of them counts, as `sha256sum --check` reads it
     candidates/<case>.json             cases that wait for an answer or a second person
+    pictures/<case>.png                of the site's own cases, where their CT was there
     history.jsonl                      every change
     site.json, salt                    prefix of case numbers; secret of the digests (mode 0600)
     lock                               held by the one command that changes something
@@ -64,6 +65,7 @@ class BankFolder:
         self.path = path
         self.versions_dir = path / "versions"
         self.candidates_dir = path / "candidates"
+        self.pictures_dir = path / "pictures"
         self.history_path = path / "history.jsonl"
 
     def current(self) -> BankFile | None:

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,9 @@ def bench_pipeline(
             with own_service(root / "data", pacs, root / "service.log", peer=peer) as settings:
                 bench = _Bench(root, peer, pacs, settings)
                 bench.run(Series(slices=60, nodules=1, pixels=256), seed=1)
+                seeds = count(100)  # each series is another patient's: none has an earlier CT
                 results = [
-                    _summary(case, [bench.run(case, seed=100 + number) for number in range(runs)])
+                    _summary(case, [bench.run(case, seed=next(seeds)) for _ in range(runs)])
                     for case in cases
                 ]
         finally:
@@ -176,7 +178,7 @@ def _summary(case: Series, runs: Sequence[dict[str, float]]) -> dict[str, Any]:
 def growing(slices: Sequence[int], nodules: Sequence[int], *, usual: Series) -> Iterator[Series]:
     """The usual series, then with other numbers of slices, then of nodules."""
     yield usual
-    for count in slices:
-        yield Series(slices=count, nodules=usual.nodules, pixels=usual.pixels)
-    for count in nodules:
-        yield Series(slices=usual.slices, nodules=count, pixels=usual.pixels)
+    for number in slices:
+        yield Series(slices=number, nodules=usual.nodules, pixels=usual.pixels)
+    for number in nodules:
+        yield Series(slices=usual.slices, nodules=number, pixels=usual.pixels)

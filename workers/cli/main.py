@@ -61,6 +61,7 @@ if find_spec("scipy") is not None:
         train,
         train_encoder,
         train_grader,
+        train_pictures,
         train_segmenter,
     )
 
@@ -70,6 +71,7 @@ if find_spec("scipy") is not None:
     train_segmenter.register()
     train_encoder.register()
     train_grader.register()
+    train_pictures.register()
     evaluate_segmenter.register()
     evaluate_grader.register()
     evaluate_real.register()

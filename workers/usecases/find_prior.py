@@ -133,6 +133,10 @@ def _read(app: Application, series: CtSeries, earlier: _Earlier) -> PriorExam | 
     if findings["status"] != "analysed":
         return None
     with tempfile.TemporaryDirectory(prefix="pulmonode-prior-") as scratch:
+        header = _header(app, earlier, Path(scratch))
+        refused = why_not_earlier(series.headers[0], header)
+        if refused is not None:
+            return refused
         then: CtSeries | None = None
         if earlier.instances:
             try:
@@ -140,10 +144,6 @@ def _read(app: Application, series: CtSeries, earlier: _Earlier) -> PriorExam | 
                 then = load_ct_series(paths, allow_incomplete=True)
             except (DicomNodeError, WorkersError, OSError) as error:
                 log.warning("prior_ct_not_read", error=type(error).__name__)
-        header = _report_header(app, earlier, Path(scratch)) if then is None else then.headers[0]
-    refused = why_not_earlier(series.headers[0], header)
-    if refused is not None:
-        return refused
     return prior_of_result(
         findings,
         days=days_before(series.headers[0], header),
@@ -153,14 +153,22 @@ def _read(app: Application, series: CtSeries, earlier: _Earlier) -> PriorExam | 
     )
 
 
-def _report_header(app: Application, earlier: _Earlier, scratch: Path) -> Dataset:
-    """The header of the report that was made of it.
+def _header(app: Application, earlier: _Earlier, scratch: Path) -> Dataset:
+    """The header of one of its slices, or of the report that was made of it.
+
+    One slice tells whose and when it was, before hundreds are decoded.
 
     Raises
     ------
     ValueError
-        If there is none.
+        If there is neither.
     """
+    if earlier.instances:
+        try:
+            (path,) = app.store.local_files(earlier.instances[:1], scratch)
+            return read_before_pixels(path)
+        except (DicomNodeError, WorkersError, OSError) as error:
+            log.warning("prior_ct_not_read", error=type(error).__name__)
     if earlier.report is None:
         raise ValueError("neither CT nor report is left of it")
     path = scratch / "report.dcm"

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.errors import DicomNodeError
+from dicom_node.read.series import decode_slice
 from workers.answers.exported import rating_of
 from workers.application import Application
 from workers.bank.anonymous import check_name
 from workers.bank.answers import Told
 from workers.bank.folder import BankFolder
-from workers.errors import AnswerRefused
+from workers.errors import AnswerRefused, ObjectMissing
 from workers.state.answer_tables import Answer, Verdict
 from workers.state.schema import Instance, Job, Result
 from workers.state.store import get_content
@@ -25,6 +29,7 @@ from workers.usecases.describe_answers import answers_of_series, current_answers
 
 if TYPE_CHECKING:
     from workers.bank.candidates import Candidate
+    from workers.bank.pictures import Picture
 
 LEAST_NAME = 3
 
@@ -33,7 +38,7 @@ def offer_answer(app: Application, folder: BankFolder, answer_id: int, *, by: st
     """Make an answered nodule a candidate, with the author's answer.
 
     Whoever offers it and whoever answered cannot promote it. Features come from the stored
-    result, so nothing is analysed again.
+    result, so nothing is analysed again; a small picture from the CT, while that is kept.
 
     Raises
     ------
@@ -44,6 +49,7 @@ def offer_answer(app: Application, folder: BankFolder, answer_id: int, *, by: st
     """
     from workers.bank.admit import add_candidate, record_answer
     from workers.bank.nodule import read_nodule
+    from workers.bank.pictures import keep_picture
 
     with app.database.read() as session:
         answer, series_uid = _find(session, answer_id)
@@ -71,6 +77,9 @@ def offer_answer(app: Application, folder: BankFolder, answer_id: int, *, by: st
             found = read_nodule(findings, number, features)
         found = replace(found, identifiers=found.identifiers | secrets)
         made = add_candidate(folder, found, by=by, note=f"answer {answer_id}")
+        picture = _picture(app, series_uid, json.loads(content)["nodules"], number)
+        if picture is not None:
+            keep_picture(folder, made.case_id, picture)
         return record_answer(folder, made.case_id, told, by=author, why=f"answer {answer_id}")
     raise AnswerRefused(
         f"answer {answer_id}",
@@ -132,6 +141,34 @@ def _number(findings: dict[str, Any], tracking_uid: str) -> int | None:
         if nodule["tracking_uid"] == tracking_uid:
             return int(nodule["id"])
     return None
+
+
+def _picture(
+    app: Application, series_uid: str, nodules: Sequence[dict[str, Any]], number: int
+) -> Picture | None:
+    """The nodule in its key slice; `None` where that is not kept any more."""
+    from workers.bank.pictures import cut_picture
+
+    nodule = next(one for one in nodules if one["id"] == number)
+    with app.database.read() as session:
+        slice_ = session.get(Instance, nodule["key_slice"]["sop_instance_uid"])
+        if slice_ is None or slice_.series_uid != series_uid or slice_.removed_at is not None:
+            return None
+        key, spacing = slice_.path, slice_.header["pixel_spacing_mm"]
+    try:
+        with tempfile.TemporaryDirectory(prefix="pulmonode-offer-") as scratch:
+            (path,) = app.store.local_files([key], Path(scratch))
+            hu = decode_slice(path)
+    except (ObjectMissing, DicomNodeError):
+        return None
+    ends = np.array([nodule["long_axis"]["start_ji"], nodule["long_axis"]["end_ji"]])
+    row, column = ends.mean(axis=0)
+    return cut_picture(
+        hu,
+        (float(row), float(column)),
+        float(nodule["long_axis_mm"]),
+        (float(spacing[0]), float(spacing[1])),
+    )
 
 
 def _identifiers(session: Session, series_uid: str) -> frozenset[str]:

@@ -121,6 +121,21 @@ def test_the_same_id_with_another_birth_date_or_sex_is_refused_with_its_reason(
     assert "1961" not in warning
 
 
+def test_what_is_refused_by_its_header_is_not_decoded(
+    app: Application, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_earlier(app, tmp_path, "doubtful", **dates("20251201"), PatientSex="F")
+    now = current(tmp_path)
+    decoded: list[int] = []
+    monkeypatch.setattr(
+        "workers.usecases.find_prior.load_ct_series", lambda paths, **_: decoded.append(len(paths))
+    )
+
+    assert find_prior(app, now)[0] is None
+
+    assert decoded == []
+
+
 def test_without_a_patient_id_nothing_is_looked_for(app: Application, tmp_path: Path) -> None:
     add_earlier(app, tmp_path, "old", **dates("20251201"), PatientID="")
 

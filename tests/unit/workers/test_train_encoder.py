@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from inference.attributes import ATTRIBUTES
 from inference.deep_features import to_encoder
+from inference.grading.bank import CaseRecord, make_bank, save_bank
+from inference.grading.table import ModalityTable
+from inference.training.rated_nodules import load_rated_nodules
 from inference.training.shapes import EXCLUDED_PATIENTS, part_of
+from inference.training.voi_backgrounds import VoiBackground
 from inference.weights import load_weights
 from tests.unit.inference.rated_tables import write_rated_tables
 from tests.unit.workers.test_train_detector import run
+from workers.bank.pictures import read_pictures
 from workers.phantom import write_phantom
+from workers.voi_training_data import prepare_voi_backgrounds
 
 NUMBERS = (1, 2, *range(21, 45))
 """Two patients that must not be used, and some of every part."""
@@ -74,3 +81,39 @@ def test_training_evaluation_and_the_graders_table_run_from_the_command_line(
     assert set(rows["part"].tolist()) == {"train", "tune", "test"}
     assert rows["out_of_fold"].all()
     assert set(rows["reader"].tolist()) == {-1, 0, 1, 2}
+
+
+def test_cases_of_a_bank_are_drawn_for_the_console(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As above: the phantom's lung, instead of half a minute for a whole simulated one.
+    def in_the_phantom(folder: Path, *_: object, **kept: Any) -> list[VoiBackground]:
+        return prepare_voi_backgrounds(folder, ["first"], {}, **{**kept, "simulated": ()})
+
+    monkeypatch.setattr("workers.bank_drawing.prepare_voi_backgrounds", in_the_phantom)
+    nodules = load_rated_nodules(data / "lidc", parts=("train",))[:3]
+    records = [
+        CaseRecord(
+            case_id=name, patient="p", rating=3.0, evidence="reader-rated", source="LIDC-IDRI"
+        )
+        for name in (*(item.shape.nodule_id for item in nodules), "of another bank")
+    ]
+    table = ModalityTable(
+        features={"ct_measures": np.zeros((4, 1), dtype=np.float32)},
+        names={"ct_measures": ("volume",)},
+        patients=np.array(["p"] * 4),
+        nodules=np.array([record.case_id for record in records]),
+        rating=np.full(4, 3.0),
+    )
+    bank, out = tmp_path / "bank.safetensors", tmp_path / "pictures.safetensors"
+    save_bank(make_bank("test", records, table), bank)
+
+    said = run("train", "pictures", str(bank), "--data", str(data), "--out", str(out))
+
+    drawn = read_pictures(out)
+    assert f"drew {len(drawn)} cases" in said
+    assert drawn
+    assert set(drawn) <= {item.shape.nodule_id for item in nodules}
+    for picture in drawn.values():
+        middle = picture[20:28, 20:28].mean()
+        assert middle > np.median(picture)  # a nodule in the middle, lung around it

@@ -94,6 +94,18 @@ def one_slice(request: Request, app: App, caller: Viewer, job_id: int, index: in
     )
 
 
+@router.get("/bank/pictures/{case_id}")
+def case_picture(app: App, caller: Viewer, case_id: str) -> Response:
+    """A typical case as a small picture."""
+    from workers.bank.pictures import find_picture  # numpy and the bank take a second to load
+
+    del caller
+    picture = find_picture(app.settings, case_id)
+    if picture is None:
+        raise HTTPException(404, "no picture of this case is kept")
+    return Response(picture, media_type="image/png")
+
+
 @router.post("/jobs/{job_id}/answers")
 def answer(
     request: Request,

@@ -81,12 +81,25 @@ def make_reported(folder: Path, key: str = "answered", patient_id: str = "MRN-1"
     assert seg is not None
     return Reported(
         series=series,
-        datasets=tuple(dcmread(path) for path in paths),
+        datasets=tuple(painted(dcmread(path), series, nodules) for path in paths),
         nodules=nodules,
         seg=seg,
         report=composed,
         findings=findings_of(series, nodules),
     )
+
+
+def painted(ds: Dataset, series: CtSeries, nodules: Sequence[NoduleContent]) -> Dataset:
+    """The slice with what is seen of the nodules in it, 50 HU."""
+    k = series.sop_instance_uids.index(str(ds.SOPInstanceUID))
+    stored = ds.pixel_array.copy()
+    for nodule in nodules:
+        k0, j0, i0 = nodule.mask_origin_kji
+        if 0 <= k - k0 < len(nodule.mask):
+            box = stored[j0 : j0 + nodule.mask.shape[1], i0 : i0 + nodule.mask.shape[2]]
+            box[nodule.mask[k - k0]] = (50 - float(ds.RescaleIntercept)) / float(ds.RescaleSlope)
+    ds.PixelData = stored.tobytes()
+    return ds
 
 
 def lps(series: CtSeries, kji: Sequence[float]) -> list[float]:
@@ -109,6 +122,11 @@ def findings_of(series: CtSeries, nodules: Sequence[NoduleContent]) -> dict[str,
                     np.array(nodule.mask_origin_kji) + (np.array(nodule.mask.shape) - 1) / 2,
                 ),
                 "type": nodule.nodule_type or "solid",
+                "key_slice": {"sop_instance_uid": series.sop_instance_uids[nodule.key_slice_k]},
+                "long_axis": {
+                    "start_ji": list(nodule.long_axis.start_ji),
+                    "end_ji": list(nodule.long_axis.end_ji),
+                },
                 "long_axis_mm": nodule.long_axis.length_mm,
                 "short_axis_mm": nodule.short_axis.length_mm,
                 "mean_diameter_mm": nodule.mean_diameter_mm,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from inference.grading.table import ModalityTable
@@ -256,6 +257,10 @@ def test_an_answer_becomes_a_candidate_of_the_bank_and_no_more(
     assert candidate.answer is not None
     assert (candidate.added_by, candidate.answer.by) == ("Dr. Two", "Reader One")
     assert (candidate.answer.rating, candidate.answer.evidence) == (5.0, "reader-rated")
+    picture = np.asarray(Image.open(folder.pictures_dir / "KGH-0001.png"))
+    bright = np.argwhere(picture > 161)  # the nodule of 50 HU, its middle in the middle
+    assert 0.05 < len(bright) / picture.size < 0.4
+    assert bright.mean(axis=0) == pytest.approx([23.5, 23.5], abs=1.5)
     assert "neither a rating" in plain.output
     assert "is this nodule already" in again.output
     assert alone.exit_code == 1  # who answered is no second person

@@ -13,7 +13,7 @@ from workers.console.access import REQUIRED_ROLE
 
 FILLED = {
     "{job}": "1", "{action}": "cancel", "{queue}": "analyse", "{name}": "main", "{token}": "none",
-    "{wanted}": "1", "{job_id}": "1", "{index}": "0",
+    "{wanted}": "1", "{job_id}": "1", "{index}": "0", "{case_id}": "none",
 }  # fmt: skip
 """Values for the parts of a path that vary."""
 
