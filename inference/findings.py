@@ -330,6 +330,10 @@ class Quality:
     slice_spacing_mm: float
     coverage: Literal["full", "partial"]
     warnings: tuple[str, ...] = ()
+    air_hu: float | None = None
+    """Of the airways; `None` where they were not found."""
+    blood_hu: float | None = None
+    """Of the heart; `None` where it was not found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,6 +70,8 @@ def findings_to_dict(
             "slice_spacing_mm": findings.quality.slice_spacing_mm,
             "coverage": findings.quality.coverage,
             "warnings": list(findings.quality.warnings),
+            "air_hu": findings.quality.air_hu,
+            "blood_hu": findings.quality.blood_hu,
         },
         "limits": list(findings.limits),
         "clinical_context": _known(findings.known),

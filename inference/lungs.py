@@ -7,7 +7,7 @@ show in it. Lobes: `inference.lobes`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -27,6 +27,7 @@ from inference.lung_air import (
 from inference.lung_coverage import describe_coverage
 from inference.lung_sides import LEFT, RIGHT, UNKNOWN, find_sides
 from inference.plausibility import check_hu
+from inference.reference_hu import measure_air_hu, measure_blood_hu
 from inference.resample import shrink
 from inference.volume import Volume
 
@@ -60,6 +61,8 @@ class LungMask:
         Ends of the series that the lungs reach beyond.
     warnings : tuple of str
         What was not covered or holds no air, for reports.
+    air_hu, blood_hu : float, optional
+        What air and blood measure in this scan; see `inference.reference_hu`.
     """
 
     lungs: NDArray[np.uint8]
@@ -74,6 +77,8 @@ class LungMask:
     sides: tuple[LungSide, ...] = ()
     beyond: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    air_hu: float | None = None
+    blood_hu: float | None = None
 
     def side_at(self, point_lps_mm: NDArray[np.float64]) -> Literal["left", "right"] | None:
         """The lung, aerated or not, that is nearest to a point; `None` where sides are unknown."""
@@ -110,7 +115,11 @@ def segment_lungs(volume: Volume) -> LungMask:
         lungs = keep_rests(coarse, found.air & ~airway, lungs, unaerated)
         unaerated &= ~lungs
     labels = find_sides(coarse, lungs, found.middle_ji)
-    return _to_mask(coarse, found, labels, unaerated, upright)
+    return replace(
+        _to_mask(coarse, found, labels, unaerated, upright),
+        air_hu=measure_air_hu(coarse, airway),
+        blood_hu=measure_blood_hu(coarse, labels) if upright else None,
+    )
 
 
 def _upright(coarse: Volume) -> tuple[Volume, bool]:

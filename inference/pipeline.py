@@ -393,4 +393,10 @@ def _quality(
             f"{reportable} findings above the threshold, only the {REPORT_AT_MOST} with the "
             "highest score are listed"
         )
-    return Quality(slice_spacing_mm=spacing_mm, coverage=lungs.coverage, warnings=tuple(warnings))
+    return Quality(
+        slice_spacing_mm=spacing_mm,
+        coverage=lungs.coverage,
+        warnings=tuple(warnings),
+        air_hu=lungs.air_hu,
+        blood_hu=lungs.blood_hu,
+    )
