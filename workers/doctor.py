@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,6 +18,8 @@ from dicom_node.tls import TlsClient, acceptor_context
 from inference.errors import EngineUnavailable, WeightsRefused
 from workers.celery_app import broker_answers
 from workers.compute import available_cpus, engine_options, threads_for
+from workers.console_settings import LOOPBACK_NAMES
+from workers.context.mllp import tls_context
 from workers.doctor_host import (
     Check,
     clock,
@@ -25,12 +28,19 @@ from workers.doctor_host import (
     processor,
     titles,
 )
-from workers.errors import FontMissing, StoreUnavailable
-from workers.peer_settings import DestinationSettings, PacsQuerySettings, PriorPacsSettings
+from workers.errors import FontMissing, ResultNotTold, StoreUnavailable
+from workers.outbound.mllp_client import connect
+from workers.peer_settings import (
+    DestinationSettings,
+    Hl7DestinationSettings,
+    PacsQuerySettings,
+    PriorPacsSettings,
+)
 from workers.profiles import profiles_in_use
 from workers.settings import Settings
 from workers.state.database import Database, SchemaMismatch
 from workers.state.store import open_store
+from workers.usecases.deliver_hl7 import peer_of
 
 ECHO_TIMEOUT_S = 5.0
 LATIN_ONLY = (
@@ -240,6 +250,9 @@ def _peers(settings: Settings) -> Iterator[Check]:
     if not settings.destinations:
         yield Check(what="destinations", ok=None, found="none: results stay here")
     for item in settings.destinations:
+        if isinstance(item, Hl7DestinationSettings):
+            yield _connects(f"destination {item.name}", settings, item)
+            continue
         tls = settings.tls_calling(check_host=item.tls_check_host) if item.tls else None
         yield _echo(f"destination {item.name}", item, settings.ae_title, tls)
     if settings.pacs_query is not None:
@@ -269,6 +282,49 @@ def _echo(
     return Check(what=what, ok=True, found=f"{peer} answers C-ECHO")
 
 
+def _connects(what: str, settings: Settings, item: Hl7DestinationSettings) -> Check:
+    """Whether somebody listens; no message is sent, which a RIS would file."""
+    try:
+        peer = replace(peer_of(settings, item), connect_timeout_s=ECHO_TIMEOUT_S)
+        connect(peer).close()
+    except (ResultNotTold, TlsUnusable) as error:
+        return Check(what=what, ok=False, found=str(error))
+    return Check(what=what, ok=True, found=f"{peer} takes connections")
+
+
+def _hl7(settings: Settings) -> Iterator[Check]:
+    """Whether what the HL7 port needs is there, and whom it takes messages for."""
+    if settings.hl7_port is None:
+        return
+    certificate = settings.hl7_tls_certificate
+    if certificate is not None:
+        try:
+            tls_context(certificate, settings.hl7_tls_key, settings.hl7_tls_client_ca)
+        except OSError as error:  # ssl.SSLError is one
+            why = error.strerror or getattr(error, "reason", None) or type(error).__name__
+            yield Check(what="HL7", ok=False, found=f"TLS files of the HL7 port: {why}")
+            return
+    elif settings.hl7_host not in LOOPBACK_NAMES:
+        found = (
+            f"messages to {settings.hl7_host} go in clear text: set PULMONODE_HL7_TLS_CERTIFICATE"
+        )
+        yield Check(what="HL7", ok=None, found=found)
+    if not settings.context_issuers and not settings.context_default_issuer:
+        yield Check(
+            what="HL7",
+            ok=None,
+            found="PULMONODE_CONTEXT_ISSUERS names no assigning authority: only IDs without one "
+            "are used, other messages are held",
+        )
+        return
+    senders = ", ".join(settings.hl7_senders) or "anybody"
+    names = ", ".join(sorted(settings.context_issuers)) or "none (the default issuer alone)"
+    secure = "TLS" if certificate is not None else "no TLS"
+    yield Check(
+        what="HL7", ok=True, found=f"{secure}, from {senders}; assigning authorities: {names}"
+    )
+
+
 def _told(settings: Settings) -> Iterator[Check]:
     """Whether the files that messages need can be read; `pulmonode alarms test` sends one."""
     for name, way in (
@@ -286,5 +342,5 @@ def _told(settings: Settings) -> Iterator[Check]:
 
 CHECKS = (
     _settings, titles, ports, data_folder, _disk, clock, _database, _store, _broker, _rules,
-    _profiles, _fonts, _compute, _processor, _weights, _tls, _peers, _told,
+    _profiles, _fonts, _compute, _processor, _weights, _tls, _hl7, _peers, _told,
 )  # fmt: skip

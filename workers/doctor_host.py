@@ -19,7 +19,7 @@ from dicom_node.deliver.peer import Peer, echo
 from dicom_node.errors import DicomNodeError
 from dicom_node.receive.scp import ANY_CALLING_AE
 from workers.application import RESTORE_MARK
-from workers.peer_settings import AE_TITLE_PATTERN
+from workers.peer_settings import AE_TITLE_PATTERN, DestinationSettings
 from workers.settings import Settings
 from workers.state.database import Database
 
@@ -52,21 +52,24 @@ def titles(settings: Settings) -> Iterator[Check]:
     wrong += [
         f"destination {item.name} has our own AE title {item.ae_title}"
         for item in settings.destinations
-        if item.ae_title.strip() == settings.ae_title.strip()
+        if isinstance(item, DestinationSettings)
+        and item.ae_title.strip() == settings.ae_title.strip()
     ]
     peers: dict[tuple[str, str, int], str] = {}
     for item in settings.destinations:
-        first = peers.setdefault((item.ae_title, item.host, item.port), item.name)
+        first = peers.setdefault((item.peer_name, item.host, item.port), item.name)
         if first != item.name:
             wrong.append(f"destinations {first} and {item.name} are the same peer")
-    calls = ", ".join(item.ae_title for item in settings.destinations) or "none"
+    calls = ", ".join(item.peer_name for item in settings.destinations) or "none"
     found = "; ".join(wrong) or f"{settings.ae_title}, destinations: {calls}"
     yield Check(what="AE titles", ok=not wrong, found=found)
 
 
 def ports(settings: Settings) -> Iterator[Check]:
-    """Whether the DICOM and the console's port are ours, or to be had."""
+    """Whether the DICOM, the HL7 and the console's port are ours, or to be had."""
     yield _port("DICOM port", settings.host, settings.dicom_port, "DICOM_PORT", settings)
+    if settings.hl7_port is not None:
+        yield _port("HL7 port", settings.hl7_host, settings.hl7_port, "HL7_PORT", None)
     if settings.console_enabled:
         yield _port(
             "console port", settings.console_host, settings.console_port, "CONSOLE_PORT", None

@@ -27,6 +27,7 @@
     ├── MessageNotKept       an HL7 message or FHIR resource cannot be made durable (transient)
     ├── ContextRefused       a FHIR file, or a change to patients' context, cannot be taken
     ├── FhirUnavailable      the FHIR server did not answer as it should (transient)
+    ├── ResultNotTold        a result was not taken as an HL7 message
     ├── FontMissing          no font here has the letters of a report's language
     ├── ServiceNotStarted    the service of a demonstration or benchmark ended, or says nothing
     └── BenchmarkFailed      a measured process ended with an error
@@ -343,6 +344,18 @@ class FhirUnavailable(WorkersError):
     def __init__(self, why: str) -> None:
         self.why = why
         super().__init__(f"FHIR server: {why}")
+
+
+class ResultNotTold(WorkersError):
+    """A result was not taken as a message; `transient` where the same message may be later.
+
+    `why` repeats nothing that a receiver says in free text: it may name the patient.
+    """
+
+    def __init__(self, why: str, *, transient: bool = False) -> None:
+        self.why = why
+        self.transient = transient
+        super().__init__(why)
 
 
 class BenchmarkFailed(WorkersError):

@@ -25,6 +25,7 @@ from workers.audit_trail.trail import tell_refused
 from workers.errors import BrokerUnavailable, StoreUnavailable
 from workers.metrics.node import NodeFigures
 from workers.notify.notifier import Notifier
+from workers.peer_settings import DestinationSettings
 from workers.profiles import profiles_in_use
 from workers.settings import Settings
 from workers.state.alarms import (
@@ -63,7 +64,9 @@ def scp_settings(settings: Settings) -> ScpSettings:
     """How the SCP listens; destinations may call us too, with their commitment results."""
     allowed = settings.calling_ae_titles
     if allowed and ANY_CALLING_AE not in allowed:
-        reporting = tuple(item.ae_title for item in settings.destinations)
+        reporting = tuple(
+            item.ae_title for item in settings.destinations if isinstance(item, DestinationSettings)
+        )
         allowed = tuple(dict.fromkeys((*allowed, *reporting)))
     elif ANY_CALLING_AE in allowed:
         allowed = (ANY_CALLING_AE,)

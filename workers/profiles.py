@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from dicom_node.compose.profile import DEFAULT_NAME, InvalidProfile, Profile, load_profiles
+from dicom_node.compose.profile import (
+    DEFAULT_NAME,
+    InvalidProfile,
+    ObjectKind,
+    Profile,
+    load_profiles,
+)
+from workers.peer_settings import Hl7DestinationSettings
 from workers.settings import Settings
 
 
@@ -24,5 +31,11 @@ def profiles_in_use(settings: Settings) -> tuple[Profile, ...]:
             raise InvalidProfile(
                 f"destination {item.name}: no profile {item.profile!r}; there are "
                 f"{', '.join(sorted(known))}"
+            )
+        objects = known[item.profile].objects
+        if isinstance(item, Hl7DestinationSettings) and ObjectKind.SR not in objects:
+            raise InvalidProfile(
+                f"destination {item.name}: profile {item.profile!r} has no sr, of which an HL7 "
+                "message would tell"
             )
     return tuple(known[name] for name in sorted(names))

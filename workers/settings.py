@@ -30,7 +30,7 @@ from workers.hl7_settings import Hl7Settings
 from workers.monitoring_settings import MonitoringSettings
 from workers.peer_settings import (
     AeTitle,
-    DestinationSettings,
+    AnyDestination,
     PacsQuerySettings,
     Port,
     PriorPacsSettings,
@@ -268,8 +268,8 @@ class Settings(ConsoleSettings, ContextSettings, Hl7Settings, MonitoringSettings
         "after its end, once its instances and its result are removed; 0: for ever",
     )
 
-    destinations: tuple[DestinationSettings, ...] = Field(
-        default=(), description="PACS that results go to"
+    destinations: tuple[AnyDestination, ...] = Field(
+        default=(), description="PACS, and RIS, that results go to"
     )
     log_format: Literal["json", "console"] = Field(default="json", description="of log lines")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -325,9 +325,7 @@ class Settings(ConsoleSettings, ContextSettings, Hl7Settings, MonitoringSettings
 
     @field_validator("destinations")
     @classmethod
-    def _unique_names(
-        cls, value: tuple[DestinationSettings, ...]
-    ) -> tuple[DestinationSettings, ...]:
+    def _unique_names(cls, value: tuple[AnyDestination, ...]) -> tuple[AnyDestination, ...]:
         names = [item.name for item in value]
         if len(set(names)) != len(names):
             raise ValueError(f"two destinations of the same name among {', '.join(names)}")
@@ -353,6 +351,6 @@ class Settings(ConsoleSettings, ContextSettings, Hl7Settings, MonitoringSettings
         """Where instances and results are kept."""
         return self.store_url or str(self.data_dir / "store")
 
-    def destination(self, name: str) -> DestinationSettings | None:
+    def destination(self, name: str) -> AnyDestination | None:
         """The destination of that name, or `None` when it is not configured any more."""
         return next((item for item in self.destinations if item.name == name), None)

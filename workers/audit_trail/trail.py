@@ -17,10 +17,9 @@ import structlog
 from dicom_node.audit import events
 from dicom_node.audit.events import Origin, Transfer
 from dicom_node.audit.message import AuditMessage, Outcome
-from dicom_node.deliver.scu import Outgoing
 from dicom_node.read.header import Identity
 from workers.audit_trail.spool import AuditSpool
-from workers.peer_settings import DestinationSettings
+from workers.peer_settings import AnyDestination
 from workers.settings import Settings
 
 log = structlog.get_logger()
@@ -82,20 +81,20 @@ def tell_audit_read(settings: Settings, user: str, address: str) -> None:
 
 
 def transfer_to(
-    destination: DestinationSettings,
+    destination: AnyDestination,
     identity: Identity,
     study_uid: str,
-    objects: Iterable[Outgoing],
+    sop_class_uids: Iterable[str],
 ) -> Transfer:
-    """What a delivery moves."""
+    """What a delivery moves; an HL7 message moves what the report says."""
     return Transfer(
         outgoing=True,
-        peer_ae_title=destination.ae_title,
+        peer_ae_title=destination.peer_name,
         peer_host=destination.host,
         study_instance_uid=study_uid,
         patient_id=identity.patient_id,
         accession_number=identity.accession_number,
-        sop_classes=Counter(item.sop_class_uid for item in objects),
+        sop_classes=Counter(sop_class_uids),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from workers.context.hl7_message import MessageHeader
-from workers.context.hl7_text import CHARSETS
+from workers.context.hl7_text import CHARSETS, escape
 from workers.errors import Hl7Refused
 
 US = "PULMONODE"
@@ -58,7 +58,7 @@ def acknowledge(
     charset = header.charset.upper() if header and header.charset.upper() in CHARSETS else ""
     if charset:
         msh += ["", "", "", "", "", charset]
-    why = "" if refusal is None else _escape(refusal.why)
+    why = "" if refusal is None else escape(refusal.why)
     segments = ["|".join(msh), f"MSA|{code}|{_echo(header.control_id if header else '')}|{why}"]
     if refusal is not None:
         segments.append(
@@ -93,9 +93,4 @@ def wrap_batch(answers: list[Answer], *, at: float) -> str:
 
 def _echo(text: str) -> str:
     """A value of the sender's, written so that it stands in one field."""
-    return _escape(re.sub(r"[\x00-\x1f\x7f]", "", text))[:ECHO_LIMIT]
-
-
-def _escape(text: str) -> str:
-    names = dict(zip("\\|^~&", "EFSRT", strict=True))
-    return re.sub(r"[\\|^~&]", lambda match: f"\\{names[match[0]]}\\", text)
+    return escape(re.sub(r"[\x00-\x1f\x7f]", "", text))[:ECHO_LIMIT]

@@ -147,6 +147,13 @@ def unescape(text: str, separators: Sequence[str], escape: str, codec: str = "ut
     return re.sub(f"{mark}([^{mark}]*){mark}", resolve, text)
 
 
+def escape(text: str) -> str:
+    r"""A value as it stands in one field under the separators ``|^~\&``; line ends as ``\.br\``."""
+    names = dict(zip("\\|^~&", "EFSRT", strict=True))
+    plain = re.sub(r"[\\|^~&]", lambda match: f"\\{names[match[0]]}\\", text)
+    return re.sub(r"[\x00-\x1f\x7f]", "", LINE_ENDS.sub(r"\\.br\\", plain))
+
+
 def _from_hex(digits: str, codec: str) -> str:
     try:
         return bytes.fromhex(digits).decode(codec)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from workers.peer_settings import DestinationSettings
+from workers.peer_settings import AnyDestination
 from workers.settings import Settings
 from workers.state.schema import Delivery, DeliveryState
 
@@ -18,7 +18,7 @@ class Backlog:
 
     Attributes
     ----------
-    settings : DestinationSettings or None
+    settings : AnyDestination or None
         `None` when deliveries go by its name and it is not configured any more.
     counts : dict of str to int
         Deliveries by state.
@@ -31,7 +31,7 @@ class Backlog:
     """
 
     name: str
-    settings: DestinationSettings | None
+    settings: AnyDestination | None
     counts: dict[str, int]
     oldest_s: float | None
     last_success_at: float | None

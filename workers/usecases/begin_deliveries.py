@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from workers.application import Application
-from workers.peer_settings import DestinationSettings
+from workers.peer_settings import AnyDestination
 from workers.settings import Settings
 from workers.state.jobs import find_job, move, note
 from workers.state.schema import (
@@ -32,9 +32,7 @@ COMMAND_LINE = "command line"
 """Who said that a report was signed."""
 
 
-def state_by_mode(
-    session: Session, destination: DestinationSettings, study_uid: str
-) -> DeliveryState:
+def state_by_mode(session: Session, destination: AnyDestination, study_uid: str) -> DeliveryState:
     """Whether a result of a study may leave for a destination now."""
     if destination.mode == "shadow":
         return DeliveryState.SHADOW
@@ -110,7 +108,7 @@ def _stay(session: Session, job: Job, code: str, why: str, now: float) -> None:
 def queue_again(
     session: Session,
     delivery: Delivery,
-    destination: DestinationSettings | None,
+    destination: AnyDestination | None,
     study_uid: str,
     now: float,
 ) -> None:
@@ -130,7 +128,7 @@ def queue_again(
 
 
 def hold_by_mode(
-    session: Session, delivery: Delivery, destination: DestinationSettings | None, study_uid: str
+    session: Session, delivery: Delivery, destination: AnyDestination | None, study_uid: str
 ) -> bool:
     """Stop a queued delivery whose destination's mode changed meanwhile; tells whether it did."""
     if destination is None:

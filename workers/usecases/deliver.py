@@ -1,11 +1,12 @@
 """analysed -> delivering -> delivered -> confirmed: final bytes out, and proof that they arrived.
 
 Each destination has a delivery of its own with its own retries. The bytes are those that the
-analysis committed, whatever attempt this is.
+analysis committed, or follow from them (`deliver_hl7`), whatever attempt this is.
 """
 
 from __future__ import annotations
 
+import enum
 import io
 import tempfile
 import time
@@ -43,7 +44,7 @@ from workers.application import Application
 from workers.audit_trail.trail import told_transfer, transfer_to
 from workers.errors import IdentityConflict, LeaseLost, NoSuchDestination, WorkersError
 from workers.metrics import observe
-from workers.peer_settings import DestinationSettings
+from workers.peer_settings import AnyDestination, DestinationSettings, Hl7DestinationSettings
 from workers.state.database import DATABASE_AWAY
 from workers.state.jobs import Lease, held_delivery, note, take_delivery
 from workers.state.schema import (
@@ -59,11 +60,13 @@ from workers.state.schema import (
 from workers.state.store import get_content
 from workers.usecases.begin_deliveries import hold_by_mode
 from workers.usecases.confirm import record_commitment
+from workers.usecases.deliver_hl7 import send_message
 from workers.usecases.keep_lease import keep_lease
 from workers.usecases.quarantine import study_identity
 from workers.usecases.retract import objects_for
 from workers.usecases.settle import postpone, release, roll_up, settle_commitment
 from workers.usecases.share_destinations import free_associations
+from workers.usecases.told_result import report_of
 
 log = structlog.get_logger()
 
@@ -71,12 +74,21 @@ SAME_ASSOCIATION_WAIT_S = 1.0
 """Peers that report on the same association do so at once; the others open their own."""
 
 
+class _Proof(enum.Enum):
+    """What is known of a result's arrival when an attempt has gone well."""
+
+    NONE = enum.auto()
+    """None was asked for, or none is offered."""
+    AWAITED = enum.auto()
+    GIVEN = enum.auto()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parcel:
     lease: Lease
     job_id: int
-    destination: DestinationSettings
-    objects: tuple[Outgoing, ...]
+    destination: AnyDestination
+    rows: tuple[ResultObject, ...]
     transfer: Transfer
 
 
@@ -103,14 +115,13 @@ def deliver_one(app: Application, delivery_id: int) -> str:
             keep_lease(app, Delivery, lease),
             tempfile.TemporaryDirectory(prefix="pulmonode-parcel-") as scratch,
         ):
-            parcel = _pack(app, lease, Path(scratch))
-            awaits_proof = _send(app, parcel)
+            proof = _attempt(app, _pack(app, lease), Path(scratch))
         reach(Barrier.DELIVER_BEFORE_COMMIT)
     except (DicomNodeError, WorkersError, *DATABASE_AWAY, OSError) as error:
         attempted = error
     try:
         if attempted is None:
-            outcome = _delivered(app, lease, awaits_proof=awaits_proof)
+            outcome = _delivered(app, lease, proof)
         else:
             outcome = _failed(app, lease, attempted)
     except LeaseLost:
@@ -165,27 +176,31 @@ def _held_back(session: Session, app: Application, waiting: Delivery, now: float
     return True
 
 
-def _pack(app: Application, lease: Lease, scratch: Path) -> _Parcel:
-    """Gather the bytes and check once more whose they are; the rejection note goes last."""
+def _pack(app: Application, lease: Lease) -> _Parcel:
+    """Gather what is sent, or told of, and check once more whose it is."""
     with app.database.read() as session:
         delivery = session.get_one(Delivery, lease.id)
         destination = app.settings.destination(delivery.destination)
         if destination is None:
             raise NoSuchDestination(delivery.destination)
         job = session.get_one(Job, delivery.job_id)
-        rows = objects_for(session, delivery, destination)
+        if isinstance(destination, Hl7DestinationSettings):
+            rows = [report_of(session, job.id, delivery.profile)]
+        else:
+            rows = objects_for(session, delivery, destination)
         received = _received_identities(session, job)
     # The store may be slow: nothing of it is read inside a transaction.
     _check_identity(app, job, rows, received)
-    paths = app.store.local_files([row.path for row in rows], scratch)
-    objects = tuple(read_outgoing(path) for path in paths)
     return _Parcel(
         lease=lease,
         job_id=job.id,
         destination=destination,
-        objects=objects,
+        rows=tuple(rows),
         transfer=transfer_to(
-            destination, received[-1] if received else Identity(), job.study_uid, objects
+            destination,
+            received[-1] if received else Identity(),
+            job.study_uid,
+            [row.sop_class_uid for row in rows],
         ),
     )
 
@@ -230,15 +245,33 @@ def _check_identity(
                 )
 
 
-def _send(app: Application, parcel: _Parcel) -> bool:
-    """Store every object and ask for commitment; tells whether proof is still awaited.
+def _attempt(app: Application, parcel: _Parcel, scratch: Path) -> _Proof:
+    """Bring a result to its destination, in the language that it speaks.
 
     Raises
     ------
     LeaseLost
-        If the delivery was stopped meanwhile: no further object leaves then.
+        If the delivery was stopped meanwhile: nothing further leaves then.
     """
-    settings = parcel.destination
+    destination = parcel.destination
+    if isinstance(destination, DestinationSettings):
+        paths = app.store.local_files([row.path for row in parcel.rows], scratch)
+        objects = tuple(read_outgoing(path) for path in paths)
+        return _send(app, parcel, destination, objects)
+    with told_transfer(app.settings, parcel.transfer):
+        still_held = partial(_check_lease, app, parcel.lease)
+        send_message(app, parcel.lease.id, destination, still_held)
+    reach(Barrier.DELIVER_ACKNOWLEDGED)
+    return _Proof.GIVEN
+
+
+def _send(
+    app: Application,
+    parcel: _Parcel,
+    settings: DestinationSettings,
+    objects: Sequence[Outgoing],
+) -> _Proof:
+    """Store every object, the rejection note last, and ask for commitment."""
     peer = Peer(
         ae_title=settings.ae_title,
         host=settings.host,
@@ -247,33 +280,35 @@ def _send(app: Application, parcel: _Parcel) -> bool:
         response_timeout_s=settings.response_timeout_s,
         tls=app.settings.tls_calling(check_host=settings.tls_check_host) if settings.tls else None,
     )
-    contexts = storage_contexts(parcel.objects)
+    contexts = storage_contexts(objects)
     if settings.storage_commitment:
         contexts.append(commitment_context())
     listener = CommitmentListener(partial(record_commitment, app))
     with associated(peer, app.settings.ae_title, contexts, listener.handlers) as assoc:
         with told_transfer(app.settings, parcel.transfer):
-            receipts = _store(app, assoc, peer, parcel)
+            receipts = _store(app, assoc, peer, parcel, objects)
         reach(Barrier.DELIVER_ACKNOWLEDGED)
         if not settings.storage_commitment:
-            return False
+            return _Proof.NONE
         if not is_offered(assoc):
             _note(app, parcel.job_id, f"{settings.name} offers no storage commitment")
-            return False
+            return _Proof.NONE
         transaction_uid = _register(app, parcel.lease)
         reach(Barrier.COMMITMENT_REGISTERED)
         request_commitment(assoc, peer, transaction_uid, receipts)
         listener.wait(SAME_ASSOCIATION_WAIT_S)
-    return True
+    return _Proof.AWAITED
 
 
-def _store(app: Application, assoc: Any, peer: Peer, parcel: _Parcel) -> list[StoreReceipt]:
+def _store(
+    app: Application, assoc: Any, peer: Peer, parcel: _Parcel, objects: Sequence[Outgoing]
+) -> list[StoreReceipt]:
     """Store every object; the peer's answers."""
     receipts: list[StoreReceipt] = []
     still_held = partial(_check_lease, app, parcel.lease)
-    for receipt in store_all(assoc, peer, parcel.objects, before_each=still_held):
+    for receipt in store_all(assoc, peer, objects, before_each=still_held):
         receipts.append(receipt)
-        if len(receipts) < len(parcel.objects):
+        if len(receipts) < len(objects):
             reach(Barrier.DELIVER_BETWEEN_OBJECTS)
         if receipt.warning is not None:
             _note(
@@ -309,7 +344,7 @@ def _note(app: Application, job_id: int, message: str) -> None:
         note(session, session.get_one(Job, job_id), message, at=now)
 
 
-def _delivered(app: Application, lease: Lease, *, awaits_proof: bool) -> str:
+def _delivered(app: Application, lease: Lease, proof: _Proof) -> str:
     now = app.now()
     with app.database.write() as session:
         delivery = held_delivery(session, lease)
@@ -318,18 +353,21 @@ def _delivered(app: Application, lease: Lease, *, awaits_proof: bool) -> str:
         delivery.transient = None
         delivery.delivered_at = now
         delivery.state = DeliveryState.DELIVERED
+        if proof is _Proof.GIVEN:
+            delivery.state, delivery.confirmed_at = DeliveryState.CONFIRMED, now
         answer = session.scalars(
             select(Commitment)
             .where(Commitment.delivery_id == delivery.id)
             .order_by(Commitment.requested_at.desc())
             .limit(1)
         ).first()
-        if awaits_proof and answer is not None and answer.replied_at is None:
+        if proof is _Proof.AWAITED and answer is not None and answer.replied_at is None:
             delivery.awaits_commitment_until = now + app.settings.commitment_wait_s
-        elif awaits_proof and answer is not None:
+        elif proof is _Proof.AWAITED and answer is not None:
             settle_commitment(app, session, delivery, answer, now)
         job = session.get_one(Job, delivery.job_id)
-        note(session, job, f"{delivery.destination}: every object acknowledged", at=now)
+        what = "the message was" if proof is _Proof.GIVEN else "every object"
+        note(session, job, f"{delivery.destination}: {what} acknowledged", at=now)
         roll_up(session, job, now)
         return delivery.state
 

@@ -24,7 +24,7 @@ from dicom_node.compose.rejection_note import (
 )
 from dicom_node.read.ct_series import CtSeries
 from dicom_node.read.header import Identity
-from workers.peer_settings import DestinationSettings
+from workers.peer_settings import AnyDestination
 from workers.settings import Settings
 from workers.state.schema import Delivery, DeliveryState, Job, Notice, ResultObject
 
@@ -68,7 +68,7 @@ def find_retractions(session: Session, settings: Settings, job: Job) -> tuple[Re
 
 
 def _sent_earlier(
-    session: Session, settings: Settings, job: Job, destination: DestinationSettings
+    session: Session, settings: Settings, job: Job, destination: AnyDestination
 ) -> tuple[RejectedObject, ...]:
     """What of earlier revisions a destination may have, oldest first.
 
@@ -106,7 +106,7 @@ def _sent_earlier(
 
 
 def objects_for(
-    session: Session, delivery: Delivery, destination: DestinationSettings | None
+    session: Session, delivery: Delivery, destination: AnyDestination | None
 ) -> list[ResultObject]:
     """What of a result a delivery sends: its profile's objects, in the order of their kinds.
 

@@ -127,7 +127,8 @@ def _destination(item: Backlog) -> dict[str, Any]:
     return {
         "name": item.name,
         "configured": known is not None,
-        "ae_title": known.ae_title if known else "",
+        "kind": known.kind if known else "",
+        "ae_title": known.peer_name if known else "",
         "host": known.host if known else "",
         "port": known.port if known else 0,
         "profile": known.profile if known else "",

@@ -33,11 +33,12 @@ class AlarmRow(BaseModel):
 
 
 class DestinationRow(BaseModel):
-    """A PACS that results go to, and what waits for it."""
+    """A PACS or RIS that results go to, and what waits for it."""
 
     name: str
     configured: bool
-    ae_title: str
+    kind: Annotated[str, Field(description="dicom or hl7; empty when not configured any more")]
+    ae_title: Annotated[str, Field(description="of HL7 the receiving application")]
     host: str
     port: int
     profile: str

@@ -1,0 +1,1 @@
+"""Our results in the words of hospital systems that speak no DICOM: HL7 v2 and FHIR."""

@@ -1,0 +1,135 @@
+"""A result to a RIS: its HL7 message, made of what was committed, and the answer to it.
+
+Nothing of a message is kept: it follows from findings and report, which are final, so every attempt
+sends the same bytes under the same control ID.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from dicom_node.tls import requestor_context
+from workers.application import Application
+from workers.outbound.acknowledged import check_acknowledged
+from workers.outbound.mllp_client import MllpPeer, exchange
+from workers.outbound.oru import Addresses, OruMessage, compose_oru
+from workers.peer_settings import Hl7DestinationSettings
+from workers.settings import Settings
+from workers.state.schema import Delivery, Job, Result
+from workers.usecases.told_result import report_of, told_result
+
+
+def earlier_result(session: Session, delivery: Delivery, job: Job) -> Result | None:
+    """The newest earlier result of the study of which the same destination may have a message."""
+    return session.scalars(
+        select(Result)
+        .join(Delivery, Delivery.job_id == Result.job_id)
+        .join(Job, Job.id == Result.job_id)
+        .where(
+            Job.study_uid == job.study_uid,
+            Result.job_id < job.id,
+            Result.removed_at.is_(None),
+            Delivery.destination == delivery.destination,
+            or_(Delivery.attempts > 0, Delivery.fencing_token > 0),
+        )
+        .order_by(Result.job_id.desc())
+        .limit(1)
+    ).first()
+
+
+def message_for(
+    app: Application, delivery_id: int, destination: Hl7DestinationSettings
+) -> OruMessage:
+    """The message of a delivery.
+
+    Raises
+    ------
+    ResultNotTold
+        If it cannot be written.
+    StoreUnavailable, ObjectMissing, ObjectChanged
+        If findings or report are not there as they were kept.
+    """
+    with app.database.read() as session:
+        delivery = session.get_one(Delivery, delivery_id)
+        job = session.get_one(Job, delivery.job_id)
+        earlier = earlier_result(session, delivery, job)
+        told = [
+            (
+                session.get_one(Job, row.job_id).revision,
+                row,
+                report_of(session, row.job_id, delivery.profile),
+            )
+            for row in (session.get_one(Result, job.id), earlier)
+            if row is not None
+        ]
+    # The store may be slow: nothing of it is read inside a transaction.
+    now, *before = (told_result(app, *item) for item in told)
+    addresses = Addresses(
+        receiving_application=destination.receiving_application,
+        receiving_facility=destination.receiving_facility,
+        sending_application=destination.sending_application,
+        sending_facility=destination.sending_facility,
+        processing_id=destination.processing_id,
+        charset=destination.charset,
+        procedure=destination.procedure,
+        authorities=authorities_of(app.settings),
+    )
+    return compose_oru(now, addresses, before[0] if before else None)
+
+
+def authorities_of(settings: Settings) -> dict[str, str]:
+    """Issuers of which the settings say another assigning authority (PID-3.4); URIs are FHIR's."""
+    found: dict[str, str] = {}
+    for authority, issuer in sorted(settings.context_issuers.items()):
+        if ":" not in authority:
+            found.setdefault(issuer, authority)
+    return {
+        issuer: name for issuer, name in found.items() if issuer not in settings.context_issuers
+    }
+
+
+def send_message(
+    app: Application,
+    delivery_id: int,
+    destination: Hl7DestinationSettings,
+    still_held: Callable[[], None],
+) -> None:
+    """Send a delivery's message; returns when it was taken.
+
+    Parameters
+    ----------
+    still_held : callable
+        Raises `LeaseLost` when somebody stopped the delivery meanwhile.
+
+    Raises
+    ------
+    ResultNotTold
+        If it was not taken; `transient` decides about the next attempt.
+    """
+    message = message_for(app, delivery_id, destination)
+    still_held()
+    answer = exchange(peer_of(app.settings, destination), message.data)
+    check_acknowledged(answer, message.control_id)
+
+
+def peer_of(settings: Settings, destination: Hl7DestinationSettings) -> MllpPeer:
+    """Who listens.
+
+    Raises
+    ------
+    dicom_node.errors.TlsUnusable
+        If it is to be called over TLS and our files do not serve.
+    """
+    tls = None
+    if destination.tls:
+        tls = requestor_context(settings.tls_calling(check_host=destination.tls_check_host))
+    return MllpPeer(
+        host=destination.host,
+        port=destination.port,
+        connect_timeout_s=destination.connect_timeout_s,
+        response_timeout_s=destination.response_timeout_s,
+        tls=tls,
+    )
