@@ -17,7 +17,6 @@ from workers.audit_trail.process import audited
 from workers.broker import EmbeddedBroker
 from workers.celery_app import ANALYSE, DELIVER, MAINTAIN, Hinter, run_celery_worker
 from workers.compute import threads_for
-from workers.context.hl7_accept import AcceptPolicy
 from workers.context.hl7_receive import Receiver
 from workers.context.inbox import MessageInbox
 from workers.context.mllp import MllpLimits, MllpListener, tls_context
@@ -41,6 +40,7 @@ from workers.supervisor import (
 from workers.usecases.heartbeat import Heartbeat
 from workers.usecases.reindex import knows_no_job, warn_of_loss
 from workers.usecases.share_settings import with_site_settings
+from workers.usecases.take_upload import accept_policy
 
 log = structlog.get_logger()
 
@@ -170,11 +170,7 @@ def open_hl7(settings: Settings) -> MllpListener:
     return MllpListener(
         Receiver(
             inbox=inbox,
-            policy=AcceptPolicy(
-                default_charset=settings.hl7_default_charset,
-                senders=settings.hl7_senders,
-                processing_ids=settings.hl7_processing_ids,
-            ),
+            policy=accept_policy(settings),
         ),
         host=settings.hl7_host,
         port=HL7_PORT if settings.hl7_port is None else settings.hl7_port,

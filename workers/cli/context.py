@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,15 +11,13 @@ from rich.table import Table
 
 from workers.application import Application
 from workers.cli.output import console, local_time, opened_application, print_json
-from workers.context.fhir_facts import parse_fhir, read_fhir
-from workers.context.hl7_message import Hl7Message
-from workers.context.hl7_text import decode, split_messages
+from workers.cli.site import Server, TokenFile, reached
 from workers.context.links import PatientId
-from workers.errors import ContextRefused, Hl7Refused
+from workers.errors import ContextRefused
 from workers.usecases.audit import at_the_command_line, record
 from workers.usecases.describe_context import list_held, list_patients, show_patient
 from workers.usecases.link_patients import confirm_patient, merge_patients, unmerge_patients
-from workers.usecases.take_messages import open_inbox, retry_held, table_of, take_messages
+from workers.usecases.take_messages import retry_held, take_messages
 
 context = typer.Typer(no_args_is_help=True, help="What HL7 and FHIR said of patients.")
 Issuer = Annotated[
@@ -113,41 +112,32 @@ def retry() -> None:
 
 
 @context.command("import")
-def import_command(file: Path) -> None:
-    """Take a FHIR resource or Bundle (JSON), or HL7 messages, from a file."""
-    with opened_application() as app:
+def import_command(
+    file: Path, as_json: AsJson = False, server: Server = None, token_file: TokenFile = None
+) -> None:
+    """Take a FHIR resource or Bundle (JSON), or HL7 messages, from a file.
+
+    Each message is answered as the HL7 port would; the exit code is 1 where one was refused.
+    """
+    with reached(server, token_file) as site:
         try:
             data = file.read_bytes()
         except OSError as error:
             raise ContextRefused(
                 str(file), f"cannot be read ({error.strerror})", "name a file"
             ) from None
-        kind, messages = _messages(app, file, data)
-        inbox = open_inbox(app.settings)
-        for item in messages:
-            inbox.accept(item, kind)
-        take_messages(app)
-        waiting, kept = len(inbox.waiting()), len(list_held(app))
-        _record(app, "context.import")
-    console.print(f"{len(messages)} taken from {file.name}; {waiting} wait, {kept} are held in all")
-
-
-def _messages(app: Application, file: Path, data: bytes) -> tuple[str, list[bytes]]:
-    """Kind and messages of a file, each one read once so that what is wrong is said here."""
-    try:
-        if data.lstrip()[:1] == b"{":
-            parse_fhir(data)
-            read_fhir(data, table_of(app.settings))
-            return ".json", [data]
-        text = decode(data, app.settings.hl7_default_charset)
-        parted = split_messages(text)
-        for item in parted:
-            Hl7Message(item)
-    except Hl7Refused as error:
-        raise ContextRefused(str(file), error.why, "name FHIR JSON or HL7 v2 messages") from None
-    except ContextRefused as error:
-        raise ContextRefused(str(file), error.why, error.remedy) from None
-    return ".hl7", [item.encode() for item in parted]
+        answers = site.take_context(data, str(file))
+    if as_json:
+        print_json(answers)
+    else:
+        counts = Counter(item["outcome"] or "refused" for item in answers)
+        said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
+        console.print(f"{file.name}: {said}")
+        for item in answers:
+            if item["code"] != "AA":
+                console.print(f"{item['message_id'] or '?'}: {item['code']} {item['why']}")
+    if any(item["code"] != "AA" for item in answers):
+        raise typer.Exit(1)
 
 
 @context.command()

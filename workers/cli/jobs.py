@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -260,10 +261,19 @@ def force(wanted: Wanted, server: Server = None, token_file: TokenFile = None) -
 def export(
     wanted: Wanted,
     out: Annotated[Path, typer.Option(help="folder for findings.json, SR and SEG")],
+    fhir: Annotated[
+        bool, typer.Option("--fhir", help="only fhir.json: the result as a FHIR R4 Bundle")
+    ] = False,
     server: Server = None,
     token_file: TokenFile = None,
 ) -> None:
     """Copy a job's result into a folder."""
     with reached(server, token_file) as site:
-        job = site.export(wanted, out)
-    console.print(f"wrote {out}/findings.json and {len(job['objects'])} objects")
+        if not fhir:
+            job = site.export(wanted, out)
+            console.print(f"wrote {out}/findings.json and {len(job['objects'])} objects")
+            return
+        bundle = site.fhir(wanted)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "fhir.json").write_text(json.dumps(bundle, indent=2, ensure_ascii=False) + "\n")
+    console.print(f"wrote {out}/fhir.json: {len(bundle['entry'])} resources")

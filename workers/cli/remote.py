@@ -17,10 +17,18 @@ from workers.usecases.list_queue import QueueFilter
 
 TIMEOUT_S = 60.0
 API = "api/v1/"
+HL7_MEDIA_TYPE = "x-application/hl7-v2+er7"
 PAGE = 1000
 """Most jobs that the API gives at once."""
 SAID_BY_REMEDY = frozenset(
-    {"not_signed_in", "role_too_low", "access_refused", "request_refused", "unknown_host"}
+    {
+        "not_signed_in",
+        "role_too_low",
+        "access_refused",
+        "request_refused",
+        "unknown_host",
+        "context_refused",
+    }
 )
 """Problems whose remedy belongs into the line that a command prints."""
 
@@ -121,6 +129,20 @@ class RemoteSite:
             with zipfile.ZipFile(packed) as archive:
                 archive.extractall(out)
         return self.job(str(number))
+
+    def fhir(self, wanted: str) -> dict[str, Any]:
+        """See `Site`."""
+        bundle: dict[str, Any] = self._ask("GET", f"jobs/{self._number(wanted)}/fhir")
+        return bundle
+
+    def take_context(self, data: bytes, name: str) -> list[dict[str, Any]]:
+        """See `Site`; what the console refuses, it refuses of the body."""
+        del name
+        kind = "application/fhir+json" if data.lstrip()[:1] == b"{" else HL7_MEDIA_TYPE
+        answers: list[dict[str, Any]] = self._ask(
+            "POST", "context", content=data, headers={"Content-Type": kind}
+        )
+        return answers
 
     def statistics(self) -> list[dict[str, Any]]:
         """See `Site`."""

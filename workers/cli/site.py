@@ -22,6 +22,8 @@ from workers.usecases.audit import at_the_command_line, record_alone
 from workers.usecases.export import export_result
 from workers.usecases.list_queue import QueueFilter, list_queue
 from workers.usecases.share_settings import with_site_settings
+from workers.usecases.take_upload import take_upload
+from workers.usecases.tell_fhir import tell_fhir
 
 Server = Annotated[
     str | None,
@@ -58,6 +60,12 @@ class Site(Protocol):
 
     def export(self, wanted: str, out: Path) -> dict[str, Any]:
         """Copy a job's result into a folder; returns the job."""
+
+    def fhir(self, wanted: str) -> dict[str, Any]:
+        """A job's result as a FHIR R4 Bundle."""
+
+    def take_context(self, data: bytes, name: str) -> list[dict[str, Any]]:
+        """Take FHIR or HL7; an answer for each message."""
 
     def statistics(self) -> list[dict[str, Any]]:
         """Results per destination and state."""
@@ -114,6 +122,14 @@ class LocalSite:
         export_result(self._app.store, job, out)
         record_alone(self._app, self._me, "job.export", job_id=job["id"])
         return job
+
+    def fhir(self, wanted: str) -> dict[str, Any]:
+        """See `Site`."""
+        return tell_fhir(self._app, wanted, by=self._me)
+
+    def take_context(self, data: bytes, name: str) -> list[dict[str, Any]]:
+        """See `Site`."""
+        return [asdict(item) for item in take_upload(self._app, data, name=name, by=self._me)]
 
     def statistics(self) -> list[dict[str, Any]]:
         """See `Site`."""

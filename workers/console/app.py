@@ -23,7 +23,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from workers.access_errors import NotSignedIn, RoleTooLow, TooManyAttempts
 from workers.application import Application
 from workers.console.access import SAFE_METHODS, CsrfRefused, is_quiet
-from workers.console.api import access, description, jobs, rules, site
+from workers.console.api import access, context, description, jobs, rules, site
 from workers.console.error_answers import database_away, problem_of
 from workers.console.guards import HEADERS, Guards
 from workers.console.pages.every import PAGES
@@ -39,9 +39,11 @@ STATIC = Path(__file__).parent / "static"
 API = "/api/"
 API_VERSION = "1"
 """Of the HTTP API; paths carry it."""
-UPLOAD_PATHS = ("/api/v1/rules/test", "/rules/test")
-"""Where DICOM files are uploaded: the larger limit of a body."""
-PATHS = (jobs.router, site.router, access.router, rules.router, description.router)
+UPLOAD_PATHS = ("/api/v1/rules/test", "/rules/test", context.CONTEXT_PATH)
+"""Where files are uploaded: the larger limit of a body, which some keep below by themselves."""
+PATHS = (
+    jobs.router, site.router, access.router, rules.router, context.router, description.router
+)  # fmt: skip
 
 
 def create_app(application: Application) -> FastAPI:

@@ -6,6 +6,7 @@ import itertools
 import os
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 
@@ -18,6 +19,16 @@ from workers.context.inbox import MessageInbox
 from workers.errors import Hl7Refused, MessageNotKept
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What became of one message: where it was kept, or why it was not."""
+
+    header: MessageHeader | None
+    """`None` where it could not be read."""
+    kept: Path | None = None
+    refusal: Hl7Refused | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,7 +77,14 @@ class Receiver:
         refusal = Hl7Refused("AR", 207, f"the message has over {limit_bytes} bytes", "")
         return self._answer(None, refusal).text.encode()
 
-    def _receive_one(self, text: str) -> Answer:
+    def take(self, text: str) -> Taken:
+        """Judge one message, and make it durable where it is accepted.
+
+        Parameters
+        ----------
+        text : str
+            Decoded, segments ending in carriage returns.
+        """
         header: MessageHeader | None = None
         try:
             message = Hl7Message(text)
@@ -74,16 +92,19 @@ class Receiver:
             check_message(message, self.policy)
             # Kept as UTF-8 under the name of its own character set: what was decoded to judge
             # the message is what will be read, whatever the settings are then.
-            self.inbox.accept(text.encode(), ".hl7")
-        except Hl7Refused as refusal:
-            return self._refuse(header, refusal)
+            kept = self.inbox.accept(text.encode(), ".hl7")
+        except Hl7Refused as error:
+            refusal = error
         except MessageNotKept as error:
-            return self._refuse(header, Hl7Refused("AE", 207, f"{error.why}: send it again", ""))
-        return self._answer(header, None)
-
-    def _refuse(self, header: MessageHeader | None, refusal: Hl7Refused) -> Answer:
+            refusal = Hl7Refused("AE", 207, f"{error.why}: send it again", "")
+        else:
+            return Taken(header=header, kept=kept)
         log.warning("hl7_refused", reason=refusal.why, reason_code=str(refusal.error_code))
-        return self._answer(header, refusal)
+        return Taken(header=header, refusal=refusal)
+
+    def _receive_one(self, text: str) -> Answer:
+        taken = self.take(text)
+        return self._answer(taken.header, taken.refusal)
 
     def _answer(self, header: MessageHeader | None, refusal: Hl7Refused | None) -> Answer:
         number = f"{os.getpid()}.{next(self._count)}.{time.time_ns():x}"[:20]

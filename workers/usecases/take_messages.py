@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from dicom_node.barriers import Barrier, reach
@@ -66,8 +67,16 @@ def take_messages(app: Application) -> int:
     table = table_of(app.settings)
     waiting = inbox.waiting()[:AT_ONCE]
     for path in waiting:
-        take_message(app, inbox, path, table)
+        try_to_take(app, inbox, path, table)
     return len(waiting)
+
+
+def try_to_take(app: Application, inbox: MessageInbox, path: Path, table: ItemTable) -> str | None:
+    """As `take_message`; `None` where another process (node, console, command) reads it too."""
+    try:
+        return take_message(app, inbox, path, table)
+    except (FileNotFoundError, IntegrityError):
+        return None
 
 
 def take_message(app: Application, inbox: MessageInbox, path: Path, table: ItemTable) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from dataclasses import asdict
@@ -31,6 +32,8 @@ from workers.usecases.act import JobAction, act, act_on_many, number_of
 from workers.usecases.audit import record_alone
 from workers.usecases.export import export_result
 from workers.usecases.list_queue import QueueFilter, list_queue
+from workers.usecases.share_settings import with_site_settings
+from workers.usecases.tell_fhir import tell_fhir
 
 router = APIRouter(prefix=PREFIX, tags=["jobs"], responses=REFUSALS)
 JobId = Annotated[int, Path(ge=1, le=2**31 - 1, description="job number")]
@@ -139,6 +142,13 @@ def export(app: App, caller: Operator, job: JobId) -> FileResponse:
         filename=f"job-{job}.zip",
         background=BackgroundTask(shutil.rmtree, folder),
     )
+
+
+@router.get("/jobs/{job}/fhir", responses={404: {"description": "no result yet"}})
+def fhir(app: App, caller: Operator, job: JobId) -> Response:
+    """The job's result as a FHIR R4 Bundle: DiagnosticReport, and an Observation per nodule."""
+    bundle = tell_fhir(with_site_settings(app), str(job), by=caller.actor)
+    return Response(json.dumps(bundle), media_type="application/fhir+json")
 
 
 @router.post("/jobs/{job}/{action}", response_model=ActionDone)

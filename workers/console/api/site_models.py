@@ -60,6 +60,18 @@ class EchoDone(BaseModel):
     duration_s: float
 
 
+class ContextAnswer(BaseModel):
+    """What became of one HL7 message or FHIR resource."""
+
+    message_id: Annotated[str, Field(description="MSH-10, or the resource's ID")]
+    code: Annotated[str, Field(description="AA, AE or AR (HL7 table 0008)")]
+    error: Annotated[int | None, Field(description="HL7 table 0357")]
+    why: str
+    outcome: Annotated[
+        str, Field(description="of what was accepted: taken, repeated, held, or waits for the node")
+    ]
+
+
 class StatisticsRow(BaseModel):
     """Results of one destination in one state."""
 

@@ -11,6 +11,7 @@ from click.testing import Result as Done
 from typer.testing import CliRunner
 
 from tests.unit.workers.console.live import LiveConsole
+from tests.unit.workers.context.messages import laboratory, message
 from tests.unit.workers.rows import add_delivery, add_job, add_result, alarms, get_job
 from workers.application import Application, open_application
 from workers.cli import output
@@ -124,6 +125,8 @@ def filled(app: Application) -> None:
         ("jobs", "cancel", "2.3"),
         ("jobs", "force", "4"),
         ("jobs", "export", "1", "--out", "out"),
+        ("jobs", "export", "1", "--fhir", "--out", "out"),
+        ("context", "import", "nothing-there.json"),
         ("queue", "pause", "nothing"),
         ("jobs", "priority", "1", "highest"),
     ],
@@ -215,6 +218,31 @@ def test_a_queue_is_held_back_from_afar(local: Run, remote: Run) -> None:
     assert held == "analyse: paused\n"
     assert json.loads(seen)["paused"] == {"analyse": True, "deliver": False}
     assert json.loads(local("queue", "status", "--json").stdout)["paused"]["analyse"] is False
+
+
+def test_context_is_taken_from_afar_with_the_answers_of_the_hl7_port(
+    local: Run, remote: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "messages.hl7"
+    good, bad = laboratory(control="AFAR-1", authority=""), message("ADT^A99", control="AFAR-2")
+    file.write_bytes(f"{good}{bad}".encode())
+
+    afar = remote("context", "import", str(file), "--json")
+    here = local("context", "import", str(file))
+
+    answers = json.loads(afar.stdout)
+    assert [(item["message_id"], item["outcome"]) for item in answers] == [
+        ("AFAR-1", "taken"),
+        ("AFAR-2", ""),
+    ]
+    assert (afar.exit_code, here.exit_code) == (1, 1)
+    assert "messages.hl7: 1 refused, 1 repeated" in here.stdout
+    assert "AFAR-2: AR trigger event A99 is not taken" in here.stdout
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text('{"resourceType": "Observation"}')
+    said = [run("context", "import", str(wrong)) for run in (local, remote)]
+    assert [item.exit_code for item in said] == [1, 1]
+    assert all("put it into the Bundle" in item.stderr for item in said)
 
 
 def test_a_result_is_fetched_with_all_its_files(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
@@ -84,7 +85,8 @@ def report(lines: tuple[str, ...] = LINES, **values: str) -> Dataset:
         "AccessionNumber": "A-77",
         **values,
     }.items():
-        setattr(ds, keyword, value)
+        with config.disable_value_validation():  # senders' odd values come as they are
+            setattr(ds, keyword, value)
     add_sentences(ds, lines)
     return ds
 
