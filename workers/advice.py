@@ -186,6 +186,10 @@ BY_CODE: dict[str, Advice] = {
     "undecodable": Advice(
         meaning="Pixels cannot be decoded; the reason names the image.", todo=_SOURCE
     ),
+    "too_large": Advice(
+        meaning="The series has, or claims, more pixels than are analysed.",
+        todo="Route an axial series of usual size; if it is one, look at its Rows and Columns.",
+    ),
     "unreadable": Advice(
         meaning="A file that came is no readable DICOM object. It is kept aside.",
         todo="Look at what sent it; send the image again.",

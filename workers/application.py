@@ -56,7 +56,7 @@ def open_application(
     OSError, StoreUnavailable
         If a folder or the object store cannot be opened.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if (settings.data_dir / RESTORE_MARK).exists():
         raise RestoreIncomplete(str(settings.data_dir))
     database = Database(settings.database_url)

@@ -14,12 +14,13 @@ from dicom_node.compose.profile import InvalidProfile
 from dicom_node.deliver.peer import Peer, echo
 from dicom_node.errors import DicomNodeError, TlsUnusable
 from dicom_node.read.eligibility import load_rules
-from dicom_node.tls import TlsClient, acceptor_context
+from dicom_node.tls import acceptor_context
 from inference.errors import EngineUnavailable, WeightsRefused
 from workers.celery_app import broker_answers
 from workers.compute import available_cpus, engine_options, threads_for
 from workers.console_settings import LOOPBACK_NAMES
 from workers.context.mllp import tls_context
+from workers.doctor_files import certificates, secrets
 from workers.doctor_host import (
     Check,
     clock,
@@ -253,19 +254,17 @@ def _peers(settings: Settings) -> Iterator[Check]:
         if isinstance(item, Hl7DestinationSettings):
             yield _connects(f"destination {item.name}", settings, item)
             continue
-        tls = settings.tls_calling(check_host=item.tls_check_host) if item.tls else None
-        yield _echo(f"destination {item.name}", item, settings.ae_title, tls)
+        yield _echo(f"destination {item.name}", item, settings)
     if settings.pacs_query is not None:
-        yield _echo("PACS query", settings.pacs_query, settings.ae_title)
+        yield _echo("PACS query", settings.pacs_query, settings)
     if settings.prior_pacs is not None:
-        yield _echo("PACS of earlier CTs", settings.prior_pacs, settings.ae_title)
+        yield _echo("PACS of earlier CTs", settings.prior_pacs, settings)
 
 
 def _echo(
     what: str,
     item: DestinationSettings | PacsQuerySettings | PriorPacsSettings,
-    calling: str,
-    tls: TlsClient | None = None,
+    settings: Settings,
 ) -> Check:
     peer = Peer(
         ae_title=item.ae_title,
@@ -273,10 +272,10 @@ def _echo(
         port=item.port,
         connect_timeout_s=ECHO_TIMEOUT_S,
         response_timeout_s=ECHO_TIMEOUT_S,
-        tls=tls,
+        tls=settings.tls_to(item),
     )
     try:
-        echo(peer, calling)
+        echo(peer, settings.ae_title)
     except DicomNodeError as error:
         return Check(what=what, ok=False, found=str(error))
     return Check(what=what, ok=True, found=f"{peer} answers C-ECHO")
@@ -342,5 +341,6 @@ def _told(settings: Settings) -> Iterator[Check]:
 
 CHECKS = (
     _settings, titles, ports, data_folder, _disk, clock, _database, _store, _broker, _rules,
-    _profiles, _fonts, _compute, _processor, _weights, _tls, _hl7, _peers, _told,
+    _profiles, _fonts, _compute, _processor, _weights, _tls, _hl7, certificates, secrets,
+    _peers, _told,
 )  # fmt: skip

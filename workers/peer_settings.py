@@ -153,6 +153,10 @@ class PacsQuerySettings(BaseModel):
     ae_title: AeTitle = Field(description="called AE title")
     host: str = Field(min_length=1, description="host name or address")
     port: Port = Field(description="DICOM port")
+    tls: bool = Field(default=False, description="call it over TLS")
+    tls_check_host: bool = Field(
+        default=True, description="whether its certificate must name the host"
+    )
     timeout_s: float = Field(default=10, gt=0, le=300, description="for association and answer")
 
 
@@ -164,6 +168,9 @@ class MoveDestinationSettings(BaseModel):
     ae_title: AeTitle = Field(description="to which the PACS sends")
     port: Port = Field(description="that a worker listens on while it fetches")
     host: str = Field(default="0.0.0.0", min_length=1, description="address to listen on")  # noqa: S104
+    tls: bool = Field(
+        default=False, description="listen over TLS, with our certificate; as the PACS must call"
+    )
 
 
 class PriorPacsSettings(BaseModel):
@@ -174,6 +181,10 @@ class PriorPacsSettings(BaseModel):
     ae_title: AeTitle = Field(description="called AE title")
     host: str = Field(min_length=1, description="host name or address")
     port: Port = Field(description="DICOM port")
+    tls: bool = Field(default=False, description="call it over TLS")
+    tls_check_host: bool = Field(
+        default=True, description="whether its certificate must name the host"
+    )
     timeout_s: float = Field(default=10, gt=0, le=300, description="for association and answer")
     limit_s: float = Field(
         default=120, gt=0, le=1800, description="for all that is fetched for one study"

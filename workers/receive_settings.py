@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings
@@ -11,6 +11,18 @@ from pydantic_settings import BaseSettings
 from dicom_node.receive.limits import ReceiveLimits
 from dicom_node.receive.scp import TlsPort
 from dicom_node.tls import TlsClient, TlsFiles
+
+
+class CalledPeer(Protocol):
+    """What the settings of each peer say of TLS."""
+
+    @property
+    def tls(self) -> bool:
+        """Whether it is called over TLS."""
+
+    @property
+    def tls_check_host(self) -> bool:
+        """Whether its certificate must name the host."""
 
 
 class ReceiveSettings(BaseSettings):
@@ -91,23 +103,26 @@ class ReceiveSettings(BaseSettings):
         """The port with TLS, as the SCP takes it."""
         if self.tls_port is None:
             return None
-        return TlsPort(
-            port=self.tls_port,
-            files=TlsFiles(
-                certificate=self.tls_certificate_file,
-                key=self.tls_key_file,
-                authorities=self.tls_ca_file if self.tls_require_client_certificate else None,
-            ),
+        return TlsPort(port=self.tls_port, files=self.tls_accepting())
+
+    def tls_accepting(self) -> TlsFiles:
+        """What a port with TLS shows callers, and whom it asks for their certificate."""
+        return TlsFiles(
+            certificate=self.tls_certificate_file,
+            key=self.tls_key_file,
+            authorities=self.tls_ca_file if self.tls_require_client_certificate else None,
         )
 
-    def tls_calling(self, *, check_host: bool) -> TlsClient:
-        """How we call a peer that wants TLS."""
+    def tls_to(self, peer: CalledPeer) -> TlsClient | None:
+        """How we call a peer over TLS; `None` where it is called in clear text."""
+        if not peer.tls:
+            return None
         files = TlsFiles(
             certificate=self.tls_certificate_file,
             key=self.tls_key_file,
             authorities=self.tls_ca_file,
         )
-        return TlsClient(files=files, check_host=check_host)
+        return TlsClient(files=files, check_host=peer.tls_check_host)
 
     def receive_limits(self, maximum_associations: int) -> ReceiveLimits:
         """Limits as the SCP takes them."""

@@ -61,6 +61,8 @@ class Transfer:
         Its host name or address; empty where it is not known any more.
     sop_classes : mapping of str to int
         SOP Class UID to number of instances.
+    fetched : bool
+        We asked the peer for them, so we are the requestor though they come to us.
     """
 
     outgoing: bool
@@ -70,6 +72,28 @@ class Transfer:
     patient_id: str
     accession_number: str
     sop_classes: Mapping[str, int]
+    fetched: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What we asked of a peer.
+
+    Attributes
+    ----------
+    sop_class_uid : str
+        Of the information model.
+    transfer_syntax_uid : str
+        Of `identifier`.
+    identifier : bytes
+        The keys, as an encoded data set.
+    """
+
+    peer_ae_title: str
+    peer_host: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    identifier: bytes
 
 
 def application_activity(origin: Origin, *, at: float, starts: bool) -> AuditMessage:
@@ -101,6 +125,38 @@ def instances_transferred(
     """Instances have moved, or have not (A.5.3.7); `changed`: the receiver had some already."""
     action = "U" if changed else "C"
     return _transfer(origin, transfer, codes.INSTANCES_TRANSFERRED, action, at, outcome)
+
+
+def query(
+    origin: Origin, asked: Query, *, at: float, outcome: Outcome = Outcome.SUCCESS
+) -> AuditMessage:
+    """We asked a peer what it has (A.5.3.10)."""
+    peer = Participant(
+        user_id=asked.peer_ae_title,
+        ae_titles=(asked.peer_ae_title,),
+        is_requestor=False,
+        roles=(codes.DESTINATION_ROLE,),
+        access_point=asked.peer_host,
+        access_point_type=_kind(asked.peer_host),
+    )
+    subject = ParticipantObject(
+        type_code=SYSTEM_OBJECT,
+        role=REPORT_ROLE,
+        id_type=codes.SOP_CLASS_UID,
+        id=asked.sop_class_uid,
+        query=asked.identifier,
+        details={"TransferSyntax": asked.transfer_syntax_uid},
+    )
+    return AuditMessage(
+        event=codes.QUERY,
+        action="E",
+        outcome=outcome,
+        at=at,
+        participants=[origin.participant(is_requestor=True, role=codes.SOURCE_ROLE), peer],
+        objects=[subject],
+        source_id=origin.source_id,
+        site=origin.site,
+    )
 
 
 def association_refused(
@@ -186,11 +242,12 @@ def _transfer(
     ours, theirs = codes.SOURCE_ROLE, codes.DESTINATION_ROLE
     if not transfer.outgoing:
         ours, theirs = theirs, ours
-    we = origin.participant(is_requestor=transfer.outgoing, role=ours)
+    ask = transfer.outgoing or transfer.fetched
+    we = origin.participant(is_requestor=ask, role=ours)
     peer = Participant(
         user_id=transfer.peer_ae_title,
         ae_titles=(transfer.peer_ae_title,),
-        is_requestor=not transfer.outgoing,
+        is_requestor=not ask,
         roles=(theirs,),
         access_point=transfer.peer_host,
         access_point_type=_kind(transfer.peer_host),

@@ -69,6 +69,8 @@ class ParticipantObject:
         SOP Class UID to number of instances.
     details : mapping of str to str
         Written in Base64, as the schema wants it.
+    query : bytes
+        What was asked, in place of a name; Base64 as well.
     """
 
     type_code: int
@@ -80,6 +82,7 @@ class ParticipantObject:
     sop_classes: Mapping[str, int] = field(default_factory=dict)
     accession_numbers: tuple[str, ...] = ()
     details: Mapping[str, str] = field(default_factory=dict)
+    query: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +167,11 @@ def _object(root: ElementTree.Element, item: ParticipantObject) -> None:
         attributes["ParticipantObjectDataLifeCycle"] = str(item.life_cycle)
     element = ElementTree.SubElement(root, "ParticipantObjectIdentification", attributes)
     _code(element, "ParticipantObjectIDTypeCode", item.id_type)
-    ElementTree.SubElement(element, "ParticipantObjectName").text = _text(item.name)
+    if item.query:
+        asked = base64.b64encode(item.query).decode()
+        ElementTree.SubElement(element, "ParticipantObjectQuery").text = asked
+    else:
+        ElementTree.SubElement(element, "ParticipantObjectName").text = _text(item.name)
     for kind, value in item.details.items():
         encoded = base64.b64encode(value.encode()).decode()
         ElementTree.SubElement(element, "ParticipantObjectDetail", {"type": kind, "value": encoded})

@@ -20,15 +20,22 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPu
 from dicom_node.deliver.peer import EventHandlers, Peer
 from dicom_node.deliver.scu import StoreReceipt
 from dicom_node.errors import PeerRefused, PeerUnreachable
-from dicom_node.receive.commitment import CommitmentReport, read_commitment_report
+from dicom_node.receive.commitment import (
+    NOT_DEFLATED,
+    CommitmentReport,
+    read_commitment_report,
+)
 
 REQUEST_STORAGE_COMMITMENT = 1
 """Action Type ID (PS3.4 section J.3.2)."""
 
 
 def commitment_context() -> PresentationContext:
-    """The presentation context to propose beside those for storage."""
-    return build_context(StorageCommitmentPushModel)
+    """The presentation context to propose beside those for storage.
+
+    Not deflated: pynetdicom would inflate a report whole, however much that is.
+    """
+    return build_context(StorageCommitmentPushModel, list(NOT_DEFLATED))
 
 
 class CommitmentListener:

@@ -10,7 +10,8 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from pydicom import config
@@ -31,8 +32,30 @@ LEVEL_KEYWORDS = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID"}
 """The unique key of each level, which every answer must carry (PS3.4 section C.6.2.1)."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A query that was made; `answered` is false when it failed."""
+
+    peer: Peer
+    keys: Dataset
+    answered: bool
+
+
+OnAsked = Callable[[Asked], None]
+"""Told of each query when it has ended."""
+
+
+def tell_nobody(asked: Asked) -> None:
+    """Where nobody wants to know."""
+
+
 def find_matches(
-    peer: Peer, calling_ae_title: str, level: str, uids: dict[str, str], *wanted: str
+    peer: Peer,
+    calling_ae_title: str,
+    level: str,
+    uids: dict[str, str],
+    *wanted: str,
+    on_asked: OnAsked = tell_nobody,
 ) -> list[Dataset]:
     """Ask for the attributes of one study or series.
 
@@ -49,6 +72,8 @@ def find_matches(
         Keywords and values to match.
     *wanted : str
         Keywords of the attributes to return.
+    on_asked : callable
+        Told of the query when it has ended, however that was.
 
     Returns
     -------
@@ -72,12 +97,26 @@ def find_matches(
     for keyword, uid in uids.items():
         setattr(keys, keyword, uid)
     return [
-        answer for answer in ask(peer, calling_ae_title, keys) if _is_about(answer, level, uids)
+        answer
+        for answer in ask(peer, calling_ae_title, keys, on_asked)
+        if _is_about(answer, level, uids)
     ]
 
 
-def ask(peer: Peer, calling_ae_title: str, keys: Dataset) -> list[Dataset]:
+def ask(
+    peer: Peer, calling_ae_title: str, keys: Dataset, on_asked: OnAsked = tell_nobody
+) -> list[Dataset]:
     """Every answer to a query, believed by nobody yet; raises as `find_matches` does."""
+    answered = False
+    try:
+        answers = _ask(peer, calling_ae_title, keys)
+        answered = True
+        return answers
+    finally:
+        on_asked(Asked(peer=peer, keys=keys, answered=answered))
+
+
+def _ask(peer: Peer, calling_ae_title: str, keys: Dataset) -> list[Dataset]:
     found: list[Dataset] = []
     status = 0x0000
     with (

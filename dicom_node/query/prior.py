@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 
 from dicom_node.deliver.peer import Peer
-from dicom_node.query.find import ask, text_of
+from dicom_node.query.find import OnAsked, ask, tell_nobody, text_of
 from dicom_node.read.earlier import why_other_patient
 from dicom_node.read.header import Identity
 
@@ -29,7 +29,9 @@ class PriorSeries:
     """0 where the PACS does not say."""
 
 
-def find_prior_series(peer: Peer, calling_ae_title: str, identity: Identity) -> list[PriorSeries]:
+def find_prior_series(
+    peer: Peer, calling_ae_title: str, identity: Identity, on_asked: OnAsked = tell_nobody
+) -> list[PriorSeries]:
     """CT series of earlier studies of a patient, the newest study first, the most slices first.
 
     Parameters
@@ -41,6 +43,8 @@ def find_prior_series(peer: Peer, calling_ae_title: str, identity: Identity) -> 
     identity : Identity
         Of the current study. Answers must agree in Patient ID, issuer, birth date and sex as
         far as they give them; what is fetched is compared again by its headers.
+    on_asked : callable
+        Told of each query.
 
     Raises
     ------
@@ -60,7 +64,7 @@ def find_prior_series(peer: Peer, calling_ae_title: str, identity: Identity) -> 
     keys.ModalitiesInStudy = "CT"
     studies = [
         answer
-        for answer in ask(peer, calling_ae_title, keys)
+        for answer in ask(peer, calling_ae_title, keys, on_asked)
         if _may_be_theirs(identity, answer)
         and text_of(answer, "StudyInstanceUID") not in ("", identity.study_instance_uid)
         and text_of(answer, "StudyDate") < identity.study_date
@@ -68,7 +72,7 @@ def find_prior_series(peer: Peer, calling_ae_title: str, identity: Identity) -> 
     studies.sort(key=lambda answer: text_of(answer, "StudyDate"), reverse=True)
     found: list[PriorSeries] = []
     for study in studies[:STUDIES_AT_MOST]:
-        found += _series_of(peer, calling_ae_title, study)
+        found += _series_of(peer, calling_ae_title, study, on_asked)
     return found
 
 
@@ -84,7 +88,9 @@ def _may_be_theirs(identity: Identity, answer: Dataset) -> bool:
     return why_other_patient(identity, merged) is None
 
 
-def _series_of(peer: Peer, calling_ae_title: str, study: Dataset) -> list[PriorSeries]:
+def _series_of(
+    peer: Peer, calling_ae_title: str, study: Dataset, on_asked: OnAsked
+) -> list[PriorSeries]:
     study_uid = text_of(study, "StudyInstanceUID")
     keys = Dataset()
     keys.QueryRetrieveLevel = "SERIES"
@@ -93,7 +99,7 @@ def _series_of(peer: Peer, calling_ae_title: str, study: Dataset) -> list[PriorS
     for keyword in ("SeriesInstanceUID", "SeriesDescription", "NumberOfSeriesRelatedInstances"):
         setattr(keys, keyword, None)
     found = []
-    for answer in ask(peer, calling_ae_title, keys):
+    for answer in ask(peer, calling_ae_title, keys, on_asked):
         count = text_of(answer, "NumberOfSeriesRelatedInstances")
         slices = int(count) if count.isascii() and count.isdigit() else 0
         if text_of(answer, "Modality") != "CT" or not text_of(answer, "SeriesInstanceUID"):

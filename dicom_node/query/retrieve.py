@@ -8,6 +8,7 @@ arrives at our Storage SCP, where it would start a job of its own.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,11 +29,18 @@ from dicom_node.deliver.peer import Peer, associated
 from dicom_node.errors import PeerRefused, PeerUnreachable
 from dicom_node.query.find import cut_after
 from dicom_node.query.prior import SLICES_AT_MOST, PriorSeries
+from dicom_node.read.stored_file import DEFLATED_SYNTAXES
+from dicom_node.receive.limits import ReceiveLimits
+from dicom_node.receive.server import Reception, StorageServer
+from dicom_node.tls import TlsFiles, acceptor_context
 
 PENDING = 0xFF00
 OUT_OF_RESOURCES = 0xA700
 NOT_ASKED_FOR = 0xC000
 SOP_CLASS_NOT_SUPPORTED = 0x0122
+TRANSFER_SYNTAXES = [uid for uid in ALL_TRANSFER_SYNTAXES if uid not in DEFLATED_SYNTAXES]
+"""pynetdicom inflates a data set whole, however much that is; so nothing deflated is taken."""
+LISTENER_LIMITS = ReceiveLimits(maximum_connections_per_peer=8)
 LISTEN_AGAIN_S = 0.5
 """While another worker of this host listens on the same port."""
 
@@ -45,6 +53,8 @@ class MoveDestination:
     host: str
     """That the listener binds to."""
     port: int
+    tls: TlsFiles | None = None
+    """Listen over TLS with these; `None` listens in clear text."""
 
 
 @dataclass(slots=True)
@@ -110,6 +120,8 @@ def fetch_series(
         If the PACS does not offer the service, or does not send every slice.
     OSError
         If a file cannot be written, or nothing can listen for C-MOVE.
+    TlsUnusable
+        If our files for TLS do not serve.
     """
     deadline = time.monotonic() + limit_s
     slices = _Slices(folder, series.series_uid)
@@ -137,7 +149,7 @@ def _get(
 ) -> int | None:
     contexts = [
         build_context(StudyRootQueryRetrieveInformationModelGet),
-        build_context(CTImageStorage, ALL_TRANSFER_SYNTAXES),
+        build_context(CTImageStorage, TRANSFER_SYNTAXES),
     ]
     roles = [build_role(CTImageStorage, scp_role=True)]
     with (
@@ -192,18 +204,32 @@ def _last_status(peer: Peer, service: str, send: Any, deadline: float) -> int | 
 @contextmanager
 def _listening(to: MoveDestination, slices: _Slices, deadline: float) -> Iterator[None]:
     """A Storage SCP for CT that stands as long as the block; waits for its port."""
+    context = None if to.tls is None else acceptor_context(to.tls)
     ae = AE(ae_title=to.ae_title)
     ae.require_called_aet = True
-    ae.add_supported_context(CTImageStorage, ALL_TRANSFER_SYNTAXES)
-    handlers: list[Any] = [(evt.EVT_C_STORE, slices.keep)]
+    ae.add_supported_context(CTImageStorage, TRANSFER_SYNTAXES)
+    reception = Reception(
+        begin=None,
+        limits=LISTENER_LIMITS,
+        tls_context=None if context is None else lambda: context,
+        count=lambda _name: None,
+    )
     while True:
         try:
-            server: Any = ae.start_server((to.host, to.port), block=False, evt_handlers=handlers)
+            server = ae.make_server(
+                (to.host, to.port),
+                contexts=ae.supported_contexts,
+                evt_handlers=[(evt.EVT_C_STORE, slices.keep)],
+                server_class=StorageServer,
+                reception=reception,
+            )
             break
         except OSError:
             if time.monotonic() + LISTEN_AGAIN_S >= deadline:
                 raise
             time.sleep(LISTEN_AGAIN_S)
+    ae._servers.append(server)  # `shutdown` takes it out again
+    threading.Thread(target=server.serve_forever, name="c-move", daemon=True).start()
     try:
         yield
     finally:

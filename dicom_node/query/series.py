@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dicom_node.deliver.peer import Peer
-from dicom_node.query.find import find_matches, text_of
+from dicom_node.query.find import OnAsked, find_matches, tell_nobody, text_of
 
 
 def find_series_instance_count(
-    peer: Peer, calling_ae_title: str, *, study_uid: str, series_uid: str
+    peer: Peer,
+    calling_ae_title: str,
+    *,
+    study_uid: str,
+    series_uid: str,
+    on_asked: OnAsked = tell_nobody,
 ) -> int | None:
     """Number of Series Related Instances (0020,1209), an optional key (PS3.4 table C.6-3).
 
@@ -19,6 +24,8 @@ def find_series_instance_count(
         Our own title.
     study_uid, series_uid : str
         Which series.
+    on_asked : callable
+        Told of the query.
 
     Returns
     -------
@@ -39,6 +46,7 @@ def find_series_instance_count(
         "SERIES",
         {"StudyInstanceUID": study_uid, "SeriesInstanceUID": series_uid},
         "NumberOfSeriesRelatedInstances",
+        on_asked=on_asked,
     )
     if not answers:
         return 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pydicom import config
 
 from dicom_node.deliver.peer import Peer
-from dicom_node.query.find import find_matches
+from dicom_node.query.find import OnAsked, find_matches, tell_nobody
 from dicom_node.read.header import Identity
 
 STUDY_KEYWORDS = (
@@ -36,7 +36,7 @@ class StudyIdentity:
 
 
 def find_study_identity(
-    peer: Peer, calling_ae_title: str, *, study_uid: str
+    peer: Peer, calling_ae_title: str, *, study_uid: str, on_asked: OnAsked = tell_nobody
 ) -> StudyIdentity | None:
     """Ask for the patient's and the study's attributes at STUDY level (PS3.4 section C.6.2.1).
 
@@ -48,6 +48,8 @@ def find_study_identity(
         Our own title.
     study_uid : str
         Which study.
+    on_asked : callable
+        Told of the query.
 
     Returns
     -------
@@ -64,7 +66,12 @@ def find_study_identity(
         If it answers with a failure.
     """
     answers = find_matches(
-        peer, calling_ae_title, "STUDY", {"StudyInstanceUID": study_uid}, *STUDY_KEYWORDS
+        peer,
+        calling_ae_title,
+        "STUDY",
+        {"StudyInstanceUID": study_uid},
+        *STUDY_KEYWORDS,
+        on_asked=on_asked,
     )
     if not answers:
         return None

@@ -13,6 +13,7 @@ from pydicom.uid import PositronEmissionTomographyImageStorage
 
 from dicom_node.errors import SeriesRejected, UnreadableInstance
 from dicom_node.read.geometry import DEFAULT_LIMITS, GeometryLimits
+from dicom_node.read.pixels import decode_pixels
 from dicom_node.read.series import read_series_geometry
 from dicom_node.read.stored_file import MALFORMED, find_excess, read_with_pixels
 from dicom_node.read.suv import SuvScale, suv_scale
@@ -100,7 +101,7 @@ def _decode(ds: FileDataset) -> NDArray[np.float32]:
         raise SeriesRejected("undecodable", f"{named} cannot be decoded: {excess}")
     try:
         slope, intercept = float(ds.RescaleSlope), float(ds.get("RescaleIntercept") or 0.0)
-        stored = ds.pixel_array.astype(np.float32)
+        stored = decode_pixels(ds).astype(np.float32)
         shape = (int(ds.Rows), int(ds.Columns))
     except (*MALFORMED, AttributeError) as error:
         why = " ".join(str(error).split())[:300]

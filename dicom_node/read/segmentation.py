@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import SegmentationStorage
 
 from dicom_node.errors import UnreadableInstance
+from dicom_node.read.pixels import decode_pixels
 from dicom_node.read.stored_file import MALFORMED, read_with_pixels
 
 
@@ -78,8 +79,8 @@ def read_segmentation(path: Path) -> StoredSegmentation:
         raise UnreadableInstance(str(path), " ".join(str(error).split())) from error
 
 
-def _read(ds: Dataset) -> StoredSegmentation:
-    pixels = np.asarray(ds.pixel_array) > 0
+def _read(ds: FileDataset) -> StoredSegmentation:
+    pixels = np.asarray(decode_pixels(ds)) > 0
     pixels = pixels.reshape(-1, int(ds.Rows), int(ds.Columns))
     shared = _first(ds, "SharedFunctionalGroupsSequence")
     groups = list(ds.get("PerFrameFunctionalGroupsSequence") or [])

@@ -23,6 +23,7 @@ from dicom_node.read.geometry import (
     longest_run,
 )
 from dicom_node.read.header import InstanceHeader, digests, read_header
+from dicom_node.read.pixels import FRAME_PIXELS_AT_MOST, decode_pixels
 from dicom_node.read.stored_file import MALFORMED, find_excess, read_with_pixels
 
 AIR_HU = -1024
@@ -51,6 +52,8 @@ SAMPLE_EVERY = 8
 PADDING_AT_MOST_HU = -500
 """Padding that would be denser is no padding but a value that tissue has as well (a Pixel
 Padding Value of 0 with an intercept of 0): it is left as it is."""
+VOXELS_AT_MOST = 1 << 31
+"""Of a series; 4 GB as HU: 2,048 slices of 1024 x 1024."""
 HOLE_ERROR_SLICES = 0.75
 """With holes tolerated, how far a slice may be from where the affine puts it, in spacings. One
 lost slice amid a series makes half a spacing. Beyond it only the longest whole part is taken."""
@@ -101,7 +104,7 @@ def load_ct_series(
     ------
     SeriesRejected
         With the geometry's code, or ``enhanced_ct``, ``conflicting_instances``, ``truncated``,
-        ``undecodable``, ``wrong_rescale``.
+        ``too_large``, ``undecodable``, ``wrong_rescale``.
     UnreadableInstance
         If a file is no DICOM instance.
     """
@@ -113,7 +116,7 @@ def load_ct_series(
         raise SeriesRejected("no_geometry", "the slices form no regular grid")
     ordered = [by_uid[uid][1] for uid in geometry.sop_instance_uids]
     first = by_uid[geometry.sop_instance_uids[0]][0]
-    hu = np.empty((len(ordered), first.rows or 0, first.columns or 0), dtype=np.int16)
+    hu = _room_for(first, slices=len(ordered))
     pool = ThreadPoolExecutor(max_workers=max_workers)
     try:
         slices = list(pool.map(_decode, ordered, hu))
@@ -236,10 +239,27 @@ def decode_slice(path: Path) -> NDArray[np.int16]:
     SeriesRejected, UnreadableInstance
         As there.
     """
-    header = read_header(path)
-    hu = np.empty((header.rows or 0, header.columns or 0), dtype=np.int16)
-    _decode(path, hu)
-    return hu
+    room = _room_for(read_header(path), slices=1)
+    _decode(path, room[0])
+    return room.reshape(room.shape[1:])
+
+
+def _room_for(header: InstanceHeader, *, slices: int) -> NDArray[np.int16]:
+    """An array for slices like this one, (D, H, W), HU.
+
+    Raises
+    ------
+    SeriesRejected
+        If they would be too much for any machine: compressed ones may claim what they like.
+    """
+    rows, columns = header.rows or 0, header.columns or 0
+    if rows * columns > FRAME_PIXELS_AT_MOST or slices * rows * columns > VOXELS_AT_MOST:
+        raise SeriesRejected(
+            "too_large",
+            f"{slices} slices of {rows} x {columns} pixels; at most {FRAME_PIXELS_AT_MOST} pixels "
+            f"in a slice and {VOXELS_AT_MOST} in a series are analysed",
+        )
+    return np.empty((slices, rows, columns), dtype=np.int16)
 
 
 def _decode(path: Path, out: NDArray[np.int16]) -> _Slice:
@@ -253,7 +273,7 @@ def _decode(path: Path, out: NDArray[np.int16]) -> _Slice:
     if excess:
         raise SeriesRejected("undecodable", f"{named} cannot be decoded: {excess}")
     try:
-        stored = ds.pixel_array
+        stored = decode_pixels(ds)
         slope, intercept = (
             float(default if ds.get(name) in (None, "") else ds[name].value)
             for name, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))

@@ -29,6 +29,7 @@ from pydicom.uid import (
 )
 
 from dicom_node.errors import UnreadableInstance
+from dicom_node.read.inflate import inflate
 
 PREAMBLE_BYTES = 128
 PREFIX = b"DICM"
@@ -105,6 +106,29 @@ def _malformed_as_unreadable(path: Path) -> Iterator[None]:
         raise UnreadableInstance(path.name, f"{type(error).__name__}: {error}") from error
 
 
+def _transfer_syntax(file: BinaryIO) -> str:
+    """Transfer Syntax UID by the meta information, after which `file` stands then."""
+    meta = read_dataset(
+        file,
+        is_implicit_VR=False,
+        is_little_endian=True,
+        stop_when=lambda tag, _vr, _length: tag >> 16 != 2,
+    )
+    return str(meta.get("TransferSyntaxUID", ""))
+
+
+def _refuse_bomb(file: BinaryIO) -> None:
+    """Refuse a deflated data set that is too long, before pydicom inflates the whole of it.
+
+    Leaves `file` at its beginning.
+    """
+    begins = file.read(PREAMBLE_BYTES + len(PREFIX))[PREAMBLE_BYTES:] == PREFIX
+    if begins and _transfer_syntax(file) in DEFLATED_SYNTAXES:
+        for _piece in inflate(file):
+            pass
+    file.seek(0)
+
+
 @contextmanager
 def open_data_set(path: Path) -> Iterator[EncodedDataSet]:
     """Find a file's data set and its Pixel Data; a deflated one is inflated first.
@@ -126,16 +150,10 @@ def open_data_set(path: Path) -> Iterator[EncodedDataSet]:
     ):
         if file.read(PREAMBLE_BYTES + len(PREFIX))[PREAMBLE_BYTES:] != PREFIX:
             raise UnreadableInstance(path.name, "no DICM prefix (PS3.10 section 7.1)")
-        meta = read_dataset(
-            file,
-            is_implicit_VR=False,
-            is_little_endian=True,
-            stop_when=lambda tag, _vr, _length: tag >> 16 != 2,
-        )
-        syntax = str(meta.get("TransferSyntaxUID", ""))
+        syntax = _transfer_syntax(file)
         stream: BinaryIO = file
         if syntax in DEFLATED_SYNTAXES:
-            stream = io.BytesIO(zlib.decompress(file.read(), -zlib.MAX_WBITS))
+            stream = io.BytesIO(b"".join(inflate(file)))
         start = stream.tell()
         read_dataset(
             stream,
@@ -160,6 +178,8 @@ def read_before_pixels(path: Path) -> FileDataset:
     """
     # Bad values are the header's business: they become problems there, not warnings.
     with _malformed_as_unreadable(path), config.disable_value_validation():
+        with path.open("rb") as file:
+            _refuse_bomb(file)
         ds = dcmread(path, stop_before_pixels=True)
         if not ds.file_meta.get("TransferSyntaxUID"):
             raise UnreadableInstance(path.name, "no Transfer Syntax UID in its meta information")
@@ -197,6 +217,7 @@ def read_with_pixels(path: Path) -> FileDataset:
         path.open("rb") as file,
         config.disable_value_validation(),
     ):
+        _refuse_bomb(file)
         ds = read_partial(file, stop_when=is_beyond)
     if not begun:
         syntax = getattr(ds.file_meta.get("TransferSyntaxUID"), "name", "unknown")

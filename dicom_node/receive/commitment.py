@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+NOT_DEFLATED = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
+"""Transfer syntaxes of reports. pynetdicom inflates a data set whole, however much that is."""
 FAILURE_REASONS = {
     0x0110: "processing failure",
     0x0112: "no such object instance",

@@ -36,7 +36,11 @@ from dicom_node.receive import pynetdicom_internals
 from dicom_node.receive.admission import LIMIT_EXCEEDED, Admission, Refusal
 from dicom_node.receive.arrival import ArrivalRequest, SpooledArrival, StoreStatus
 from dicom_node.receive.arriving_file import StoredInstance
-from dicom_node.receive.commitment import CommitmentReport, read_commitment_report
+from dicom_node.receive.commitment import (
+    NOT_DEFLATED,
+    CommitmentReport,
+    read_commitment_report,
+)
 from dicom_node.receive.fast_association import SharedContexts
 from dicom_node.receive.limits import ANNOUNCED_PDU_BYTES, ReceiveLimits
 from dicom_node.receive.server import Reception, StorageServer
@@ -111,7 +115,9 @@ def application_entity(settings: ScpSettings) -> AE:
         ae.require_calling_aet = list(settings.calling_ae_titles)
     for sop_class_uid, syntaxes in accepted_contexts():
         ae.add_supported_context(sop_class_uid, list(syntaxes))
-    ae.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
+    ae.add_supported_context(
+        StorageCommitmentPushModel, list(NOT_DEFLATED), scu_role=False, scp_role=True
+    )
     return ae
 
 

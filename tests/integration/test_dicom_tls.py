@@ -312,8 +312,10 @@ def test_a_peer_that_is_not_who_it_should_be_gets_nothing(
 
 
 @contextmanager
-def orthanc(folder: Path, keys: Keys, our_port: int) -> Iterator[tuple[int, int]]:
-    """Its DICOM port with TLS, and its HTTP port."""
+def orthanc(
+    folder: Path, keys: Keys, our_port: int, our_title: str = "PULMONODE"
+) -> Iterator[tuple[int, int]]:
+    """Its DICOM port with TLS, and its HTTP port; it knows us by that port and title."""
     program = need_program("Orthanc")
     dicom_port, http_port = free_port(), free_port()
     settings = {
@@ -322,6 +324,9 @@ def orthanc(folder: Path, keys: Keys, our_port: int) -> Iterator[tuple[int, int]
         "DicomAet": "ORTHANC",
         "DicomPort": dicom_port,
         "DicomAlwaysAllowStore": True,
+        "DicomAlwaysAllowFind": True,
+        "DicomAlwaysAllowGet": True,
+        "DicomAlwaysAllowMove": True,
         "HttpPort": http_port,
         "AuthenticationEnabled": False,
         "DicomTlsEnabled": True,
@@ -329,7 +334,7 @@ def orthanc(folder: Path, keys: Keys, our_port: int) -> Iterator[tuple[int, int]
         "DicomTlsPrivateKey": str(keys.pacs.key),
         "DicomTlsTrustedCertificates": str(keys.hospital.file),
         "DicomModalities": {
-            "us": {"AET": "PULMONODE", "Host": "127.0.0.1", "Port": our_port, "UseDicomTls": True}
+            "us": {"AET": our_title, "Host": "127.0.0.1", "Port": our_port, "UseDicomTls": True}
         },
         "Plugins": [],
     }

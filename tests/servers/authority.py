@@ -26,12 +26,13 @@ class KeyPair:
 class Authority:
     """Vouches for whom it is told to."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, *, ended: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._name = name
         self._key = ec.generate_private_key(ec.SECP256R1())
-        builder = self._begin(name, self._key, datetime.now(UTC) - DAY, 10 * DAY)
+        age = 20 * DAY if ended else DAY
+        builder = self._begin(name, self._key, datetime.now(UTC) - age, 10 * DAY)
         builder = builder.add_extension(
             x509.BasicConstraints(ca=True, path_length=0), critical=True
         )
@@ -39,12 +40,19 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, *, host: str | None = "127.0.0.1", expired: bool = False) -> KeyPair:
+    def issue(
+        self,
+        name: str,
+        *,
+        host: str | None = "127.0.0.1",
+        expired: bool = False,
+        lasts: timedelta = 4 * DAY,
+    ) -> KeyPair:
         """A key with its certificate, for an address; or one that ran out yesterday."""
         key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.now(UTC)
-        begins, lasts = (now - 3 * DAY, 2 * DAY) if expired else (now - DAY, 5 * DAY)
-        builder = self._begin(name, key, begins, lasts)
+        ends = -DAY if expired else lasts
+        begins = datetime.now(UTC) - 9 * DAY
+        builder = self._begin(name, key, begins, 9 * DAY + ends)
         if host is not None:
             address = x509.IPAddress(ipaddress.ip_address(host))
             builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)

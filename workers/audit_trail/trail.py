@@ -13,10 +13,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import structlog
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian
 
 from dicom_node.audit import events
-from dicom_node.audit.events import Origin, Transfer
+from dicom_node.audit.events import Origin, Query, Transfer
 from dicom_node.audit.message import AuditMessage, Outcome
+from dicom_node.deliver.peer import Peer
+from dicom_node.query.find import STUDY_ROOT_FIND, Asked
 from dicom_node.read.header import Identity
 from workers.audit_trail.spool import AuditSpool
 from workers.peer_settings import AnyDestination
@@ -96,6 +101,38 @@ def transfer_to(
         accession_number=identity.accession_number,
         sop_classes=Counter(sop_class_uids),
     )
+
+
+def fetch_from(peer: Peer, identity: Identity, study_uid: str, slices: int) -> Transfer:
+    """What a fetch of an earlier CT moves, as far as the PACS said."""
+    return Transfer(
+        outgoing=False,
+        fetched=True,
+        peer_ae_title=peer.ae_title,
+        peer_host=peer.host,
+        study_instance_uid=study_uid,
+        patient_id=identity.patient_id,
+        accession_number="",
+        sop_classes={str(CTImageStorage): slices},
+    )
+
+
+def tell_asked(settings: Settings, asked: Asked) -> None:
+    """Tell that we asked a PACS what it has."""
+    if settings.dicom_audit is None:
+        return
+    encoded = DicomBytesIO()
+    encoded.is_little_endian, encoded.is_implicit_VR = True, True
+    write_dataset(encoded, asked.keys)
+    query = Query(
+        peer_ae_title=asked.peer.ae_title,
+        peer_host=asked.peer.host,
+        sop_class_uid=STUDY_ROOT_FIND,
+        transfer_syntax_uid=str(ImplicitVRLittleEndian),
+        identifier=encoded.getvalue(),
+    )
+    outcome = Outcome.SUCCESS if asked.answered else Outcome.SERIOUS_FAILURE
+    keep(settings, events.query(origin_of(settings), query, at=time.time(), outcome=outcome))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workers.cli.bank_audit import recorded
 from workers.cli.bank_output import (
     print_candidates,
     print_cases,
@@ -73,7 +74,7 @@ def init(
 
     settings = load_settings()
     folder = _folder(settings)
-    with reported_errors():
+    with reported_errors(), recorded(settings, "bank.init", prefix):
         shipped = find_shipped_bank(settings) if source is None else None
         path, sha256 = (shipped.path, shipped.sha256) if shipped else (source or Path(), None)
         begin(folder, path, prefix=prefix, by=by, sha256=sha256)
@@ -99,9 +100,10 @@ def add(
     from workers.bank.admit import add_candidate
     from workers.bank.nodule import read_nodule
 
-    folder = _folder(load_settings())
+    settings = load_settings()
+    folder = _folder(settings)
     told = _told(rating, outcome, evidence, date, since)
-    with reported_errors():
+    with reported_errors(), recorded(settings, "bank.add"):
         found = read_nodule(findings, nodule, features)
         made = add_candidate(folder, found, by=by, told=told, note=note)
     missing = "a second person" if made.answer else "an answer (bank outcome), then a second person"
@@ -122,8 +124,9 @@ def outcome(
     """Record what became of a candidate."""
     from workers.bank.admit import record_answer
 
-    folder = _folder(load_settings())
-    with reported_errors():
+    settings = load_settings()
+    folder = _folder(settings)
+    with reported_errors(), recorded(settings, "bank.outcome", case):
         told = _told(rating, result, evidence, date, since)
         made = record_answer(folder, case, told, by=by, why=note)
     answer = made.answer
@@ -144,7 +147,7 @@ def promote(case: CaseName, by: By, yes: Yes = False, as_json: AsJson = False) -
 
     settings = load_settings()
     folder = _folder(settings)
-    with reported_errors():
+    with reported_errors(), recorded(settings, "bank.promote", case, really=yes):
         change = carry_out(folder, case, by=by, grader=load_trained_grader(settings), really=yes)
     print_change(change, as_json=as_json)
 
@@ -157,7 +160,7 @@ def add_bank(source: ExistingFile, by: By, yes: Yes = False, as_json: AsJson = F
 
     settings = load_settings()
     folder = _folder(settings)
-    with reported_errors():
+    with reported_errors(), recorded(settings, "bank.import", really=yes):
         change = import_bank(
             folder, source, by=by, grader=load_trained_grader(settings), really=yes
         )
@@ -170,8 +173,9 @@ def remove(case: CaseName, by: By, why: Why) -> None:
     from workers.bank.candidates import Candidate
     from workers.bank.changes import remove as take_out
 
-    folder = _folder(load_settings())
-    with reported_errors():
+    settings = load_settings()
+    folder = _folder(settings)
+    with reported_errors(), recorded(settings, "bank.remove", case):
         done = take_out(folder, case, by=by, why=why)
     if isinstance(done, Candidate):
         console.print(f"candidate {case} is withdrawn", highlight=False)
@@ -190,8 +194,9 @@ def rollback(
     """Let an earlier version count again, byte for byte."""
     from workers.bank.changes import roll_back
 
-    folder = _folder(load_settings())
-    with reported_errors():
+    settings = load_settings()
+    folder = _folder(settings)
+    with reported_errors(), recorded(settings, "bank.rollback", "" if to is None else str(to)):
         now = roll_back(folder, by=by, why=why, to=to)
     console.print(f"version {now.number} counts now (sha256 {now.sha256[:8]})", highlight=False)
 

@@ -85,7 +85,7 @@ def migrate(
     """
     settings = load_settings()
     with reported_errors():
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         database = Database(settings.database_url)
         before, wanted = database.versions()
         database.close()

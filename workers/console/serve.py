@@ -10,6 +10,7 @@ import sys
 import structlog
 import uvicorn
 
+from dicom_node.tls import TlsFiles, acceptor_context
 from workers.application import Application
 from workers.console.app import create_app
 from workers.settings import Settings
@@ -27,24 +28,30 @@ def serve(application: Application) -> None:
     Raises
     ------
     OSError
-        If the address is not to be had, or a certificate cannot be read.
+        If the address is not to be had.
+    TlsUnusable
+        If a certificate does not serve.
     """
     settings = application.settings
     # uvicorn names addresses of requests in its lines: ours (guards.py) stand in their place.
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    certificate, key = settings.console_tls_certificate, settings.console_tls_key
+    # Said before anything listens; the suites are those of the DICOM ports.
+    tls = certificate and acceptor_context(TlsFiles(certificate=certificate, key=key))
     config = uvicorn.Config(
         create_app(application),
         access_log=False,
         log_config=None,
         proxy_headers=False,  # ProxyHeadersMiddleware, where a proxy is trusted
         server_header=False,
-        ssl_certfile=settings.console_tls_certificate,
-        ssl_keyfile=settings.console_tls_key,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
         timeout_graceful_shutdown=STOP_WITHIN_S,
         h11_max_incomplete_event_size=HEADER_LIMIT_BYTES,
     )
-    config.load()  # a wrong certificate is said before anything listens
+    config.load()
+    config.ssl = tls or None
     listening = _listen(settings)
     port = listening.getsockname()[1]
     _greet(application, port)

@@ -307,6 +307,14 @@ SITE = (
         roles=NODE,
     ),
     Metric(
+        name="pulmonode_tls_certificate_not_after_seconds",
+        kind="gauge",
+        help="When each certificate that the node's settings name ends, in seconds since the "
+        "epoch; of authorities the last one.",
+        roles=NODE,
+        labels=("setting",),
+    ),
+    Metric(
         name="pulmonode_notifications_total",
         kind="counter",
         help="Messages about alarms on each way out (webhook, email): sent or failed.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Iterator
@@ -15,12 +16,14 @@ from dicom_node.receive.scp import StorageScp
 from dicom_node.receive.spool import Spool
 from workers.application import Application
 from workers.audit_trail.spool import AuditSpool
+from workers.certificates import counts_until, named_files, read_certificates
 from workers.metrics import observe
 from workers.metrics.endpoint import metrics_port, serve_metrics
 from workers.metrics.exposed import family
 from workers.metrics.registry import OwnFigures
 from workers.metrics.scanners import ScannerCollector
 from workers.metrics.site import SiteCollector
+from workers.settings import Settings
 from workers.state.store import FolderStore
 
 OUTCOMES = (
@@ -57,6 +60,7 @@ class NodeCollector(Collector):
         yield from _inbox(self._app.spool)
         yield from _disks(self._app)
         yield from _audit(AuditSpool(self._app.settings.data_dir))
+        yield _certificates(self._app.settings)
 
 
 def _inbox(spool: Spool) -> Iterator[Metric]:
@@ -72,6 +76,15 @@ def _audit(spool: AuditSpool) -> Iterator[Metric]:
     oldest = max(0.0, time.time() - waiting[0].made_at) if waiting else 0.0
     yield family("pulmonode_audit_waiting_messages", len(waiting))
     yield family("pulmonode_audit_oldest_seconds", oldest)
+
+
+def _certificates(settings: Settings) -> Metric:
+    ends = {}
+    for file in named_files(settings):
+        if file.is_certificate or file.is_authorities:
+            with contextlib.suppress(OSError, ValueError):  # the doctor says what is wrong with it
+                ends[file.setting,] = counts_until(file, read_certificates(file.path))
+    return family("pulmonode_tls_certificate_not_after_seconds", ends)
 
 
 def _disks(app: Application) -> Iterator[Metric]:

@@ -6,6 +6,7 @@ Asked outside any transaction, in a loop of its own, so that a slow PACS delays 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from sqlalchemy import select
@@ -16,6 +17,7 @@ from dicom_node.query.series import find_series_instance_count
 from dicom_node.query.study import find_study_identity
 from dicom_node.read.header import Identity
 from workers.application import Application
+from workers.audit_trail.trail import tell_asked
 from workers.peer_settings import PacsQuerySettings
 from workers.settings import Settings
 from workers.state.jobs import note
@@ -81,15 +83,21 @@ def _ask(app: Application, query: PacsQuerySettings, job: Job) -> _Answer:
         port=query.port,
         connect_timeout_s=query.timeout_s,
         response_timeout_s=query.timeout_s,
+        tls=app.settings.tls_to(query),
     )
     calling = app.settings.ae_title
+    on_asked = partial(tell_asked, app.settings)
     try:
         count = find_series_instance_count(
-            peer, calling, study_uid=job.study_uid, series_uid=job.series_uid
+            peer,
+            calling,
+            study_uid=job.study_uid,
+            series_uid=job.series_uid,
+            on_asked=on_asked,
         )
         agrees = None
         if job.correction is not None:
-            found = find_study_identity(peer, calling, study_uid=job.study_uid)
+            found = find_study_identity(peer, calling, study_uid=job.study_uid, on_asked=on_asked)
             if found is not None:
                 ours = _identity(app, job.series_uid)
                 differing = set(ours.patient_differences(found.identity)) & set(found.answered)

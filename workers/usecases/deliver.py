@@ -278,7 +278,7 @@ def _send(
         port=settings.port,
         connect_timeout_s=settings.connect_timeout_s,
         response_timeout_s=settings.response_timeout_s,
-        tls=app.settings.tls_calling(check_host=settings.tls_check_host) if settings.tls else None,
+        tls=app.settings.tls_to(settings),
     )
     contexts = storage_contexts(objects)
     if settings.storage_commitment:

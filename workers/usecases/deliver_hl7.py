@@ -123,13 +123,11 @@ def peer_of(settings: Settings, destination: Hl7DestinationSettings) -> MllpPeer
     dicom_node.errors.TlsUnusable
         If it is to be called over TLS and our files do not serve.
     """
-    tls = None
-    if destination.tls:
-        tls = requestor_context(settings.tls_calling(check_host=destination.tls_check_host))
+    tls = settings.tls_to(destination)
     return MllpPeer(
         host=destination.host,
         port=destination.port,
         connect_timeout_s=destination.connect_timeout_s,
         response_timeout_s=destination.response_timeout_s,
-        tls=tls,
+        tls=None if tls is None else requestor_context(tls),
     )

@@ -70,7 +70,7 @@ def _asked(settings: Settings, item: AnyDestination) -> str:
         port=item.port,
         connect_timeout_s=min(LIMIT_S, item.connect_timeout_s),
         response_timeout_s=min(LIMIT_S, item.response_timeout_s),
-        tls=settings.tls_calling(check_host=item.tls_check_host) if item.tls else None,
+        tls=settings.tls_to(item),
     )
     echo(peer, settings.ae_title)
     return f"{peer} answers C-ECHO"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -22,6 +23,7 @@ from dicom_node.read.header import Identity
 from inference.errors import InferenceError
 from inference.follow_up.exam import PriorExam
 from workers.application import Application
+from workers.audit_trail.trail import fetch_from, tell_asked, told_transfer
 from workers.detector_choice import detector_of, segmenter_of
 from workers.prior import prior_of_folder
 
@@ -51,17 +53,23 @@ def fetch_prior(app: Application, series: CtSeries) -> tuple[PriorExam | None, t
         port=pacs.port,
         connect_timeout_s=pacs.timeout_s,
         response_timeout_s=pacs.timeout_s,
+        tls=app.settings.tls_to(pacs),
     )
     move_to = None
     if pacs.move_to is not None:
         move_to = MoveDestination(
-            ae_title=pacs.move_to.ae_title, host=pacs.move_to.host, port=pacs.move_to.port
+            ae_title=pacs.move_to.ae_title,
+            host=pacs.move_to.host,
+            port=pacs.move_to.port,
+            tls=app.settings.tls_accepting() if pacs.move_to.tls else None,
         )
     deadline = time.monotonic() + pacs.limit_s
     warnings: list[str] = []
     try:
         identity = Identity.from_dataset(series.headers[0])
-        found = find_prior_series(peer, app.settings.ae_title, identity)
+        found = find_prior_series(
+            peer, app.settings.ae_title, identity, partial(tell_asked, app.settings)
+        )
         for earlier in found[:FETCHED_AT_MOST]:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
@@ -69,14 +77,16 @@ def fetch_prior(app: Application, series: CtSeries) -> tuple[PriorExam | None, t
                 break
             with tempfile.TemporaryDirectory(prefix="pulmonode-prior-") as scratch:
                 folder = Path(scratch)
-                fetch_series(
-                    peer,
-                    app.settings.ae_title,
-                    earlier,
-                    folder,
-                    limit_s=left_s,
-                    move_to=move_to,
-                )
+                moved = fetch_from(peer, identity, earlier.study_uid, earlier.slice_count)
+                with told_transfer(app.settings, moved):
+                    fetch_series(
+                        peer,
+                        app.settings.ae_title,
+                        earlier,
+                        folder,
+                        limit_s=left_s,
+                        move_to=move_to,
+                    )
                 exam = prior_of_folder(
                     folder,
                     load_rules(app.settings.rules_file),

@@ -2,7 +2,8 @@
 
 Never what is not confirmed, unless its series ended and the longer limit is over; never a result
 that a destination has not confirmed; never what waits for a person (`quarantined`, `failed`); never
-a report that answers ours, nor a result that somebody answered. Nothing is removed here.
+a report that answers ours, nor a result that somebody answered, nor what is still to be told as
+DICOM audit messages. Nothing is removed here.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, false, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from workers.audit_trail.follow import SERIES as FOLLOWED_SERIES
 from workers.settings import Settings
 from workers.state.answer_tables import Answer, AnswerReport, ReportOutcome
 from workers.state.retention_tables import Removable, Removal
@@ -26,6 +28,7 @@ from workers.state.schema import (
     KeptAside,
     Result,
     ResultObject,
+    Switch,
 )
 from workers.usecases.begin_deliveries import SHADOW
 
@@ -172,7 +175,7 @@ def _history(
     headers = exists().where(Instance.series_uid == Job.series_uid)
     query = _newest(limit, job_id).where(
         _older(Job.state.in_({*DECIDED, JobState.CONFIRMED}), days, now),
-        headers, ~held, ~result, ~aside, ~pending, ~_answers(),
+        headers, ~held, ~result, ~aside, ~pending, ~_answers(), ~_untold(session, settings),
     )  # fmt: skip
     for job in session.scalars(query):
         lines = session.scalar(
@@ -225,6 +228,22 @@ def _answers() -> ColumnElement[bool]:
         Instance.series_uid == Job.series_uid,
         AnswerReport.sop_uid == Instance.sop_uid,
         AnswerReport.outcome != ReportOutcome.NOT_OURS,
+    )
+
+
+def _untold(session: Session, settings: Settings) -> ColumnElement[bool]:
+    """Whether lines of a series' history are still to be told as DICOM audit messages.
+
+    They are made from these lines and the headers; removed before, nobody could make them.
+    """
+    followed = None if settings.dicom_audit is None else session.get(Switch, FOLLOWED_SERIES)
+    if followed is None:  # nothing is told, or what is there now never will be
+        return false()
+    revision = aliased(Job)
+    return exists().where(
+        revision.series_uid == Job.series_uid,
+        Event.job_id == revision.id,
+        Event.id > int(followed.value),
     )
 
 

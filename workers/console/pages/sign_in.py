@@ -131,5 +131,8 @@ def _is_ours(request: Request, proof: str) -> bool:
 def _signed_in(request: Request, where: str, token: str) -> Response:
     response = RedirectResponse(where, status_code=303)
     set_session_cookie(request, response, token)
-    response.delete_cookie(BEFORE_COOKIE, path=cookie_path(request))
+    response.delete_cookie(
+        BEFORE_COOKIE, path=cookie_path(request), httponly=True, samesite="lax",
+        secure=request.url.scheme == "https",
+    )  # fmt: skip
     return response

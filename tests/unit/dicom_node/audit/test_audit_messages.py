@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from lxml import etree
 
 from dicom_node.audit import events
-from dicom_node.audit.events import Origin, Transfer
+from dicom_node.audit.events import Origin, Query, Transfer
 from dicom_node.audit.message import AuditMessage, Outcome
 from dicom_node.audit.syslog import Header, frame
 from tests.conftest import REPOSITORY
@@ -29,6 +30,11 @@ IN = Transfer(
     outgoing=False, peer_ae_title="CT1", peer_host="", study_instance_uid="1.2.3",
     patient_id="", accession_number="", sop_classes={CT: 2, "1.2.840.10008.5.1.4.1.1.7": 1},
 )  # fmt: skip
+FETCHED = replace(IN, fetched=True)
+ASKED = Query(
+    peer_ae_title="PACS", peer_host="10.0.0.5", sop_class_uid="1.2.840.10008.5.1.4.1.2.2.1",
+    transfer_syntax_uid="1.2.840.10008.1.2", identifier=b"\x10\x00\x20\x00\x04\x00\x00\x00ID-7",
+)  # fmt: skip
 CALLER = {"calling_ae_title": "EVIL", "address": "10.6.6.6", "why": "AE title is not allowed"}
 USER = {"user": "anna", "address": "10.1.2.3"}
 MESSAGES: Mapping[str, tuple[AuditMessage, str, str, str]] = {
@@ -39,6 +45,8 @@ MESSAGES: Mapping[str, tuple[AuditMessage, str, str, str]] = {
     "begin in": (events.begin_transferring(ORIGIN, IN, at=AT), "110102", "E", ""),
     "out": (events.instances_transferred(ORIGIN, OUT, at=AT), "110104", "C", ""),
     "in": (events.instances_transferred(ORIGIN, IN, at=AT, changed=True), "110104", "U", ""),
+    "fetch": (events.begin_transferring(ORIGIN, FETCHED, at=AT), "110102", "E", ""),
+    "query": (events.query(ORIGIN, ASKED, at=AT), "110112", "E", ""),
     "refused": (events.association_refused(ORIGIN, at=AT, **CALLER), "110113", "E", "110126"),
     "login": (
         events.user_authentication(ORIGIN, at=AT, login=True, succeeded=True, **USER),
@@ -84,7 +92,11 @@ def test_the_schema_refuses_what_lacks_an_attribute(broken: str, attribute: str)
 
 @pytest.mark.parametrize(
     ("name", "source", "destination", "requestor"),
-    [("out", "PULMONODE", "PACS", "PULMONODE"), ("in", "CT1", "PULMONODE", "CT1")],
+    [
+        ("out", "PULMONODE", "PACS", "PULMONODE"),
+        ("in", "CT1", "PULMONODE", "CT1"),
+        ("fetch", "CT1", "PULMONODE", "PULMONODE"),
+    ],
 )
 def test_a_transfer_says_who_sent_what_of_whom_to_whom(
     name: str, source: str, destination: str, requestor: str
@@ -112,6 +124,26 @@ def test_a_transfer_says_who_sent_what_of_whom_to_whom(
     ) == ("1", "1")
     assert patient.get("ParticipantObjectID") == transfer.patient_id
     assert not patient.findtext("ParticipantObjectName")  # the ID suffices
+
+
+def test_a_query_says_who_asked_whom_for_what() -> None:
+    root = parsed(MESSAGES["query"][0])
+
+    asked = {
+        item.find("RoleIDCode").get("csd-code"): (
+            item.get("AlternativeUserID"),
+            item.get("UserIsRequestor"),
+        )
+        for item in root.findall("ActiveParticipant")
+    }
+    assert asked == {"110153": ("AETITLE=PULMONODE", "true"), "110152": ("AETITLE=PACS", "false")}
+    (subject,) = root.findall("ParticipantObjectIdentification")
+    assert subject.find("ParticipantObjectIDTypeCode").get("csd-code") == "110181"
+    assert subject.get("ParticipantObjectID") == ASKED.sop_class_uid
+    assert base64.b64decode(subject.findtext("ParticipantObjectQuery")) == ASKED.identifier
+    detail = subject.find("ParticipantObjectDetail")
+    assert detail.get("type") == "TransferSyntax"
+    assert base64.b64decode(detail.get("value")).decode() == ASKED.transfer_syntax_uid
 
 
 def test_a_refused_association_is_a_failure_and_says_why() -> None:

@@ -1,14 +1,24 @@
 from __future__ import annotations
 
+import base64
 import socket
 from collections.abc import Iterator
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from lxml import etree
+from pydicom import dcmread
 
 from dicom_node.audit.message import AuditMessage
-from dicom_node.errors import AuditNotSent
+from dicom_node.deliver.peer import Peer
+from dicom_node.errors import AuditNotSent, PeerUnreachable
+from dicom_node.mini_pacs import MiniPacs
+from dicom_node.query.prior import find_prior_series
+from dicom_node.query.series import find_series_instance_count
+from dicom_node.query.study import find_study_identity
+from dicom_node.read.header import Identity
 from tests.integration.bad_series import plain_series
 from tests.integration.service import free_port, wait_for
 from tests.servers.certificates import Certificates, make_certificates
@@ -19,7 +29,14 @@ from workers.audit_trail import forward
 from workers.audit_trail.follow import follow
 from workers.audit_trail.forward import Forwarder, open_line
 from workers.audit_trail.spool import AuditSpool
-from workers.audit_trail.trail import tell_activity, tell_audit_read, tell_refused
+from workers.audit_trail.trail import (
+    fetch_from,
+    tell_activity,
+    tell_asked,
+    tell_audit_read,
+    tell_refused,
+    told_transfer,
+)
 from workers.monitoring_settings import AuditSettings
 from workers.settings import Settings
 from workers.state.access_tables import Role
@@ -121,6 +138,56 @@ def test_users_of_the_console_are_told(audited_app: Application) -> None:
         for root in kept(audited_app.settings)
     ]
     assert outcomes == ["0", "4", "0", "0"]
+
+
+@pytest.fixture
+def pacs(tmp_path: Path) -> Iterator[MiniPacs]:
+    running = MiniPacs(folder=tmp_path / "pacs")
+    running.start()
+    yield running
+    running.stop()
+
+
+def test_queries_are_told_with_their_keys_and_how_they_ended(
+    audited_app: Application, pacs: MiniPacs
+) -> None:
+    peer = Peer(ae_title="MINIPACS", host="127.0.0.1", port=pacs.port, connect_timeout_s=2)
+    on_asked = partial(tell_asked, audited_app.settings)
+    identity = Identity(patient_id="ID-7", patient_name="Planted^Name", study_date="20260101")
+
+    find_prior_series(peer, "PULMONODE", identity, on_asked)
+    find_study_identity(peer, "PULMONODE", study_uid="1.2", on_asked=on_asked)
+    pacs.stop()
+    with pytest.raises(PeerUnreachable):
+        find_series_instance_count(
+            peer, "PULMONODE", study_uid="1.2", series_uid="1.2.3", on_asked=on_asked
+        )
+
+    assert events_of(audited_app.settings) == ["110112"] * 3
+    asked, outcomes = [], []
+    for root in kept(audited_app.settings):
+        encoded = base64.b64decode(root.findtext(".//ParticipantObjectQuery"))
+        keys = dcmread(BytesIO(encoded), force=True)
+        asked.append((keys.QueryRetrieveLevel, keys.get("PatientID"), keys.get("PatientName")))
+        outcomes.append(root.find("EventIdentification").get("EventOutcomeIndicator"))
+    assert asked == [("STUDY", "ID-7", None), ("STUDY", "", ""), ("SERIES", None, None)]
+    assert outcomes == ["0", "0", "8"]
+
+
+def test_a_fetch_of_an_earlier_ct_is_told_as_ours(audited_app: Application) -> None:
+    peer = Peer(ae_title="PACS", host="10.0.0.5", port=104)
+    moved = fetch_from(peer, Identity(patient_id="ID-7"), "1.2", 64)
+
+    with pytest.raises(OSError, match="full"), told_transfer(audited_app.settings, moved):
+        raise OSError("full")
+
+    begun, ended = kept(audited_app.settings)
+    for root, event, outcome in ((begun, "110102", "0"), (ended, "110104", "8")):
+        assert root.find("EventIdentification/EventID").get("csd-code") == event
+        assert root.find("EventIdentification").get("EventOutcomeIndicator") == outcome
+        we = root.xpath("ActiveParticipant[@UserIsRequestor='true']")[0]
+        assert we.get("AlternativeUserID") == "AETITLE=PULMONODE"
+        assert we.find("RoleIDCode").get("csd-code") == "110152"  # destination
 
 
 @pytest.mark.peer

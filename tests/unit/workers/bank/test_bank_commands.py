@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from inference.grading.stored import save_grader
+from tests.migrated import migrated_application
 from tests.unit.workers.bank.cases import (
     make_small_bank,
     make_untrained_grader,
@@ -16,6 +17,8 @@ from tests.unit.workers.bank.cases import (
     write_study,
 )
 from workers.cli.main import app
+from workers.settings import Settings
+from workers.usecases.audit import list_audit
 
 
 @pytest.fixture
@@ -33,6 +36,7 @@ def site(tmp_path: Path) -> Any:
     environment = {
         "PULMONODE_BANK_DIR": str(tmp_path / "bank"),
         "PULMONODE_WEIGHTS_DIR": str(weights),
+        "PULMONODE_DATA_DIR": str(tmp_path / "data"),
         "COLUMNS": "200",
     }
 
@@ -62,6 +66,8 @@ def test_the_whole_way_by_commands(site: Any, tmp_path: Path) -> None:
     history = site("history", "--json")
 
     assert begun.exit_code == 0, begun.output
+    assert "not in the audit" in begun.stderr  # this machine has no database
+    assert not (tmp_path / "data").exists()
     assert "candidate KGH-0001: waits for an answer" in added.output
     assert [one["nodule"] for one in json.loads(of_study.stdout)] == [1]
     assert "features" not in json.loads(of_study.stdout)[0]
@@ -101,3 +107,32 @@ def test_without_a_folder_the_shipped_bank_is_shown_and_not_changed(tmp_path: Pa
 
     assert "bank first (as shipped" in shown.output, shown.output
     assert (refused.exit_code, "PULMONODE_BANK_DIR is not set" in refused.output) == (1, True)
+
+
+def test_changes_and_refusals_are_audited_where_there_is_a_database(
+    site: Any, tmp_path: Path
+) -> None:
+    database = migrated_application(Settings(data_dir=tmp_path / "data")).database
+    other = str(write_bank(tmp_path / "x.safetensors", make_small_bank(5, letter="X")))
+    ours = str(write_bank(tmp_path / "b.safetensors"))
+
+    site("init", other, "--prefix", "KGH", "--by", "Ada Admin")
+    site("import", ours, "--by", "Ada Admin")  # only looks
+    imported = site("import", ours, "--by", "Ada Admin", "--yes")
+    site("remove", "X-001", "--by", "Ada Admin", "--why", " ")
+    site("remove", "X-001", "--by", "Ada Admin", "--why", "a double")
+    site("rollback", "--by", "Ada Admin", "--why", "to try", "--to", "1")
+
+    with database.read() as session:
+        rows = [(row["action"], row["subject"], row["outcome"]) for row in list_audit(session)]
+        kinds = {(row["how"], row["role"]) for row in list_audit(session)}
+    database.close()
+    assert rows[::-1] == [
+        ("bank.init", "KGH", "done"),
+        ("bank.import", "", "done"),
+        ("bank.remove", "X-001", "refused"),
+        ("bank.remove", "X-001", "done"),
+        ("bank.rollback", "1", "done"),
+    ]
+    assert kinds == {("command line", "admin")}
+    assert imported.stderr == ""

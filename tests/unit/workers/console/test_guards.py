@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import ssl
 import subprocess
+import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -20,6 +23,7 @@ from tests.unit.workers.console.live import LINK, LiveConsole
 from tests.unit.workers.rows import with_settings
 from workers.application import Application
 from workers.console.app import create_app
+from workers.console.guards import HTTPS_LASTS
 from workers.console.rendering import TEMPLATES
 from workers.log import keep_allowed
 from workers.settings import Settings
@@ -223,6 +227,32 @@ def test_the_log_names_a_request_by_its_pattern_and_not_by_what_came(app: Applic
     assert "secret-of-a-link" not in json.dumps(lines)
 
 
+OFFERS = [
+    # lowest and highest version that a browser offers, its suites of TLS 1.2, what becomes of it
+    (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_3, "DEFAULT", True),
+    (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2, "ECDHE+AESGCM", True),
+    (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2, "ECDHE+AES:!AESGCM:!AESCCM", False),
+    (ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_1, "ALL:@SECLEVEL=0", False),
+]
+
+
+def shakes_hands(url: str, authority: Path, offer: tuple[Any, Any, str, bool]) -> bool:
+    """Whether a console takes a browser that offers no more than this."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(str(authority))
+    context.set_ciphers(offer[2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of TLS 1.1, which is the point
+        context.minimum_version, context.maximum_version = offer[:2]
+    asked = httpx.URL(url)
+    with socket.create_connection((asked.host, asked.port or 443), 10) as line:
+        try:
+            context.wrap_socket(line, server_hostname=asked.host).close()
+        except (ssl.SSLError, ConnectionError):
+            return False
+    return True
+
+
 def certificate(folder: Path) -> tuple[Path, Path]:
     """A certificate for 127.0.0.1 that nobody signed but itself."""
     if shutil.which("openssl") is None:
@@ -259,14 +289,17 @@ def test_a_console_of_its_own_speaks_https_lets_the_first_admin_in_and_logs_no_s
             )
             shown = client.get("/")
             session = client.cookies["pulmonode_session"]
+        answers = [shakes_hands(live.url, cert, offer) for offer in OFFERS]
         live.process.terminate()
         ended = live.process.wait(timeout=30)
         said = live.raw_log
 
     assert found[0].startswith(f"{live.url}/link/")
     assert (done.status_code, shown.status_code, ended) == (303, 200, 0)
-    assert "Secure" in done.headers["set-cookie"]
-    assert "strict-transport-security" in shown.headers
+    for cookie in done.headers.get_list("set-cookie"):
+        assert {"Secure", "HttpOnly", "SameSite=lax"} <= set(cookie.split("; ")), cookie
+    assert shown.headers["strict-transport-security"] == HTTPS_LASTS
+    assert answers == [answer for _, _, _, answer in OFFERS]
     for secret in (token, session, PASSWORD, proof):
         assert secret not in said
     assert [line["event"] for line in live.log][-1] == "console_stopped"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
@@ -72,5 +73,5 @@ def kinds_due(app: Application) -> list[tuple[str, str]]:
     return [(item.series_uid, item.what) for item in due]
 
 
-def with_policy(app: Application, **days: float) -> Application:
-    return replace(app, settings=with_settings(app.settings, **days))
+def with_policy(app: Application, **changes: Any) -> Application:
+    return replace(app, settings=with_settings(app.settings, **changes))

@@ -14,7 +14,15 @@ from typer.testing import CliRunner
 from dicom_node.read.eligibility import load_rules
 from tests.integration.bad_series import plain_series
 from tests.migrated import migrated_application
-from tests.unit.workers.retention.cases import DAY_S, ago, confirmed, held, kinds_due, uid_of
+from tests.unit.workers.retention.cases import (
+    DAY_S,
+    ago,
+    confirmed,
+    held,
+    kinds_due,
+    uid_of,
+    with_policy,
+)
 from tests.unit.workers.rows import (
     back_up,
     change,
@@ -26,6 +34,8 @@ from tests.unit.workers.rows import (
     set_state,
 )
 from workers.application import Application
+from workers.audit_trail.follow import follow
+from workers.audit_trail.spool import AuditSpool
 from workers.cli import output
 from workers.cli.main import app as command
 from workers.errors import StoreUnavailable
@@ -177,6 +187,29 @@ def test_nothing_goes_while_a_backup_is_made(app: Application, tmp_path: Path) -
     change(app, Switch, BACKUP_RUNS, changed_at=app.now() - 7 * 3600)  # it was cut off
     prune(app)
     assert held(app, uid) == 0
+
+
+def test_history_stays_until_it_was_told_as_audit_messages(
+    app: Application, tmp_path: Path
+) -> None:
+    app = with_policy(
+        app, keep_results_days=20, keep_ended_days=100, keep_history_days=30,
+        dicom_audit={"host": "127.0.0.1"},
+    )  # fmt: skip
+    follow(app)  # what was before is not told
+    uid = confirmed(app, tmp_path, "old", days=31)
+    for _ in range(2):
+        prune(app)
+    before = kinds_due(app)
+
+    follow(app)
+    after = kinds_due(app)
+    prune(app)
+
+    assert before == []
+    assert after == [(uid, Removable.HISTORY)]
+    assert len(history(app, job_of(app, uid).id)) == 1  # that it was removed
+    assert len(AuditSpool(app.settings.data_dir).waiting()) == 2
 
 
 def test_a_removal_that_is_not_due_any_more_is_not_begun(app: Application, tmp_path: Path) -> None:
