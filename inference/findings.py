@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from inference.known import KnownContext
 from inference.pet_values import PetUsed, Uptake
+from inference.report_values import ReportComparison, ReportedAs
 
 PointLps = tuple[float, float, float]
 NoduleType = Literal["solid", "part-solid", "ground-glass", "calcified"]
@@ -289,6 +290,8 @@ class Nodule:
     reported: Mapping[str, float] = field(default_factory=dict)
     """What a radiologist's report says of it, by column of modality ``ct_report`` (LIDC's scales);
     empty where no report names the nodule."""
+    reported_as: ReportedAs | None = None
+    """The same as it is told, with the report and why it is this nodule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -389,3 +392,5 @@ class CaseFindings:
     pet: PetUsed | None = None
     known: KnownContext | None = None
     """What was known beside the pixels; `None` where nobody asked."""
+    reported: ReportComparison | None = None
+    """`None` where there was no report of this examination."""

@@ -21,6 +21,7 @@ from inference.follow_up_json import follow_up_to_dict, growth_to_dict
 from inference.known import KnownContext
 from inference.pet_json import pet_to_dict, uptake_to_dict
 from inference.pipeline import ALGORITHM_NAME, ALGORITHM_VERSION
+from inference.report_json import comparison_to_dict, reported_nodule_to_dict
 from inference.volume import Volume
 
 SCHEMA_VERSION = 1
@@ -106,6 +107,7 @@ def findings_to_dict(
         "exam": {
             "lung_rads": _lung_rads(findings.exam_lung_rads),
             "fleischner_2017": _fleischner(findings.exam_fleischner),
+            **comparison_to_dict(findings.reported),
         },
     }
 
@@ -189,6 +191,7 @@ def _nodule(
                 "withheld": nodule.mayo.withheld,
             },
         },
+        **reported_nodule_to_dict(nodule.reported_as),
     }
 
 

@@ -27,7 +27,7 @@ class KnownValue:
     since: str = ""
     """Onset of a diagnosis, YYYY, YYYY-MM or YYYY-MM-DD."""
     source: str
-    """``ct header``, ``hl7``, ``fhir`` or ``file``."""
+    """``ct header``, ``hl7``, ``fhir``, ``file``, ``report text`` or ``dicom sr``."""
     message_id: str = ""
     """By which the sender knows the message; empty for the header."""
     code: str = ""

@@ -6,11 +6,10 @@ import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Protocol
 
-import numpy as np
-
+from inference.assessment import assess_nodules, sizes_of
+from inference.delineation import delineate
 from inference.detection import Detector
 from inference.detectors import make_detector
 from inference.findings import (
@@ -18,22 +17,20 @@ from inference.findings import (
     CaseFindings,
     ClinicalContext,
     LungSummary,
-    Measurements,
     Nodule,
-    NoduleType,
     Quality,
 )
 from inference.follow_up.compare import NEVER_VALIDATED, NO_PRIOR_LIMIT, compare
 from inference.follow_up.exam import PriorExam
-from inference.lobes import LobeMap, find_lobes
+from inference.lobes import find_lobes
 from inference.lungs import LungMask, segment_lungs
-from inference.measurement import centre_of, measure_segmented
+from inference.measurement import measure_segmented
 from inference.pet.uptake import PET_LIMIT, SuvVolume, with_uptake
-from inference.ranking import nodule_probability
+from inference.report_text.exam import ReportedExam
+from inference.report_values import ReportComparison
+from inference.reported import REPORT_LIMIT, SearchedCt, not_found_warnings, with_reported
 from inference.rules import fleischner, lung_rads
-from inference.rules.brock import brock
-from inference.rules.mayo import mayo
-from inference.segmentation import Combination, Segmented, Segmenter, share_voxel
+from inference.segmentation import Segmenter
 from inference.segmenters import make_segmenter
 from inference.thresholds import REPORT_AT_LEAST_MM, REPORT_AT_MOST_MM, THICK_SLICE_MM
 from inference.volume import Volume
@@ -42,8 +39,6 @@ ALGORITHM_NAME = "pulmonode"
 """Followed by the kind of detector, which decides the most."""
 ALGORITHM_VERSION = "0.1.0"
 REPORT_AT_MOST = 10
-JUDGED_AT_MOST = 24
-"""Candidates that a second look is taken at; a thirtieth of a second each, or so."""
 LIMITS = (
     "nodules under 6 mm mean diameter are not reported",
     "the detection score ranks; it is not a calibrated probability",
@@ -89,6 +84,7 @@ def analyse(
     grading: Grading | None = None,
     prior: PriorExam | None = None,
     pet: SuvVolume | None = None,
+    report: ReportedExam | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> CaseFindings:
     """Find, delineate, measure and judge the nodules of a chest CT.
@@ -107,13 +103,16 @@ def analyse(
         An earlier chest CT of the same patient, to compare with.
     pet : SuvVolume, optional
         A PET in the same frame of reference, to measure nodules in.
+    report : ReportedExam, optional
+        What radiologists' reports of this examination say of its nodules.
     progress : callable, optional
         Told the name of each stage as it begins.
 
     Returns
     -------
     CaseFindings
-        Nodules ranked by probability; equal input gives equal findings.
+        Nodules ranked by probability, after them those that only `report` led to; equal input
+        gives equal findings.
 
     Raises
     ------
@@ -123,9 +122,6 @@ def analyse(
     context = context or ClinicalContext()
     detector = detector or make_detector()
     segmenter = segmenter or make_segmenter()
-    combination = segmenter.combination and segmenter.combination.for_detector(detector.weights)
-    if combination is not None and not combination.asks_segmenter:
-        combination = None
     report_from = report_threshold(detector, segmenter)
     timings_s: dict[str, float] = {}
 
@@ -142,7 +138,7 @@ def analyse(
     with stage("candidates"):
         found = detector.find_candidates(volume, lungs)
     with stage("nodules"):
-        candidates, segmented = _delineate(volume, lungs, found, segmenter, detector, combination)
+        candidates, segmented = delineate(volume, lungs, found, segmenter, detector)
     with stage("measurements"):
         measured = [
             (candidate, item, *measure_segmented(volume, item))
@@ -166,12 +162,20 @@ def analyse(
             and item.centre_lps_mm not in outlined
         ]
     with stage("lobes"):
-        lobes = find_lobes(volume, lungs) if shown else None
-        sizes = [_sized(nodule_type, measured) for _, _, nodule_type, measured in shown]
-        nodules = tuple(
-            _to_nodule(volume, lungs, lobes, rank, sizes, *row, context)
-            for rank, row in enumerate(shown, start=1)
-        )
+        lobes = find_lobes(volume, lungs) if shown or report else None
+        nodules = assess_nodules(volume, lungs, lobes, shown, context)
+    reported: ReportComparison | None = None
+    if report is not None:
+        with stage("report"):
+            searched = SearchedCt(
+                volume=volume,
+                lungs=lungs,
+                lobes=lobes,
+                found=found,
+                segmenter=segmenter,
+                detector=detector,
+            )
+            shown, nodules, reported = with_reported(report, shown, searched, context)
     if grading is not None:
         with stage("grading"):
             nodules = grading.grade(volume, nodules, context)
@@ -198,7 +202,7 @@ def analyse(
         },
         timings_s=timings_s,
         peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0,
-        quality=_quality(volume, lungs, len(reportable), unlisted),
+        quality=_quality(volume, lungs, len(reportable), unlisted, reported),
         lungs=LungSummary(
             left_ml=lungs.left_ml,
             right_ml=lungs.right_ml,
@@ -218,16 +222,18 @@ def analyse(
                 item.change is not None and item.change.status == "new" for item in nodules
             ),
         ),
-        exam_fleischner=fleischner.assess_exam(sizes, context),
+        exam_fleischner=fleischner.assess_exam(sizes_of(shown), context),
         limits=(
             *detector.limits,
             *LIMITS,
             NEVER_VALIDATED if compared else NO_PRIOR_LIMIT,
             *((PET_LIMIT,) if pet else ()),
+            *((REPORT_LIMIT,) if report else ()),
             *(grading.limits if grading else (NOT_GRADED_LIMIT,)),
         ),
         follow_up=follow_up,
         pet=pet.used if pet else None,
+        reported=reported,
     )
 
 
@@ -240,139 +246,12 @@ def report_threshold(detector: Detector, segmenter: Segmenter | None = None) -> 
     return detector.report_from
 
 
-def _delineate(
-    volume: Volume,
-    lungs: LungMask,
-    found: tuple[Candidate, ...],
-    segmenter: Segmenter,
-    detector: Detector,
-    combination: Combination | None,
-) -> tuple[tuple[Candidate, ...], list[tuple[Candidate, Segmented]]]:
-    """Segment the candidates that may be listed, and keep one per place.
-
-    Where the detector's scores need it, every candidate is segmented and ranked anew by what
-    was found. A segmenter that judges looks at the best `JUDGED_AT_MOST` of the detector; its
-    probability and theirs become one (`Combination`), and what it did not see comes after.
-
-    Returns
-    -------
-    candidates : tuple of Candidate
-        All of them with their final probability, best first.
-    segmented : list of (Candidate, Segmented)
-        Those with voxels that no better one has taken, best first.
-    """
-    rows: list[tuple[Candidate, Segmented | None]] = []
-    unseen = 1.0 if combination is None else combination.combine(0.0, 0.0)
-    for rank, candidate in enumerate(found):
-        likely = candidate.probability >= detector.report_from
-        if combination is not None and not detector.needs_ranking:
-            likely = likely or rank < JUDGED_AT_MOST
-        if detector.needs_ranking or likely:
-            item = segmenter.segment(volume, lungs, candidate)
-            scored = candidate
-            if detector.needs_ranking:
-                scored = _ranked_by_shape(volume, candidate, item)
-            if combination is not None:
-                scored = _judged(scored, item, combination)
-            rows.append((scored, item))
-        else:
-            rows.append((replace(candidate, probability=candidate.probability * unseen), None))
-    rows.sort(key=lambda row: (-row[0].probability, row[0].centre_lps_mm))
-    kept: list[tuple[Candidate, Segmented]] = []
-    candidates: list[Candidate] = []
-    for candidate, item in rows:
-        if item is not None and any(share_voxel(item.voi, other.voi) for _, other in kept):
-            continue
-        candidates.append(candidate)
-        if item is not None:
-            kept.append((candidate, item))
-    return tuple(candidates), kept
-
-
-def _ranked_by_shape(volume: Volume, candidate: Candidate, item: Segmented | None) -> Candidate:
-    """The candidate with place, size and probability of its delineation; 0 without one."""
-    if item is None:
-        return replace(candidate, probability=0.0)
-    mm3 = float(item.voi.mask.sum()) * volume.voxel_volume_mm3
-    diameter_mm = float((6 * mm3 / np.pi) ** (1 / 3))
-    probability = nodule_probability(
-        candidate,
-        item,
-        equivalent_diameter_mm=diameter_mm,
-        slice_spacing_mm=float(volume.spacing_mm[0]),
-    )
-    return Candidate(
-        centre_lps_mm=centre_of(volume, item.voi), probability=probability, diameter_mm=diameter_mm
-    )
-
-
-def _judged(candidate: Candidate, item: Segmented | None, combination: Combination) -> Candidate:
-    """The candidate with the probability of both looks; without an outline the second says no."""
-    second = item.probability if item is not None and item.probability is not None else 0.0
-    return replace(candidate, probability=combination.combine(candidate.probability, second))
-
-
-def _sized(nodule_type: NoduleType, measured: Measurements) -> fleischner.SizedNodule:
-    """What the Fleischner guideline asks of a measured nodule."""
-    return fleischner.SizedNodule(
-        nodule_type=nodule_type,
-        mean_diameter_mm=measured.mean_diameter_mm,
-        solid_mean_diameter_mm=measured.solid_mean_diameter_mm,
-        volume_mm3=measured.volume_mm3,
-    )
-
-
-def _to_nodule(
-    volume: Volume,
-    lungs: LungMask,
-    lobes: LobeMap | None,
-    rank: int,
-    sizes: Sequence[fleischner.SizedNodule],
-    candidate: Candidate,
-    item: Segmented,
-    nodule_type: NoduleType,
-    measured: Measurements,
-    context: ClinicalContext,
-) -> Nodule:
-    centre = centre_of(volume, item.voi)
-    place = np.array(centre)
-    side = lungs.side_at(place)
-    lobe = lobes.lobe_at(place, side) if lobes else None
-    upper_lobe = lobes.upper_at(place, side) if lobes else None
-    return Nodule(
-        id=rank,
-        centre_lps_mm=centre,
-        voi=item.voi,
-        detection_probability=candidate.probability,
-        measurements=measured,
-        type=nodule_type,
-        laterality=side,
-        lobe=lobe[0] if lobe else None,
-        lobe_probability=lobe[1] if lobe else None,
-        lung_rads=lung_rads.assess_nodule(measured, nodule_type, context),
-        fleischner=fleischner.assess_nodule(
-            sizes[rank - 1], context, others=[*sizes[: rank - 1], *sizes[rank:]]
-        ),
-        brock=brock(
-            max_diameter_mm=measured.long_axis.length_mm,
-            nodule_type=nodule_type,
-            nodule_count=len(sizes),
-            context=context,
-            upper_lobe=upper_lobe,
-            spiculation=None,
-        ),
-        mayo=mayo(
-            diameter_mm=measured.long_axis.length_mm,
-            nodule_type=nodule_type,
-            context=context,
-            upper_lobe=upper_lobe,
-            spiculation=None,
-        ),
-    )
-
-
 def _quality(
-    volume: Volume, lungs: LungMask, reportable: int, unlisted: Sequence[Candidate]
+    volume: Volume,
+    lungs: LungMask,
+    reportable: int,
+    unlisted: Sequence[Candidate],
+    reported: ReportComparison | None,
 ) -> Quality:
     warnings = []
     spacing_mm = float(volume.spacing_mm[0])
@@ -393,6 +272,7 @@ def _quality(
             f"{reportable} findings above the threshold, only the {REPORT_AT_MOST} with the "
             "highest score are listed"
         )
+    warnings += not_found_warnings(reported)
     return Quality(
         slice_spacing_mm=spacing_mm,
         coverage=lungs.coverage,

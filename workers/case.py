@@ -25,6 +25,7 @@ from inference.grading.table import ModalityTable, table_of_values
 from inference.known import KnownContext
 from inference.pet.uptake import SuvVolume
 from inference.pipeline import Grading, analyse
+from inference.report_text.exam import ReportedExam
 from inference.segmentation import Segmenter
 from workers.bank.anonymous import patient_text
 from workers.earlier_reports import EarlierReport
@@ -72,6 +73,7 @@ def analyse_case(
     grading: Grading | None = None,
     prior: PriorExam | None = None,
     pet: SuvVolume | None = None,
+    report: ReportedExam | None = None,
     font_file: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> CaseResult:
@@ -107,6 +109,8 @@ def analyse_case(
         An earlier examination to compare with; matched nodules keep its Tracking UIDs.
     pet : SuvVolume, optional
         A PET of the same examination, to measure nodules in.
+    report : ReportedExam, optional
+        What radiologists' reports of the examination say of its nodules.
     font_file : Path, optional
         TrueType font for letters of pictures that are not Latin.
     progress : callable, optional
@@ -130,6 +134,7 @@ def analyse_case(
         grading=grading,
         prior=prior,
         pet=pet,
+        report=report,
         progress=progress,
     )
     quality = replace(

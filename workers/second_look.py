@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.delineation import JUDGED_AT_MOST
 from inference.evaluation.combination import rejudge
 from inference.evaluation.detector import score_candidates
 from inference.evaluation.froc import ScoredScan
 from inference.evaluation.volumes import SimulatedVolume
 from inference.findings import Candidate
-from inference.pipeline import JUDGED_AT_MOST
 from inference.segmenters import to_segmenter
 from inference.training.backgrounds import Background
 from inference.voi_segmentation import NetworkSegmenter

@@ -14,6 +14,7 @@ import numpy as np
 
 from inference.backend import TorchBackend
 from inference.centre_detection import find_peaks
+from inference.delineation import JUDGED_AT_MOST
 from inference.evaluation.combination import fit_combination, labels_of, rejudge
 from inference.evaluation.outlines import OutlineScore, score_outline, summarise_outlines
 from inference.evaluation.voi import readers_truth, score_cubes, score_phantoms
@@ -21,7 +22,6 @@ from inference.evaluation.volumes import simulate_volume
 from inference.lungs import segment_lungs
 from inference.models.centre_detector import CentreDetector, CentreDetectorConfig
 from inference.models.voi_network import VoiNetwork, VoiNetworkConfig
-from inference.pipeline import JUDGED_AT_MOST
 from inference.segmentation import Segmenter, ThresholdSegmenter
 from inference.segmenters import to_segmenter
 from inference.training.patches import PatchMaker

@@ -37,6 +37,7 @@ from inference.volume import Volume
 from workers.context.facts import Person
 from workers.context.resolve import CtPatient
 from workers.context.shown import context_facts
+from workers.report_words import nodule_remarks, report_facts
 
 DIGEST_LETTERS = 16
 """Of a set of weights, where people read it."""
@@ -80,6 +81,7 @@ def to_ct_patient(series: CtSeries) -> CtPatient:
         person=Person(names=patient.names, birth_date=patient.birth_date, sex=patient.sex),
         study_date=patient.study_date,
         accession=patient.accession_number,
+        study_uid=series.study_instance_uid,
         context=context,
         header=(
             *(
@@ -147,6 +149,7 @@ def to_report_content(
             facts
             | _follow_up_facts(findings.follow_up)
             | _pet_facts(findings.pet)
+            | report_facts(findings.reported)
             | context_facts(findings.known)
         ),
         partial_why=partial_why,
@@ -210,6 +213,7 @@ def _to_nodule_content(nodule: Nodule, tracking_uid: str) -> NoduleContent:
         mayo_probability=nodule.mayo.probability,
         mayo_missing=nodule.mayo.missing,
         mayo_withheld=nodule.mayo.withheld,
+        remarks=nodule_remarks(nodule.reported_as),
         growth=_to_growth_content(nodule.change),
         uptake=None if nodule.uptake is None else UptakeContent(**asdict(nodule.uptake)),
     )

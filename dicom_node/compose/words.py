@@ -28,8 +28,10 @@ NUMBERS = frozenset(
      "before", "days", "doubling"}
 )  # fmt: skip
 """Placeholders that stand for a number; the others for any words."""
-BETWEEN_ITEMS = (", ", " and the ")
-"""What the findings put between the items of a list."""
+ITEMS = {"told": "[^;]+?", "message": "[^;()]+?", "day": "[0-9-]+"}
+"""Placeholders that stay within one item of a list."""
+BETWEEN_ITEMS = {"; ": "semicolon", ", ": "comma", " and the ": "comma"}
+"""What the findings put between the items of a list, and what reports write for it."""
 
 
 class Table(BaseModel):
@@ -76,11 +78,18 @@ class Words:
             if match := pattern.fullmatch(text):
                 values = {name: self.translate(value) for name, value in match.groupdict().items()}
                 return self._table.phrases[key].format(**values)
-        for separator in BETWEEN_ITEMS:
+        for separator, key in BETWEEN_ITEMS.items():
             parts = text.split(separator)
-            if len(parts) > 1 and all(part in self._table.names for part in parts):
-                return self.names(parts)
+            if len(parts) > 1 and all(self._is_item(part, separator) for part in parts):
+                return self.say(key).join(map(self.translate, parts))
         return text
+
+    def _is_item(self, text: str, separator: str) -> bool:
+        """Whether a part of a list is a word or sentence of its own; " and the " joins words."""
+        return text in self._table.names or (
+            separator != " and the "
+            and any(pattern.fullmatch(text) for _, pattern in self._patterns)
+        )
 
 
 @cache
@@ -106,7 +115,7 @@ def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
 
 def _pattern(template: str) -> str:
     def group(match: re.Match[str]) -> str:
-        what = r"[+-]?\d[\d.]*" if match[1] in NUMBERS else ".+?"
+        what = r"[+-]?\d[\d.]*" if match[1] in NUMBERS else ITEMS.get(match[1], ".+?")
         return f"(?P<{match[1]}>{what})"
 
     return PLACEHOLDER.sub(group, re.escape(template))

@@ -94,7 +94,7 @@ def find_tracked(ds: Dataset) -> dict[str, TrackedFinding]:
     Raises what pydicom raises for items that are not what they claim to be.
     """
     found: dict[str, TrackedFinding] = {}
-    for group in _groups(ds):
+    for group in measurement_groups(ds):
         items = list(group.get("ContentSequence") or [])
         uid = next((str(item.UID) for item in items if concept_of(item) == TRACKING_UID), "")
         if not uid:
@@ -106,12 +106,13 @@ def find_tracked(ds: Dataset) -> dict[str, TrackedFinding]:
     return found
 
 
-def _groups(item: Dataset) -> Iterator[Dataset]:
+def measurement_groups(item: Dataset) -> Iterator[Dataset]:
+    """Every measurement group below an item, in document order."""
     for child in item.get("ContentSequence") or []:
         if concept_of(child) == MEASUREMENT_GROUP:
             yield child
         else:
-            yield from _groups(child)
+            yield from measurement_groups(child)
 
 
 def _add(finding: TrackedFinding, item: Dataset) -> None:

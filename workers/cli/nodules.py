@@ -27,6 +27,7 @@ def print_findings(console: Console, findings: Mapping[str, Any]) -> None:
         f"(applicable: {exam['applicable']}). {exam['why']}"
     )
     _print_follow_up(console, findings)
+    _print_report(console, findings)
     for warning in findings["quality"]["warnings"]:
         console.print(f"[yellow]warning:[/] {warning}")
     algorithm = findings["algorithm"]
@@ -46,6 +47,22 @@ def _print_follow_up(console: Console, findings: Mapping[str, Any]) -> None:
         console.print(f"  {nodule['id']}: [bold]{growth['status']}[/], {growth['why']}")
     for item in follow_up["earlier_nodules"]:
         console.print(f"  not listed now: [bold]{item['status']}[/], {item['why']}")
+
+
+def _print_report(console: Console, findings: Mapping[str, Any]) -> None:
+    """Which nodules the radiologist's report describes, where there was one."""
+    if "report" not in findings["exam"]:
+        return
+    report = findings["exam"]["report"]
+    sources = ", ".join(item["message_id"] for item in report["reports"])
+    console.print(f"Radiologist's report ({sources}):", highlight=False)
+    for nodule in findings["nodules"]:
+        if "report" in nodule:
+            told = nodule["report"]
+            what = "listed only for the report" if told["listed_for_report"] else "described"
+            console.print(f"  {nodule['id']}: [bold]{what}[/], {'; '.join(told['why'])}")
+        else:
+            console.print(f"  {nodule['id']}: not in the report")
 
 
 def _table(nodules: list[Mapping[str, Any]]) -> Table:

@@ -7,9 +7,10 @@ analysed (`resolve`), from all that is known by then.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 FINAL = frozenset({"F", "C", "U"})
 """Statuses of results that may be used: final, corrected, final without being sent anew
@@ -73,6 +74,18 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodedNodule:
+    """A nodule of a measurement report; what it does not say is `None`."""
+
+    size_mm: float | None = None
+    """Long axis."""
+    short_mm: float | None = None
+    lobe: str | None = None
+    """``RUL`` ... ``LLL``."""
+    side: Literal["left", "right"] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportText:
     """A report, or the reason for an examination, as text."""
 
@@ -83,6 +96,21 @@ class ReportText:
     title: str
     text: str
     accession: str = ""
+    orders: tuple[str, ...] = ()
+    """Numbers of its order, any of which may be the accession number."""
+    study_uid: str = ""
+    """Of the examination that it reports, where it says so."""
+    nodules: tuple[CodedNodule, ...] = ()
+    """Of an SR that measures them."""
+    reference: str = ""
+    """What names it more closely than its message does: ``DiagnosticReport/17``."""
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> ReportText:
+        """Inverse of `dataclasses.asdict`; of an earlier release too."""
+        known = {**content, "orders": tuple(content.get("orders", ()))}
+        known["nodules"] = tuple(CodedNodule(**item) for item in content.get("nodules", ()))
+        return cls(**known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +131,7 @@ class PatientFacts:
 class MessageFacts:
     """What a message says."""
 
-    source: Literal["hl7", "fhir"]
+    source: Literal["hl7", "fhir", "dicom sr"]
     sender: str
     control_id: str
     kind: str

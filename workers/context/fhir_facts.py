@@ -6,10 +6,7 @@ breaks the specification is still taken. What is needed and wrong makes that one
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import html
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +23,7 @@ from workers.context.facts import (
     iso_moment,
     iso_onset,
 )
+from workers.context.fhir_report import read_report, studies_of
 from workers.context.fhir_values import (
     Json,
     as_list,
@@ -56,6 +54,7 @@ FIRST_DEGREE = frozenset(
 )  # fmt: skip
 """v3-RoleCode: relatives whose lung cancer counts; FAMMEMB is one of whom no more is said."""
 BASE = "fhir"
+REPORT = "DiagnosticReport"
 
 
 def read_fhir(data: bytes, table: ItemTable) -> MessageFacts:
@@ -81,9 +80,10 @@ def read_fhir(data: bytes, table: ItemTable) -> MessageFacts:
     distinct = list({id(entry): entry for entry in patients.values()}.values())
     values: dict[int, list[Value]] = {id(entry): [] for entry in distinct}
     reports: dict[int, list[ReportText]] = {id(entry): [] for entry in distinct}
+    studies = studies_of(entries)
     for _, entry in entries:
-        reader = READERS.get(as_text(entry.get("resourceType")))
-        if reader is None:
+        kind = as_text(entry.get("resourceType"))
+        if kind not in READERS and kind != REPORT:
             continue
         owner = _owner(entry, patients)
         if owner is None:
@@ -92,11 +92,15 @@ def read_fhir(data: bytes, table: ItemTable) -> MessageFacts:
                 f"{safe_id(entry)} names a patient that is not in the Bundle",
                 "put the Patient resource into the Bundle",
             )
-        for found in reader(entry, table):
-            if isinstance(found, Value):
-                values[id(owner)].append(found)
-            else:
-                reports[id(owner)].append(found)
+        if kind == REPORT:
+            status = STATUSES.get(as_text(entry.get("status")), "P")
+            reports[id(owner)].append(
+                read_report(
+                    entry, studies, key=_key(entry), status=status, reference=safe_id(entry)
+                )
+            )
+        else:
+            values[id(owner)] += READERS[kind](entry, table)
     meta = as_mapping(resource.get("meta"))
     return MessageFacts(
         source="fhir",
@@ -322,43 +326,10 @@ def _is_lung_cancer(code: Code, table: ItemTable) -> bool:
     return lung and table.find_diagnosis(code) == "cancer"
 
 
-def _report(entry: Json, _table: ItemTable) -> Iterator[ReportText]:
-    title = as_mapping(entry.get("code"))
-    texts = [as_text(entry.get("conclusion"))]
-    for form in as_mappings(entry.get("presentedForm")):
-        if as_text(form.get("contentType")).startswith("text/plain"):
-            try:
-                texts.append(base64.b64decode(as_text(form.get("data")), validate=True).decode())
-            except (binascii.Error, ValueError):
-                continue
-    if not any(texts):
-        narrative = as_text(as_mapping(entry.get("text")).get("div"))
-        texts = [html.unescape(re.sub(r"<[^>]{0,500}>", " ", narrative)).strip()]
-    observed = iso_date(as_text(entry.get("effectiveDateTime")) or as_text(entry.get("issued")))
-    accession = next(
-        (
-            as_text(item.get("value"))
-            for item in as_mappings(entry.get("identifier"))
-            if "ACSN" in {code.code for code in codes(item.get("type"))}
-        ),
-        "",
-    )
-    yield ReportText(
-        kind="report",
-        key=_key(entry),
-        status=STATUSES.get(as_text(entry.get("status")), "P"),
-        observed_on=observed,
-        title=(as_text(title.get("text")) or next((c.text for c in codes(title)), ""))[:200],
-        text="\n".join(text for text in texts if text).replace("\0", " "),
-        accession=accession[:64],
-    )
-
-
-READERS: dict[str, Callable[[Json, ItemTable], Iterator[Value | ReportText]]] = {
+READERS: dict[str, Callable[[Json, ItemTable], Iterator[Value]]] = {
     "Observation": _observation,
     "Condition": _condition,
     "FamilyMemberHistory": _family,
-    "DiagnosticReport": _report,
 }
 
 

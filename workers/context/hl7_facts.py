@@ -5,7 +5,6 @@ docs/context.md lists the segments and fields that are read; nothing else is.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -21,10 +20,11 @@ from workers.context.facts import (
     iso_onset,
 )
 from workers.context.hl7_message import Components, Hl7Message, Segment, pick
+from workers.context.hl7_order import Order, accession_of, observed_of, result_key
+from workers.context.hl7_report import TITLE_LENGTH, read_reports
 from workers.context.items import Code, ItemTable
 from workers.context.quantities import read_flag, read_number
 
-TEXT_TYPES = frozenset({"TX", "FT", "ST"})
 CODED_TYPES = frozenset({"CE", "CWE", "CNE", "IS", "ID", "CF"})
 MEDICAL_RECORD = frozenset({"", "MR", "PI", "PT", "MRN", "PN"})
 """PID-3.5: identifiers of a person in a system, not a passport or an insurance."""
@@ -33,24 +33,14 @@ CANCELLED_ORDERS = frozenset({"CA", "OC", "DC", "OD", "CR"})
 """ORC-1 (HL7 table 0119)."""
 FINAL_DIAGNOSIS = "F"
 REFUTED = frozenset({"R", "REFUTED", "RULED-OUT"})
-TITLE_LENGTH = 200
 
 
 @dataclass(slots=True, kw_only=True)
 class _Patient:
     pid: Segment
-    orders: list[_Order] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
     diagnoses: list[Segment] = field(default_factory=list)
     merges: list[Segment] = field(default_factory=list)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Order:
-    orc: Segment | None = None
-    obr: Segment | None = None
-    collected: str = ""
-    results: list[Segment] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def read_facts(message: Hl7Message, table: ItemTable, screening: Sequence[str]) -> MessageFacts:
@@ -94,12 +84,14 @@ def _patients(message: Hl7Message) -> list[_Patient]:
         elif segment.name == "ORC":
             pending = segment
         elif segment.name == "OBR":
-            found[-1].orders.append(_Order(orc=pending, obr=segment))
+            found[-1].orders.append(Order(orc=pending, obr=segment))
             pending = None
         elif segment.name == "OBX":
             if not found[-1].orders:
-                found[-1].orders.append(_Order())
+                found[-1].orders.append(Order())
             found[-1].orders[-1].results.append(segment)
+        elif segment.name == "ZDS" and found[-1].orders:
+            found[-1].orders[-1].study_uid = segment.text(1)
         elif segment.name == "SPM" and found[-1].orders:
             found[-1].orders[-1].collected = iso_date(segment.text(17))
         elif segment.name in ("DG1", "PRB"):
@@ -121,7 +113,7 @@ def _patient(
             reports += indication
             values += exam
         values += _results(order, header.sender, table, day)
-        reports += _report(order, header.sender, day)
+        reports += read_reports(order, header.sender, day)
     values += _diagnoses(found.diagnoses, header.sender, table, day)
     merged = header.trigger == "A40" and header.code == "ADT"
     return PatientFacts(
@@ -160,14 +152,14 @@ def _person(pid: Segment) -> Person:
     )
 
 
-def _results(order: _Order, sender: str, table: ItemTable, day: str) -> list[Value]:
+def _results(order: Order, sender: str, table: ItemTable, day: str) -> list[Value]:
     found = []
     for obx in order.results:
         code = _first_known(obx.repetitions(3), table)
         name = table.find(code) if code else None
         if code is None or name is None:
             continue
-        observed = iso_date(obx.text(14)) or _observed(order) or day
+        observed = iso_date(obx.text(14)) or observed_of(order) or day
         number, comparator, flag, problem = None, "", None, ""
         written = obx.whole(5)
         kind = table.items[name].kind
@@ -190,7 +182,7 @@ def _results(order: _Order, sender: str, table: ItemTable, day: str) -> list[Val
             Value(
                 item=name,
                 code=f"{code.system}^{code.code}",
-                key=_key(sender, order, f"{code.code}/{obx.text(4)}", observed),
+                key=result_key(sender, order, f"{code.code}/{obx.text(4)}", observed),
                 status=obx.text(11).upper() or (order.obr.text(25).upper() if order.obr else ""),
                 observed_on=observed,
                 number=number,
@@ -199,7 +191,7 @@ def _results(order: _Order, sender: str, table: ItemTable, day: str) -> list[Val
                 written=written[:TITLE_LENGTH],
                 reference_range=obx.text(7)[:64],
                 abnormal=obx.text(8)[:16],
-                accession=_accession(order),
+                accession=accession_of(order),
                 problem=problem if observed else "there is no day",
             )
         )
@@ -216,68 +208,40 @@ def _numeric_text(obx: Segment) -> str:
     return pick(found[0], 1)
 
 
-def _report(order: _Order, sender: str, day: str) -> list[ReportText]:
-    """Texts of a radiology or pathology report: all OBX of type TX, FT and ST, in order."""
-    lines = [
-        obx.whole(5)
-        for obx in order.results
-        if obx.text(2).upper() in TEXT_TYPES and obx.text(11).upper() not in ("D", "W", "X")
-    ]
-    text = "\n".join(line for line in lines if line)
-    statuses = {obx.text(11).upper() for obx in order.results if obx.text(2).upper() in TEXT_TYPES}
-    if order.obr is None or not statuses:
-        return []
-    status = order.obr.text(25).upper() or ("F" if statuses <= {"F", "C"} else "P")
-    if statuses & {"W"} or (statuses <= {"D", "W", "X"}):
-        status = "W"
-    title = order.obr.text(4, 2) or order.obr.text(4, 1)
-    return [
-        ReportText(
-            kind="report",
-            key=_key(sender, order, "report", _observed(order) or day),
-            status=status,
-            observed_on=_observed(order) or day,
-            title=title[:TITLE_LENGTH],
-            text=text,
-            accession=_accession(order),
-        )
-    ]
-
-
 def _indication(
-    order: _Order, sender: str, screening: frozenset[str], day: str
+    order: Order, sender: str, screening: frozenset[str], day: str
 ) -> tuple[list[ReportText], list[Value]]:
     obr = order.obr
     if obr is None:
         return [], []
     cancelled = order.orc is not None and order.orc.text(1).upper() in CANCELLED_ORDERS
     status = "W" if cancelled else "F"
-    observed = _observed(order) or day
+    observed = observed_of(order) or day
     reasons = [obr.text(13)]
     reasons += [pick(item, 2) or pick(item, 1) for item in obr.repetitions(31)]
     text = "\n".join(reason for reason in reasons if reason)
     texts = [
         ReportText(
             kind="indication",
-            key=_key(sender, order, "indication", observed),
+            key=result_key(sender, order, "indication", observed),
             status=status,
             observed_on=observed,
             title=(obr.text(4, 2) or obr.text(4, 1))[:TITLE_LENGTH],
             text=text,
-            accession=_accession(order),
+            accession=accession_of(order),
         )
     ]
     exam = [
         Value(
             item="screening_exam",
             code=f"{obr.text(4, 3)}^{obr.text(4, 1)}",
-            key=_key(sender, order, "screening", observed),
+            key=result_key(sender, order, "screening", observed),
             status=status,
             observed_on=observed,
             flag=True,
             written=obr.text(4, 1),
-            accession=_accession(order),
-            problem="" if _accession(order) else "the order has no accession number",
+            accession=accession_of(order),
+            problem="" if accession_of(order) else "the order has no accession number",
         )
         for _ in (1,)
         if obr.text(4, 1) in screening
@@ -332,30 +296,3 @@ def _first_known(repetitions: Sequence[Components], table: ItemTable) -> Code | 
             if code.code and table.find(code) is not None:
                 return code
     return None
-
-
-def _observed(order: _Order) -> str:
-    """Day of specimen or examination."""
-    if order.obr is None:
-        return order.collected
-    return order.collected or iso_date(order.obr.text(7)) or iso_date(order.obr.text(22))
-
-
-def _accession(order: _Order) -> str:
-    """OBR-18 where radiology keeps it, else the filler's, else the placer's number."""
-    if order.obr is None:
-        return ""
-    return order.obr.text(18) or _number(order)
-
-
-def _number(order: _Order) -> str:
-    for segment, fields in ((order.obr, (3, 2)), (order.orc, (3, 2))):
-        for number in fields if segment is not None else ():
-            if segment is not None and segment.text(number):
-                return segment.text(number)
-    return ""
-
-
-def _key(sender: str, order: _Order, what: str, observed: str) -> str:
-    """Equal for a result and its corrections: the order's number, or, without one, the day."""
-    return re.sub(r"\s", " ", f"{sender}/{_number(order) or observed}/{what}")

@@ -11,13 +11,18 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from typing import Any
 
 from inference.findings import ClinicalContext
 from inference.known import KnownContext, KnownValue
+from inference.report_text.exam import ReportedExam
+from inference.report_text.facts import ReportFacts
 from workers.context.diagnoses import add_cancers
+from workers.context.exam_report import ToldReport, choose_reports
 from workers.context.facts import FINAL, GONE, Person, ReportText, Value
 from workers.context.items import ItemTable
 from workers.context.same_person import differences
+from workers.context.text_history import history_values
 
 RULE_INPUTS = (
     "age_years",
@@ -32,6 +37,9 @@ RULE_INPUTS = (
     "high_risk",
 )
 """What rules ask for (`inference/rules`); those that are not known are named."""
+REPORT_TEXT = "report text"
+DICOM_SR = "dicom sr"
+CODED_SAYS_OTHERWISE = "a coded value says that the patient never smoked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +54,7 @@ class CtPatient:
     """What the CT's own header says."""
     context: ClinicalContext
     """The same, as the rules take it."""
+    study_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +83,8 @@ class Resolved:
     reports: tuple[ReportText, ...]
     conflict: bool
     """Something was held back for its patient."""
+    exam: ReportedExam | None = None
+    """What reports of this CT say of its nodules."""
 
     @property
     def digest(self) -> str:
@@ -81,8 +92,10 @@ class Resolved:
         said = [
             (item.item, item.number, item.flag, item.on, item.since) for item in self.known.values
         ]
-        text = json.dumps([asdict(self.context), said, self.known.held], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        shaping: list[Any] = [asdict(self.context), said, self.known.held]
+        if self.exam is not None:
+            shaping.append(ReportFacts(nodules=self.exam.nodules).to_dict()["nodules"])
+        return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
 
 def resolve(
@@ -103,8 +116,15 @@ def resolve(
     """
     ordered = sorted(statements, key=lambda item: (item.said_at, item.number))
     trusted, held = _trusted(ct, ordered)
-    values = _current(ordered, trusted)
-    usable, left_out = _usable(values, ct, table, today)
+    told = _current_reports(ordered, trusted)
+    reports = choose_reports(
+        told, study_uid=ct.study_uid, accession=ct.accession, study_date=ct.study_date
+    )
+    coded, unused = _usable(_current(ordered, trusted), ct, table, today)
+    texts, unused_texts = _usable(_from_texts(reports.history), ct, table, today)
+    added, overruled = _weaker(texts, coded)
+    usable = [*coded, *added]
+    left_out = (*unused, *unused_texts, *overruled, *reports.left_out)
     context, shown = _context(ct, usable, table)
     missing = tuple(name for name in RULE_INPUTS if getattr(context, name) is None)
     return Resolved(
@@ -112,8 +132,9 @@ def resolve(
         known=KnownContext(
             values=(*ct.header, *shown), missing=missing, held=held, left_out=left_out
         ),
-        reports=_current_reports(ordered, trusted),
+        reports=tuple(item.report for item in told),
         conflict=bool(held),
+        exam=reports.exam,
     )
 
 
@@ -151,15 +172,59 @@ def _current(
 
 def _current_reports(
     ordered: Iterable[Statement], trusted: frozenset[int]
-) -> tuple[ReportText, ...]:
-    last: dict[str, ReportText | None] = {}
+) -> tuple[ToldReport, ...]:
+    """The last final word on each report, with the message that said it."""
+    last: dict[str, ToldReport | None] = {}
     for statement in ordered:
         for report in statement.reports:
             if report.status in GONE:
                 last[report.key] = None
             elif report.status in FINAL and statement.number in trusted:
-                last[report.key] = report
+                last[report.key] = ToldReport(
+                    report=report,
+                    source=statement.source,
+                    message_id=report.reference or statement.control_id,
+                )
     return tuple(item for item in last.values() if item is not None)
+
+
+def _from_texts(told: Sequence[ToldReport]) -> list[tuple[Statement, Value]]:
+    """What reports' texts say of the history, as statements of their own."""
+    return [
+        (
+            Statement(
+                number=0,
+                source=item.source if item.source == DICOM_SR else REPORT_TEXT,
+                control_id=item.message_id,
+                said_at="",
+                person=Person(),
+                is_identity=False,
+                confirmed=True,
+                values=(value,),
+                reports=(),
+            ),
+            value,
+        )
+        for item, value in history_values(told)
+    ]
+
+
+def _weaker(
+    texts: Iterable[tuple[Statement, Value]], coded: Sequence[tuple[Statement, Value]]
+) -> tuple[list[tuple[Statement, Value]], tuple[str, ...]]:
+    """What texts add to codes, and what they say against them."""
+    said = {value.item for _, value in coded}
+    latest = {(value.item, value.code): (statement, value) for statement, value in texts}
+    never = any(value.item == "smoking_status" and not value.flag for _, value in coded)
+    kept, overruled = [], []
+    for statement, value in latest.values():
+        if value.item == "pack_years" and value.number and never:
+            overruled.append(
+                f"Cigarette pack-years (message {statement.control_id}): {CODED_SAYS_OTHERWISE}"
+            )
+        elif value.item not in said:
+            kept.append((statement, value))
+    return kept, tuple(overruled)
 
 
 def _usable(

@@ -38,7 +38,14 @@ MISSING = {
     "immunosuppressed": "immunosuppression",
     "high_risk": "clinician's judgement of risk",
 }
-SOURCES = {"ct header": "CT header", "hl7": "HL7 message", "fhir": "FHIR resource", "file": "file"}
+SOURCES = {
+    "ct header": "CT header",
+    "hl7": "HL7 message",
+    "fhir": "FHIR resource",
+    "file": "file",
+    "report text": "text of report",
+    "dicom sr": "DICOM SR",
+}
 
 
 def context_facts(known: KnownContext | None) -> dict[str, str]:

@@ -17,6 +17,7 @@ from workers.page.content import Bar, Box, Fact, NoduleRow, PageContent, PagePic
 from workers.page.growth import change_in_short, follow_up_box
 from workers.page.typeface import Typeface
 from workers.page.words import WORDS, Words
+from workers.report_words import nodule_remarks, report_facts
 
 PICTURED_AT_MOST = 3
 SIMILAR_AT_MOST = 5
@@ -94,6 +95,7 @@ def compose_page(
                     words.warning_line.format(text=said.translate(text))
                     for text in findings.quality.warnings
                 ),
+                *_reported(findings, words, said),
                 *_rules(findings, words, said),
                 *((words.level_meaning,) if top is not None else ()),
                 *(words.limit_line.format(text=said.translate(text)) for text in findings.limits),
@@ -260,6 +262,19 @@ def _caution(findings: CaseFindings, words: Words, said: Sentences) -> str | Non
         return None
     beyond = " and the ".join(findings.lungs.beyond) or "first or last slice"
     return words.partial.format(why=said.translate(f"the lungs reach beyond the {beyond}"))
+
+
+def _reported(findings: CaseFindings, words: Words, said: Sentences) -> tuple[str, ...]:
+    """What the radiologist's report says: of which nodule, and what it does not name."""
+    lines = [
+        (words.nodule.format(number=nodule.id), text)
+        for nodule in findings.nodules
+        for text in nodule_remarks(nodule.reported_as)
+    ]
+    return tuple(
+        words.exam_rule_line.format(rule=said.translate(name), text=said.translate(text))
+        for name, text in (*report_facts(findings.reported).items(), *lines)
+    )
 
 
 def _rules(findings: CaseFindings, words: Words, said: Sentences) -> tuple[str, ...]:

@@ -228,6 +228,7 @@ def _analyse(app: Application, work: _Work) -> str:
             created=created,
             context=known.context,
             known=known.known,
+            report=known.exam,
             warnings=(*work.warnings, *doubts, *context_warnings(known)),
             prior=prior,
             pet=pet,

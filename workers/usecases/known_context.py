@@ -119,7 +119,7 @@ def statements_of(session: Session, patient: PatientId) -> list[Statement]:
             is_identity=person.is_identity,
             confirmed=message.id <= confirmed,
             values=tuple(Value(**content) for content in values[person.id]),
-            reports=tuple(ReportText(**content) for content in reports[person.id]),
+            reports=tuple(map(ReportText.from_json, reports[person.id])),
         )
         for person, message in persons
     ]

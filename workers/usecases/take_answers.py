@@ -26,7 +26,8 @@ from dicom_node.read.edited_report import (
     place_lps_mm,
     read_edited_report,
 )
-from dicom_node.read.header import InstanceHeader
+from dicom_node.read.header import InstanceHeader, digests
+from dicom_node.read.report_text import read_stored_report
 from workers.answers.known import KnownNodule, known_nodules
 from workers.answers.verdicts import Spoke, judge_report
 from workers.application import Application
@@ -37,6 +38,7 @@ from workers.state.schema import Instance, Job, ResultObject, printable
 from workers.state.store import get_content
 from workers.usecases.answered_result import AnsweredResult, find_answered_result
 from workers.usecases.quarantine import hold_job
+from workers.usecases.take_report import take_report
 
 log = structlog.get_logger()
 
@@ -111,6 +113,8 @@ def _look_at(app: Application, key: str) -> _Taken:
         with tempfile.TemporaryDirectory(prefix="pulmonode-answer-") as scratch:
             (path,) = app.store.local_files([key], Path(scratch))
             report = read_edited_report(path)
+            told = read_stored_report(path)
+            size_bytes, (sha256, _) = path.stat().st_size, digests(path)
     except ObjectMissing:
         return _Taken(outcome=ReportOutcome.UNCLEAR, reason="its file is gone from the store")
     except UnreadableInstance as error:
@@ -118,6 +122,8 @@ def _look_at(app: Application, key: str) -> _Taken:
     with app.database.read() as session:
         subject = find_answered_result(session, report)
     if subject is None or _is_copy_of_ours(report):
+        if not report.has_own_equipment:
+            take_report(app, told, sha256=sha256, size_bytes=size_bytes)
         return _Taken(outcome=ReportOutcome.NOT_OURS, report=report)
     if subject.conflict:
         return _Taken(

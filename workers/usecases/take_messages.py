@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,6 +112,30 @@ def take_data(
     """Read a message that stands in no file, or is left where it is; as `take_message`."""
     sha256 = hashlib.sha256(data).hexdigest()
     facts, owned, problem = _understand(app.settings, name or sha256, kind, data, table)
+    return keep_facts(
+        app,
+        facts,
+        owned,
+        problem,
+        sha256=sha256,
+        size_bytes=len(data),
+        name=name,
+        received_at=received_at,
+    )
+
+
+def keep_facts(
+    app: Application,
+    facts: MessageFacts,
+    owned: Iterable[OwnedFacts],
+    problem: Unusable | None = None,
+    *,
+    sha256: str,
+    size_bytes: int,
+    name: str = "",
+    received_at: float | None = None,
+) -> str:
+    """Write what a message says, or why it is held; as `take_message`."""
     now = app.now()
     reach(Barrier.CONTEXT_BEFORE_COMMIT)
     with app.database.write() as session:
@@ -151,7 +176,7 @@ def take_data(
         "context_message_taken",
         outcome=outcome,
         reason_code="" if problem is None else problem.code,
-        size_bytes=len(data),
+        size_bytes=size_bytes,
     )
     return outcome
 

@@ -10,13 +10,14 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from inference.delineation import JUDGED_AT_MOST
 from inference.detection import BlobDetector
 from inference.evaluation.outlines import all_searched
 from inference.findings import Candidate
 from inference.measurement import checked_type, measure_nodule
 from inference.models.voi_network import TYPES, VoiNetworkConfig
 from inference.phantom import Phantom
-from inference.pipeline import JUDGED_AT_MOST, analyse, report_threshold
+from inference.pipeline import analyse, report_threshold
 from inference.segmentation import Combination, Segmented
 from inference.voi_segmentation import NetworkSegmenter
 from inference.volume import Volume

@@ -1,0 +1,99 @@
+"""A report of somebody else that came by DICOM becomes what is known of its patient.
+
+It is kept like a message of HL7: by patient ID and issuer, compared with the CT's patient when it
+is used, replaced by the report that names it as predecessor.
+"""
+
+from __future__ import annotations
+
+from dicom_node.read.report_text import MeasuredNodule, StoredReport
+from workers.application import Application
+from workers.context.facts import (
+    CodedNodule,
+    Identifier,
+    MessageFacts,
+    PatientFacts,
+    Person,
+    ReportText,
+)
+from workers.context.issuers import OwnedFacts
+from workers.usecases.take_messages import keep_facts
+
+LOBES = {
+    "right upper lobe": "RUL",
+    "right middle lobe": "RML",
+    "right lower lobe": "RLL",
+    "left upper lobe": "LUL",
+    "left lower lobe": "LLL",
+}
+SENDER_LENGTH = 16
+TITLE_LENGTH = 200
+FINAL, PRELIMINARY, WITHDRAWN = "F", "P", "W"
+"""HL7 table 0085."""
+
+
+def take_report(app: Application, told: StoredReport, *, sha256: str, size_bytes: int) -> None:
+    """Keep what a report says; nothing where it names no patient or says nothing.
+
+    Parameters
+    ----------
+    sha256 : str
+        Of its data set: the same content counts once.
+    """
+    identity = told.header.identity
+    if not identity.patient_id or not (told.text or told.nodules):
+        return
+    uid = told.header.sop_instance_uid
+    person = Person(
+        names=told.patient.names, birth_date=told.patient.birth_date, sex=told.patient.sex
+    )
+    replaced = tuple(
+        _report(told, key, WITHDRAWN) for key in told.predecessors if told.final and key != uid
+    )
+    facts = PatientFacts(
+        identifiers=(
+            Identifier(patient_id=identity.patient_id, authority=identity.issuer_of_patient_id),
+        ),
+        person=person,
+        is_identity=False,
+        reports=(*replaced, _report(told, uid, FINAL if told.final else PRELIMINARY)),
+    )
+    issuer = identity.issuer_of_patient_id or app.settings.context_default_issuer
+    keep_facts(
+        app,
+        MessageFacts(
+            source="dicom sr",
+            sender=told.header.source_ae_title[:SENDER_LENGTH],
+            control_id=uid,
+            kind="SR",
+            at=told.said_at,
+            patients=(facts,),
+        ),
+        (OwnedFacts(patients=((identity.patient_id, issuer),), merged=(), facts=facts),),
+        sha256=sha256,
+        size_bytes=size_bytes,
+    )
+
+
+def _report(told: StoredReport, key: str, status: str) -> ReportText:
+    gone = status == WITHDRAWN
+    return ReportText(
+        kind="report",
+        key=f"sr/{key}",
+        status=status,
+        observed_on=told.on,
+        title=told.title[:TITLE_LENGTH],
+        text="" if gone else told.text.replace("\0", " "),
+        accession=told.header.identity.accession_number,
+        study_uid=told.header.study_instance_uid,
+        nodules=() if gone else tuple(map(_coded, told.nodules)),
+    )
+
+
+def _coded(nodule: MeasuredNodule) -> CodedNodule:
+    return CodedNodule(
+        size_mm=nodule.long_axis_mm,
+        short_mm=nodule.short_axis_mm,
+        lobe=LOBES.get(nodule.lobe or ""),
+        side=nodule.side,
+    )
