@@ -174,6 +174,7 @@ def analyse(
                 found=found,
                 segmenter=segmenter,
                 detector=detector,
+                report_from=report_from,
             )
             shown, nodules, reported = with_reported(report, shown, searched, context)
     if grading is not None:
