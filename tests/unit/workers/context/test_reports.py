@@ -139,9 +139,8 @@ def test_an_addendum_adds_to_the_report_and_leaves_it(app: Application) -> None:
     exam = known(app, of=of_study()).exam
 
     assert exam is not None
-    assert [(one.size_mm, exam.report_of(at).message_id) for at, one in enumerate(exam.nodules)] == [
-        (8.0, "1"), (5.0, "2"), (11.0, "3"),
-    ]  # fmt: skip
+    told = [(one.size_mm, exam.report_of(at).message_id) for at, one in enumerate(exam.nodules)]
+    assert told == [(8.0, "1"), (5.0, "2"), (11.0, "3")]
 
 
 def test_a_report_that_is_taken_back_is_gone(app: Application) -> None:
@@ -165,8 +164,7 @@ def test_our_own_result_is_never_taken_for_a_report(app: Application) -> None:
 
 
 HISTORY = (
-    "CLINICAL HISTORY: 40 pack-year former smoker. History of breast cancer. "
-    "Mother had lung cancer.",
+    "CLINICAL HISTORY: 40 pack-year former smoker. History of breast cancer. Mother: lung cancer.",
     "FINDINGS: Upper lobe predominant emphysema.",
 )
 
