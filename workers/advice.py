@@ -147,6 +147,11 @@ BY_CODE: dict[str, Advice] = {
         meaning="There are too few slices for a chest.",
         todo="Send the whole series.",
     ),
+    "too_many_instances": Advice(
+        meaning="The series has more images than this site lets one analysis hold.",
+        todo="Route the axial series alone. If it is one, raise "
+        "PULMONODE_MAXIMUM_SERIES_INSTANCES and the workers' memory with it, then retry.",
+    ),
     "fewer_than_pacs": Advice(
         meaning="The PACS says that it has more images of this series than came.",
         todo="Send the series again, or force it.",

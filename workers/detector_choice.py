@@ -1,7 +1,12 @@
-"""Detector, segmenter and grader that the settings choose: ours, or a site's own."""
+"""Detector, segmenter and grader that the settings choose: ours, or a site's own.
+
+`install` puts others in their place, for a benchmark that shortens this stage. Deliberately
+absent: any setting, file or environment variable that would do so.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +24,28 @@ if TYPE_CHECKING:
     from inference.graders import LoadedJudge
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Methods:
+    """What finds, outlines and grades nodules."""
+
+    detector: Detector
+    segmenter: Segmenter
+    grading: Grading | None = None
+
+
+_instead: Methods | None = None
+
+
+def install(methods: Methods | None) -> None:
+    """Use these in this process, whatever the settings say; `None` goes by the settings again."""
+    global _instead
+    _instead = methods
+
+
 def segmenter_of(settings: Settings) -> Segmenter:
     """A segmenter that is ready to work, read once per process; raises as `detector_of`."""
+    if _instead is not None:
+        return _instead.segmenter
     return make_segmenter(settings.segmenter, engine_options(settings), settings.weights_dir)
 
 
@@ -35,6 +60,8 @@ def grading_of(settings: Settings) -> Grading | None:
     inference.errors.BankRefused
         If the typical-case bank cannot be used.
     """
+    if _instead is not None:
+        return _instead.grading
     if settings.grader == "none":
         return None
     # Here, not above: the graph's library takes seconds to load.
@@ -73,6 +100,8 @@ def detector_of(settings: Settings) -> Detector:
     inference.errors.EngineUnavailable
         If what its network shall run on is not here.
     """
+    if _instead is not None:
+        return _instead.detector
     if settings.detector != "monai":
         return make_detector(settings.detector, engine_options(settings), settings.weights_dir)
     folder = settings.monai_bundle or Path()

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from workers.errors import ServiceNotStarted
 from workers.settings import Settings
 from workers.state.database import Database
 from workers.state.schema import ENDS, JobState
+from workers.supervisor import COMMAND
 from workers.usecases.describe import list_jobs, show_job
 
 START_LIMIT_S = 180.0
@@ -39,6 +40,8 @@ QUICK = {
     "PULMONODE_METRICS_ENABLED": "false",
 }
 """Loopback only, and no longer waits than one series needs."""
+ELSEWHERE = ("PULMONODE_BROKER_URL", "PULMONODE_STATE_URL", "PULMONODE_STORE_URL")
+"""Of whoever measures; the service measured has its own."""
 
 
 def free_port() -> int:
@@ -56,8 +59,11 @@ def own_service(
     *,
     peer: Peer,
     environment: Mapping[str, str] | None = None,
+    command: Sequence[str] = (COMMAND, "up"),
 ) -> Iterator[Settings]:
-    """Run the whole service with its embedded broker, and `pacs` as its only destination.
+    """Run the whole service, and `pacs` as its only destination.
+
+    Broker, database and store are its own, in its data folder, where `environment` names none.
 
     Parameters
     ----------
@@ -71,6 +77,8 @@ def own_service(
         Where it listens.
     environment : mapping, optional
         Settings besides `QUICK`.
+    command : sequence of str
+        Module and arguments that run it.
 
     Raises
     ------
@@ -83,8 +91,9 @@ def own_service(
         "host": pacs.host,
         "port": pacs.port,
     }
+    outside = {key: value for key, value in os.environ.items() if key not in ELSEWHERE}
     settings = {
-        **os.environ,
+        **outside,
         **QUICK,
         "PULMONODE_DATA_DIR": str(data),
         "PULMONODE_AE_TITLE": peer.ae_title,
@@ -92,16 +101,14 @@ def own_service(
         "PULMONODE_DESTINATIONS": json.dumps([destination]),
         **(environment or {}),
     }
-    for elsewhere in ("PULMONODE_BROKER_URL", "PULMONODE_STATE_URL", "PULMONODE_STORE_URL"):
-        settings.pop(elsewhere, None)
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "workers.cli.main", "up"],
+            [sys.executable, "-m", *command],
             env=settings, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
             _wait_until_it_answers(process, peer, log_file)
-            yield Settings(data_dir=data)
+            yield Settings(data_dir=data, state_url=settings.get("PULMONODE_STATE_URL"))
         finally:
             process.send_signal(signal.SIGTERM)
             try:

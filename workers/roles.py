@@ -31,6 +31,7 @@ from workers.node import Node
 from workers.settings import Settings
 from workers.state.database import DATABASE_AWAY, Database
 from workers.supervisor import (
+    COMMAND,
     SUPERVISOR_PID,
     Child,
     end_with_supervisor,
@@ -200,12 +201,25 @@ def tell_share_of_cores(settings: Settings, *, processes: int) -> None:
 
 
 def run_all(
-    settings: Settings, *, analysers: int = 1, ready: Callable[[], None] | None = None
+    settings: Settings,
+    *,
+    analysers: int = 1,
+    ready: Callable[[], None] | None = None,
+    analysing: str = COMMAND,
 ) -> None:
     """Run broker, node, workers, console and HL7 port on this machine until SIGTERM or SIGINT.
 
     A process that dies is started again; jobs that it held come back by their leases. While
     the database is away, the node already receives.
+
+    Parameters
+    ----------
+    analysers : int
+        Analyses at the same time.
+    ready : callable, optional
+        Called once, when all were started.
+    analysing : str
+        Module that is run as the worker that analyses.
     """
     if not settings.calling_ae_titles:
         raise NobodyAllowed
@@ -216,7 +230,8 @@ def run_all(
     broker = None if settings.broker_url else EmbeddedBroker(settings.data_dir / "broker")
     if broker is not None:
         broker.start()
-    children = _children(settings, broker.url if broker else settings.broker_url or "", analysers)
+    url = broker.url if broker else settings.broker_url or ""
+    children = _children(settings, url, analysers, analysing)
     try:
         for child in children:
             child.keep_running()
@@ -247,14 +262,16 @@ def _migrate(settings: Settings) -> bool:
     return True
 
 
-def _children(settings: Settings, url: str, analysers: int) -> list[Child]:
+def _children(
+    settings: Settings, url: str, analysers: int, analysing: str = COMMAND
+) -> list[Child]:
     environment = {
         "PULMONODE_BROKER_URL": url,
         "PULMONODE_DATA_DIR": str(settings.data_dir),
     }
     commands: dict[str, tuple[str, ...]] = {
         "node": ("node",),
-        "analyse": ("worker", "--queues", ANALYSE, "--concurrency", str(analysers)),
+        ANALYSE: ("worker", "--queues", ANALYSE, "--concurrency", str(analysers)),
         "deliver": ("worker", "--queues", f"{DELIVER},{MAINTAIN}", "--concurrency", "8"),
     }
     if settings.hl7_port is not None:
@@ -265,7 +282,12 @@ def _children(settings: Settings, url: str, analysers: int) -> list[Child]:
         else:
             log.warning("console_not_installed", process="console")
     return [
-        Child(name=name, arguments=arguments, environment=environment)
+        Child(
+            name=name,
+            arguments=arguments,
+            module=analysing if name == ANALYSE else COMMAND,
+            environment=environment,
+        )
         for name, arguments in commands.items()
     ]
 

@@ -89,6 +89,12 @@ class Settings(ConsoleSettings, ContextSettings, Hl7Settings, MonitoringSettings
     incomplete_policy: Literal["analyse", "refuse"] = Field(
         default="refuse", description="what becomes of a series whose hole was never filled"
     )
+    maximum_series_instances: int = Field(
+        default=3000,
+        ge=1,
+        description="a series of more images is not analysed: node and workers hold all of one "
+        "at once",
+    )
     study_hold_s: float = Field(
         default=30,
         ge=0,

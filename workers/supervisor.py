@@ -27,14 +27,20 @@ LONG_LIVED_S = 10.0
 """A process that lived so long did not die of how it was started."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+COMMAND = "workers.cli.main"
+"""The module that is `pulmonode`."""
 
 
 @dataclass(slots=True)
 class Child:
-    """One `pulmonode` process that is kept running."""
+    """One `pulmonode` process that is kept running.
+
+    `module` is another than the command's only where a benchmark replaces it.
+    """
 
     name: str
     arguments: tuple[str, ...]
+    module: str = COMMAND
     environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
@@ -55,7 +61,7 @@ class Child:
         if now >= self.not_before:
             self.started_at = now
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "workers.cli.main", *self.arguments],
+                [sys.executable, "-m", self.module, *self.arguments],
                 env={**os.environ, **self.environment, SUPERVISOR_PID: str(os.getpid())},
             )
 

@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
 
 from workers.state.database import Database
 from workers.state.fact_tables import ResultFacts
@@ -45,12 +45,22 @@ UNDER_WAY = (
     (JobState.ANALYSING, 1),
     (JobState.DELIVERING, 2),
 )
+JOB_NUMBERS_GO_ON = "SELECT setval(pg_get_serial_sequence('job', 'id'), max(id)) FROM job"
+WAITING = ((JobState.QUEUED, 1), (JobState.DELIVERING, 1))
 DESTINATION = "pacs"
-WITH_RESULT = frozenset({JobState.CONFIRMED, JobState.DELIVERING, JobState.FAILED})
+WITH_RESULT = frozenset(
+    {JobState.CONFIRMED, JobState.DELIVERED, JobState.DELIVERING, JobState.FAILED}
+)
 
 
 def fill(
-    database: Database, jobs: int, *, now: float, seed: int = 0, under_way: bool = True
+    database: Database,
+    jobs: int,
+    *,
+    now: float,
+    seed: int = 0,
+    under_way: bool = True,
+    proved: bool = True,
 ) -> None:
     """Put made-up jobs into a migrated database, spread over the last `DAYS` days.
 
@@ -62,14 +72,43 @@ def fill(
         Seconds since the epoch; the newest job is of now.
     under_way : bool
         Whether one in ten is on its way; a running service would take those up.
+    proved : bool
+        Whether the destination proved what it took; else what is over stays delivered.
     """
+    choices = (*ENDED, *UNDER_WAY) if under_way else ENDED
+    if not proved:
+        choices = tuple((_unproved(state), weight) for state, weight in choices)
+    _insert(database, jobs, choices, now=now, days=DAYS, seed=seed)
+
+
+def fill_waiting(database: Database, jobs: int, *, now: float, seed: int = 0) -> None:
+    """Put made-up jobs of the last hour into a database, all waiting for analysis or delivery."""
+    _insert(database, jobs, WAITING, now=now, days=1 / 24, seed=seed)
+
+
+def _unproved(state: JobState) -> JobState:
+    return JobState.DELIVERED if state is JobState.CONFIRMED else state
+
+
+def _insert(
+    database: Database,
+    jobs: int,
+    choices: Sequence[tuple[JobState, int]],
+    *,
+    now: float,
+    days: float,
+    seed: int,
+) -> None:
     chance = random.Random(seed)  # noqa: S311 - made-up rows guard nothing
     first = _next_number(database)
-    for rows in _chunks(chance, jobs, first=first, now=now, under_way=under_way):
+    for rows in _chunks(chance, jobs, choices, first=first, now=now, days=days):
         with database.write() as session:
             for table, found in rows.items():
                 if found:  # past the ORM, which would take longer than the database
                     session.connection().execute(insert(table), found)
+    if database.engine.dialect.name == "postgresql":
+        with database.write() as session:  # it does not count numbers that were given to it
+            session.execute(text(JOB_NUMBERS_GO_ON))
 
 
 def _next_number(database: Database) -> int:
@@ -78,13 +117,18 @@ def _next_number(database: Database) -> int:
 
 
 def _chunks(
-    chance: random.Random, jobs: int, *, first: int, now: float, under_way: bool
+    chance: random.Random,
+    jobs: int,
+    choices: Sequence[tuple[JobState, int]],
+    *,
+    first: int,
+    now: float,
+    days: float,
 ) -> Iterator[dict[type[Any], list[dict[str, Any]]]]:
     rows: dict[type[Any], list[dict[str, Any]]] = _empty()
     for index in range(jobs):
         number = first + index
-        at = now - DAYS * 86400.0 * (1 - (index + 1) / jobs)
-        choices = (*ENDED, *UNDER_WAY) if under_way else ENDED
+        at = now - days * 86400.0 * (1 - (index + 1) / jobs)
         _add(rows, chance, number, at, _choose(chance, choices), now)
         if len(rows[Job]) == CHUNK:
             yield rows
@@ -181,17 +225,17 @@ def _add(
             "version": "0.1.0",
         }
     )
-    delivered = state is JobState.CONFIRMED
+    delivered = state in {JobState.CONFIRMED, JobState.DELIVERED}
     rows[Delivery].append(
         {
             "job_id": number,
             "destination": DESTINATION,
             "profile": "default",
-            "state": "confirmed" if delivered else "failed" if code else "queued",
+            "state": str(state) if delivered else "failed" if code else "queued",
             "reason": None if delivered else "made up",
             "attempts": 1,
             "created_at": ended - 10,
             "delivered_at": ended if delivered else None,
-            "confirmed_at": ended if delivered else None,
+            "confirmed_at": ended if state is JobState.CONFIRMED else None,
         }
     )

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from workers.cli.bench_pipeline import pipeline
+from workers.cli.bench_scale import claims, scale
 from workers.cli.output import console, errors, fail, load_settings, reported_errors, wrote_figures
 from workers.compute import threads_for
 
@@ -27,7 +28,8 @@ commands = typer.Typer(help="Measure speed and memory on this machine.")
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    commands.command()(pipeline)
+    for command in (pipeline, scale, claims):
+        commands.command()(command)
     app.add_typer(commands, name="bench")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import Select, case, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.barriers import Barrier, reach
@@ -39,7 +39,6 @@ from workers.state.schema import (
     Instance,
     Job,
     JobState,
-    Priority,
     Result,
     ResultObject,
     Switch,
@@ -47,6 +46,7 @@ from workers.state.schema import (
 from workers.state.store import get_content, put_content
 from workers.usecases.ask_fhir import ask_fhir
 from workers.usecases.assemble import queue_next_best
+from workers.usecases.choose import most_urgent_due
 from workers.usecases.commit import commit_result, keep_object
 from workers.usecases.fetch_prior import fetch_prior
 from workers.usecases.find_pet import find_pet
@@ -130,7 +130,7 @@ def _take_next(app: Application) -> _Work | None:
         paused = session.get(Switch, PAUSES["analyse"])
         if paused is not None and paused.value == "on":
             return None
-        job_id = session.scalars(_most_urgent(app, now)).first()
+        job_id = most_urgent_due(session, now=now, starvation_s=app.settings.starvation_s)
         if job_id is None:
             return None
         lease = take_job(session, job_id, app.owner, now=now, lease_s=app.settings.lease_s)
@@ -153,18 +153,6 @@ def _take_next(app: Application) -> _Work | None:
             reports=_earlier_reports(session, job),
             retractions=find_retractions(session, app.settings, job),
         )
-
-
-def _most_urgent(app: Application, now: float) -> Select[Any]:
-    """The due job to take first: whoever waited too long, then by priority, then by age."""
-    starving = case((Job.created_at <= now - app.settings.starvation_s, 1), else_=0)
-    rank = case((starving == 1, max(Priority) + 1), else_=Job.priority)
-    return (
-        select(Job.id)
-        .where(Job.state == JobState.QUEUED, Job.next_attempt_at <= now)
-        .order_by(rank.desc(), Job.created_at, Job.id)
-        .limit(1)
-    )
 
 
 def _earlier_result(session: Session, job: Job) -> Result | None:

@@ -33,6 +33,7 @@ log = structlog.get_logger()
 
 NOT_JUDGED = "not_judged"
 BETTER_SERIES = "better_series_chosen"
+TOO_MANY_INSTANCES = "too_many_instances"
 PERSON_DECIDES = frozenset({CONFLICTING_PATIENT, CORRECTION_NOT_AGREED})
 """What is quarantined, rather than refused or analysed all the same, when waiting is over."""
 
@@ -86,15 +87,22 @@ def _hold_unjudged(app: Application, job_id: int, error: Exception, now: float) 
     return True
 
 
-def series_headers(session: Session, series_uid: str) -> list[InstanceHeader]:
-    """Headers of a series' indexed instances, in the order of arrival."""
-    rows = session.scalars(
-        select(Instance).where(Instance.series_uid == series_uid).order_by(Instance.received_at)
+def series_headers(
+    session: Session, series_uid: str, *, at_most: int | None = None
+) -> list[InstanceHeader]:
+    """Headers of a series' indexed instances, or of its first ones, in the order of arrival."""
+    headers = session.scalars(
+        select(Instance.header)
+        .where(Instance.series_uid == series_uid)
+        .order_by(Instance.received_at)
+        .limit(at_most)
     )
-    return [InstanceHeader.from_json(row.header) for row in rows]
+    return [InstanceHeader.from_json(header) for header in headers]
 
 
 def _assemble(session: Session, job: Job, settings: Settings, rules: RuleSet, now: float) -> bool:
+    if job.instance_count > settings.maximum_series_instances:
+        return _refuse_size(session, job, settings.maximum_series_instances, now)
     headers = series_headers(session, job.series_uid)
     if not headers:
         message = "no file of it is in the index: what was kept aside could not be used, or is gone"
@@ -151,6 +159,16 @@ def _assemble(session: Session, job: Job, settings: Settings, rules: RuleSet, no
         forced=job.forced,
     )
     return _apply(session, job, decision, questions, now)
+
+
+def _refuse_size(session: Session, job: Job, limit: int, now: float) -> bool:
+    """End a series that is too large to be held at once; its headers are not even read."""
+    message = (
+        f"{job.instance_count} images in one series, limit {limit}: route the axial series of the "
+        "chest alone, or raise PULMONODE_MAXIMUM_SERIES_INSTANCES"
+    )
+    move(session, job, JobState.NOT_ELIGIBLE, message, at=now, reason_code=TOO_MANY_INSTANCES)
+    return True
 
 
 def _await_again(session: Session, job: Job, gone: int, settings: Settings, now: float) -> bool:

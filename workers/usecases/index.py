@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.orm import Session
 
@@ -344,21 +344,14 @@ def newest_arrival_ns(app: Application) -> int:
 
 def unstored(session: Session, series_uid: str) -> int:
     """How many instances of a series do not stand in the object store yet."""
-    return len(
-        session.scalars(
-            select(Instance.sop_uid).where(
-                Instance.series_uid == series_uid, Instance.stored.is_(False)
-            )
-        ).all()
-    )
+    return _count(session, series_uid, Instance.stored.is_(False))
 
 
 def removed(session: Session, series_uid: str) -> int:
     """How many instances of a series were removed by policy."""
-    return len(
-        session.scalars(
-            select(Instance.sop_uid).where(
-                Instance.series_uid == series_uid, Instance.removed_at.is_not(None)
-            )
-        ).all()
-    )
+    return _count(session, series_uid, Instance.removed_at.is_not(None))
+
+
+def _count(session: Session, series_uid: str, which: ColumnElement[bool]) -> int:
+    of_series = select(func.count()).where(Instance.series_uid == series_uid, which)
+    return session.scalar(of_series) or 0

@@ -81,7 +81,10 @@ def _consider(
         for job in newest
     ):
         return False
-    missed = [found for job in newest if (found := _missed(session, job, rules)) is not None]
+    at_most = settings.maximum_series_instances
+    missed = [
+        found for job in newest if (found := _missed(session, job, rules, at_most)) is not None
+    ]
     if not missed or not _is_news(session, study_uid):
         return False
     _queue(session, study_uid, missed, now)
@@ -104,15 +107,15 @@ def _newest_jobs(session: Session, study_uid: str) -> list[Job]:
     return list(newest.values())
 
 
-def _missed(session: Session, job: Job, rules: RuleSet) -> _Unanalysed | None:
-    """Why a series has no result, if somebody waits for one."""
+def _missed(session: Session, job: Job, rules: RuleSet, at_most: int) -> _Unanalysed | None:
+    """Why a series has no result, if somebody waits for one; by so many of its headers."""
     state = JobState(job.state)
     if state in {JobState.CANCELLED, JobState.SUPERSEDED} or job.reason_code in {
         None,
         BETTER_SERIES,
     }:
         return None
-    headers = series_headers(session, job.series_uid)
+    headers = series_headers(session, job.series_uid, at_most=at_most)
     if not headers or headers[0].modality != "CT":
         return None
     geometry = check_geometry(headers)

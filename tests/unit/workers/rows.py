@@ -38,6 +38,7 @@ from workers.state.schema import (
     ResultObject,
 )
 from workers.state.store import put_content
+from workers.usecases.choose import most_urgent_due
 from workers.usecases.commit import commit_result, keep_object
 from workers.usecases.index import index_inbox
 from workers.usecases.revise import identity_digest
@@ -50,6 +51,17 @@ ANALYSED = (JobState.COMPLETE, JobState.QUEUED, JobState.ANALYSING, JobState.ANA
 def with_settings(settings: Settings, **changes: Any) -> Settings:
     """The settings with some changed, checked again."""
     return Settings(**{**settings.model_dump(), **changes})
+
+
+def order_taken(app: Application, now: float = NOW) -> list[int]:
+    """Job numbers in the order in which workers take them; all are taken."""
+    order = []
+    with app.database.write() as session:
+        limit_s = app.settings.starvation_s
+        while job_id := most_urgent_due(session, now=now, starvation_s=limit_s):
+            take_job(session, job_id, "tester", now=now, lease_s=60)
+            order.append(job_id)
+    return order
 
 
 def add_job(app: Application, state: JobState = JobState.QUEUED, **values: Any) -> int:

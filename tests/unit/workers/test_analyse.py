@@ -17,6 +17,7 @@ from tests.unit.workers.rows import (
     get_job,
     history,
     job_of,
+    order_taken,
     receive,
     set_state,
 )
@@ -25,15 +26,9 @@ from workers.errors import LeaseLost, ObjectChanged, ObjectMissing, StoreUnavail
 from workers.state.jobs import Lease, take_job
 from workers.state.schema import Job, JobState, Priority
 from workers.usecases.administer import cancel
-from workers.usecases.analyse import _most_urgent, analyse_next, fail_attempt
+from workers.usecases.analyse import analyse_next, fail_attempt
 
 OUTAGE = StoreUnavailable("s3://bucket", "no answer")
-
-
-def order(app: Application, now: float = NOW) -> list[int]:
-    """Job numbers in the order in which workers would take them."""
-    with app.database.read() as session:
-        return list(session.scalars(_most_urgent(app, now).limit(None)))
 
 
 def add(app: Application, uid: str, priority: Priority, waited_s: float = 0.0) -> int:
@@ -53,7 +48,7 @@ def test_the_more_urgent_job_is_taken_first_then_the_older_one(app: Application)
     old = add(app, "1.3", Priority.NORMAL, waited_s=20)
     urgent = add(app, "1.4", Priority.URGENT)
 
-    assert order(app) == [urgent, old, young, off_peak]
+    assert order_taken(app) == [urgent, old, young, off_peak]
 
 
 def test_who_waited_too_long_comes_before_the_urgent_ones(app: Application) -> None:
@@ -61,7 +56,7 @@ def test_who_waited_too_long_comes_before_the_urgent_ones(app: Application) -> N
     urgent = add(app, "1.1", Priority.URGENT, waited_s=limit - 1)
     off_peak = add(app, "1.2", Priority.OFF_PEAK, waited_s=limit)
 
-    assert order(app) == [off_peak, urgent]
+    assert order_taken(app) == [off_peak, urgent]
 
 
 def test_among_those_who_waited_too_long_the_oldest_comes_first(app: Application) -> None:
@@ -69,13 +64,13 @@ def test_among_those_who_waited_too_long_the_oldest_comes_first(app: Application
     urgent = add(app, "1.1", Priority.URGENT, waited_s=limit + 1)
     off_peak = add(app, "1.2", Priority.OFF_PEAK, waited_s=limit + 2)
 
-    assert order(app) == [off_peak, urgent]
+    assert order_taken(app) == [off_peak, urgent]
 
 
 def test_equals_are_taken_in_the_order_of_their_numbers(app: Application) -> None:
     ids = [add(app, f"1.{n}", Priority.NORMAL) for n in range(4)]
 
-    assert order(app) == ids
+    assert order_taken(app) == ids
 
 
 def test_an_urgent_job_that_is_not_due_or_not_queued_blocks_nobody(app: Application) -> None:
@@ -83,7 +78,7 @@ def test_an_urgent_job_that_is_not_due_or_not_queued_blocks_nobody(app: Applicat
     add_job(app, JobState.COMPLETE, series_uid="1.2", priority=Priority.URGENT)
     due = add(app, "1.3", Priority.OFF_PEAK)
 
-    assert order(app) == [due]
+    assert order_taken(app) == [due]
 
 
 @pytest.mark.parametrize(

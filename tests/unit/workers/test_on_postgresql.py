@@ -26,6 +26,7 @@ from tests.unit.workers.rows import (
     get_job,
     history,
     job_of,
+    order_taken,
     receive,
     revisions,
     set_state,
@@ -46,7 +47,7 @@ from workers.state.schema import (
     Priority,
     Result,
 )
-from workers.usecases.analyse import _most_urgent, fail_attempt
+from workers.usecases.analyse import fail_attempt
 from workers.usecases.confirm import record_commitment
 from workers.usecases.describe import count_jobs, list_jobs, show_job
 from workers.usecases.index import index_inbox
@@ -130,10 +131,7 @@ def test_urgent_jobs_and_starving_ones_come_first(app: Application) -> None:
         )
     ]
 
-    with app.database.read() as session:
-        order = list(session.scalars(_most_urgent(app, now).limit(None)))
-
-    assert order == [ids[2], ids[1], ids[0]]
+    assert order_taken(app, now) == [ids[2], ids[1], ids[0]]
 
 
 def test_many_workers_that_reach_for_one_job_get_it_once(app: Application) -> None:
