@@ -11,12 +11,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select, text
 
-from dicom_node.read.eligibility import load_rules
+from dicom_node.read.eligibility import RuleSet, load_rules
 from workers.application import Application, open_application
 from workers.bench.many_jobs import DESTINATION, fill, fill_waiting
 from workers.clock import now as clock_now
@@ -53,6 +54,11 @@ class Stock:
 STOCKS = (Stock(over=100), Stock(over=100_000), Stock(over=100_000, waiting=10_000))
 
 
+@cache
+def _rules() -> RuleSet:
+    return load_rules(None)
+
+
 def _choose(app: Application, now: float) -> object:
     with app.database.read() as session:
         return most_urgent_due(session, now=now, starvation_s=app.settings.starvation_s)
@@ -63,11 +69,9 @@ ROUNDS: dict[str, Callable[[Application, float], object]] = {
     "worker: records not kept yet": lambda app, _: record_due(app),
     "node: whom to wake": lambda app, now: due_hints(app, now=now),
     "node: leases and clocks": lambda app, now: expire_leases(app, now=now),
-    "node: series that are quiet": lambda app, now: assemble_due(app, load_rules(None), now=now),
+    "node: series that are quiet": lambda app, now: assemble_due(app, _rules(), now=now),
     "node: best series": lambda app, now: queue_due(app, now=now),
-    "node: studies without a result": lambda app, now: give_notice_due(
-        app, load_rules(None), now=now
-    ),
+    "node: studies without a result": lambda app, now: give_notice_due(app, _rules(), now=now),
     "node: commitments overdue": lambda app, now: expire_commitments(app, now=now),
     "node: answers": lambda app, _: take_answers(app),
     "node: what is withheld": lambda app, now: release_by_mode(app, now=now),

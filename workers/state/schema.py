@@ -113,7 +113,8 @@ class Job(Base):
     __tablename__ = "job"
     __table_args__ = (
         UniqueConstraint("series_uid", "revision"),
-        Index("job_state_next", "state", "next_attempt_at"),
+        Index("job_choose", "state", "priority", "created_at", "id"),  # usecases/choose.py
+        Index("job_hinted", "state", "hinted_at"),
         Index("job_study", "study_uid"),
         Index("job_end", "end_considered", "state_since"),
         # for pages over very many jobs (usecases/list_queue.py, overview.py)
@@ -180,7 +181,7 @@ class Instance(Base):
     __tablename__ = "instance"
     __table_args__ = (
         Index("instance_series", "series_uid"),
-        Index("instance_study", "study_uid"),
+        Index("instance_study", "study_uid", "received_at"),
         Index("instance_received", "received_at", "size_bytes"),
     )
 
@@ -239,6 +240,7 @@ class Result(Base):
         Index("result_patient", "patient_key", "study_date"),
         Index("result_committed", "committed_at", "nodule_count"),
         Index("result_has_facts", "has_facts"),
+        Index("result_recorded", "recorded"),
     )
 
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True)
@@ -295,7 +297,8 @@ class Delivery(Base):
     __tablename__ = "delivery"
     __table_args__ = (
         UniqueConstraint("job_id", "destination"),
-        Index("delivery_state_next", "state", "next_attempt_at"),
+        Index("delivery_hinted", "state", "hinted_at"),
+        Index("delivery_awaits", "state", "awaits_commitment_until"),
         Index("delivery_destination", "destination", "state", "created_at"),
         Index("delivery_delivered", "destination", "delivered_at"),
     )

@@ -237,9 +237,13 @@ def queue_due(app: Application, *, now: float) -> int:
     int
         How many jobs were queued.
     """
+    complete = select(Job).where(Job.state == JobState.COMPLETE)
+    with app.database.read() as session:  # nothing is locked when there is nothing to do
+        if session.scalars(complete.limit(1)).first() is None:
+            return 0
     with app.database.write() as session:
         waiting: dict[str, list[Job]] = defaultdict(list)
-        for job in session.scalars(select(Job).where(Job.state == JobState.COMPLETE)):
+        for job in session.scalars(complete):
             waiting[job.study_uid].append(job)
         return sum(
             _queue_study(session, study_uid, jobs, app.settings.study_hold_s, now)

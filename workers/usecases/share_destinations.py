@@ -27,8 +27,9 @@ def free_associations(session: Session, settings: Settings, name: str) -> int:
 
 def due_deliveries(
     session: Session, settings: Settings, *, now: float, hinted_until: float
-) -> list[Delivery]:
-    """Due deliveries of every destination that has associations free, the most urgent first.
+) -> list[int]:
+    """Numbers of due deliveries of every destination that has associations free, the most urgent
+    first.
 
     Parameters
     ----------
@@ -42,13 +43,14 @@ def due_deliveries(
     )
     names = session.scalars(select(Delivery.destination).where(*due).distinct()).all()
     return [
-        delivery
+        number
         for name in names
-        for delivery in session.scalars(
-            select(Delivery)
+        if (free := free_associations(session, settings, name))
+        for number in session.scalars(
+            select(Delivery.id)
             .join(Job, Job.id == Delivery.job_id)
             .where(*due, Delivery.destination == name)
             .order_by(Job.priority.desc(), Delivery.hinted_at, Delivery.id)
-            .limit(free_associations(session, settings, name))
+            .limit(free)
         )
     ]
