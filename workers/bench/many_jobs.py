@@ -75,7 +75,7 @@ def fill(
     proved : bool
         Whether the destination proved what it took; else what is over stays delivered.
     """
-    choices = (*ENDED, *UNDER_WAY) if under_way else ENDED
+    choices: tuple[tuple[JobState, int], ...] = (*ENDED, *UNDER_WAY) if under_way else ENDED
     if not proved:
         choices = tuple((_unproved(state), weight) for state, weight in choices)
     _insert(database, jobs, choices, now=now, days=DAYS, seed=seed)
@@ -99,8 +99,9 @@ def _insert(
     days: float,
     seed: int,
 ) -> None:
-    chance = random.Random(seed)  # noqa: S311 - made-up rows guard nothing
     first = _next_number(database)
+    # other UIDs than those that stand there
+    chance = random.Random(seed + first - 1)  # noqa: S311 - made-up rows guard nothing
     for rows in _chunks(chance, jobs, choices, first=first, now=now, days=days):
         with database.write() as session:
             for table, found in rows.items():

@@ -94,12 +94,18 @@ def _print(result: dict[str, Any]) -> None:
         f"{waits['oldest_undelivered_s']:.1f} s (the PACS was away meanwhile); most: {most}",
         soft_wrap=True,
     )
-    memory = Table("process", "MB at the start", "middle", "end", "most", "MB per 100 studies")
+    stages = Table("stage", "median s", "95 of 100 within", "longest")
+    for name, taken in result["stages_s"].items():
+        cells = (f"{taken[key]:.2f}" for key in ("median", "p95", "longest") if key in taken)
+        stages.add_row(name, *cells)
+    console.print(stages)
+    memory = Table("process", "MB at the start", "middle", "end", "MB per 100 studies", "CPU s")
     for role, mb in result["memory_mb"].items():
         memory.add_row(
             role,
-            *(f"{mb[name]:.0f}" for name in ("start", "middle", "end", "most")),
+            *(f"{mb[name]:.0f}" for name in ("start", "middle", "end")),
             f"{mb['mb_per_100_studies']:+.1f}",
+            f"{result['cpu_s'].get(role, 0.0):.0f}",
         )
     console.print(memory)
     claims = Table("asked of the database", f"ms with {result['claims']['jobs']} jobs (worst)")

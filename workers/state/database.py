@@ -176,7 +176,7 @@ class Database:
         return found, wanted
 
     def check_version(self) -> None:
-        """See whether the schema is this release's, by its number and by its tables.
+        """See whether the schema is this release's, by its number, its tables and its indexes.
 
         Raises
         ------
@@ -187,13 +187,26 @@ class Database:
         """
         self.check_number()
         tables = whole_metadata().tables
-        found = inspect(self.engine).get_multi_columns()
-        columns = {table: {item["name"] for item in each} for (_, table), each in found.items()}
+        look = inspect(self.engine)
+        columns = {
+            table: {item["name"] for item in each}
+            for (_, table), each in look.get_multi_columns().items()
+        }
+        indexes = {
+            item["name"]: item["column_names"]
+            for each in look.get_multi_indexes().values()
+            for item in each
+        }
         lacks = [
             f"{name}.{column.name}" if name in columns else name
             for name, table in tables.items()
             for column in table.columns
             if column.name not in columns.get(name, ())
+        ] + [
+            f"index {index.name}"
+            for table in tables.values()
+            for index in table.indexes
+            if indexes.get(str(index.name)) != [column.name for column in index.columns]
         ]
         if lacks:
             raise SchemaDamaged(_newest(), tuple(dict.fromkeys(lacks)))

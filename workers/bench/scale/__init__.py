@@ -2,5 +2,5 @@
 
 `day` (who comes when) -> `studies` (what is sent) -> `sending` (who sends it), against
 `short_service`, watched by `watching`; `verdict` says what became of each study, `replay` puts
-it together, `picture` draws it.
+it together with `stages`, `picture` draws it.
 """

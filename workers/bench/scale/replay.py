@@ -24,6 +24,7 @@ from workers.bench.many_jobs import fill
 from workers.bench.scale.day import DAY_S, SCANNERS, Study, plan_day
 from workers.bench.scale.sending import Acknowledged, Scanners
 from workers.bench.scale.short_service import MODULE
+from workers.bench.scale.stages import time_stages
 from workers.bench.scale.studies import Pauses, make_chest
 from workers.bench.scale.verdict import has_ended, in_numbers, judge
 from workers.bench.scale.watching import Samples, Watcher, memory_summary
@@ -34,9 +35,9 @@ from workers.state.database import Database
 
 PACS_AE = "MINIPACS"
 QUIET_S = 1.5
-INCOMPLETE_S = 10.0
+INCOMPLETE_S = 8.0
 NOT_ANALYSED_S = 3.0
-PAUSES = Pauses(between_s=0.4, late_s=2 * QUIET_S, very_late_s=15.0)
+PAUSES = Pauses(between_s=0.4, late_s=2 * QUIET_S, very_late_s=10.0)
 WAITS = {
     "PULMONODE_QUIET_TIME_S": f"{QUIET_S:g}",
     "PULMONODE_STUDY_HOLD_S": "0.5",
@@ -51,10 +52,10 @@ WAITS = {
 PACS_GOES_S = 13 * 3600.0
 PACS_AWAY_S = 3600.0
 """Seconds of the day: when the PACS goes away, and for how long."""
-PACS_AWAY_AT_LEAST_S = 2.0
+PACS_AWAY_AT_LEAST_S = 4.0
 END_LIMIT_S = 1800.0
 """Seconds of the clock after the last image."""
-SETTLE_S = NOT_ANALYSED_S + 2.0
+SETTLE_S = NOT_ANALYSED_S + 1.0
 """So long it is waited whether something more comes that must not come."""
 LOOK_S = 0.5
 ASKED = 5
@@ -102,8 +103,8 @@ def bench_scale(
     Returns
     -------
     dict
-        ``plan``, ``machine``, ``received``, ``verdict``, ``waits``, ``memory_mb``, ``claims``,
-        ``wall_s`` and what was seen over time (``samples``).
+        ``plan``, ``machine``, ``received``, ``verdict``, ``waits``, ``stages_s``, ``memory_mb``,
+        ``cpu_s``, ``claims``, ``wall_s`` and what was seen over time (``samples``).
 
     Raises
     ------
@@ -141,6 +142,7 @@ def bench_scale(
             progress("asking the database")
             claims = _ask(settings)
             verdict = judge(scanners.told, database, pacs.received())
+            stages_s = time_stages(database, [item.series_uid for item in scanners.told.sent])
         finally:
             pacs.stop()
             database.close()
@@ -150,7 +152,9 @@ def bench_scale(
         "received": _received(scanners.told),
         "verdict": in_numbers(verdict),
         "waits": _waits(watcher.samples),
+        "stages_s": stages_s,
         "memory_mb": memory_summary(watcher.samples, studies=len(studies)),
+        "cpu_s": watcher.samples.cpu_s,
         "claims": claims,
         "sent_s": round(sent_s, 1),
         "wall_s": round(wall_s, 1),

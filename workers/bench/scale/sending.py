@@ -174,5 +174,5 @@ class Scanners:
 
 def _words(error: DicomNodeError, peer: Peer) -> str:
     """What was said, without whom it concerns, so that the same is counted as the same."""
-    text = str(error).removeprefix(f"{peer}: ")
-    return text.split(" of 2.25.")[0][:80]
+    text = str(error).replace(f" with {peer}", "").replace(f"{peer}: ", "")
+    return text.split(" of 2.25.")[0][:100]

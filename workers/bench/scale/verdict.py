@@ -24,7 +24,7 @@ from workers.bench.scale.studies import Sent
 from workers.state.database import Database
 from workers.state.schema import ENDS, Instance, Job, JobState, KeptAside, Notice
 
-KINDS = {ComprehensiveSRStorage: "SR", SegmentationStorage: "SEG"}
+KINDS = {str(ComprehensiveSRStorage): "SR", str(SegmentationStorage): "SEG"}
 ENDS_OF: Mapping[Kind, tuple[JobState, str | None]] = {
     Kind.TRUNCATED: (JobState.QUARANTINED, "truncated"),
     Kind.MISSING: (JobState.NOT_ELIGIBLE, "missing_slices"),

@@ -53,6 +53,8 @@ class Samples:
     memory_at_s: list[float] = field(default_factory=list)
     memory_mb: dict[str, list[float]] = field(default_factory=dict)
     """Resident, all processes of a role together."""
+    cpu_s: dict[str, float] = field(default_factory=dict)
+    """Of the processes of each role that were there at the last look."""
     missed: int = 0
     """Looks at which the database did not answer."""
 
@@ -83,9 +85,11 @@ class Watcher:
     def _run(self) -> None:
         began = time.monotonic()
         looks = 0
-        while not self._stop.wait(EVERY_S):
+        stopped = False
+        while not stopped:
+            stopped = self._stop.wait(EVERY_S)
             at_s = time.monotonic() - began
-            if looks % MEMORY_EVERY == 0:
+            if stopped or looks % MEMORY_EVERY == 0:
                 self._weigh(at_s)
             looks += 1
             try:
@@ -116,11 +120,15 @@ class Watcher:
 
     def _weigh(self, at_s: float) -> None:
         together: Counter[str] = Counter()
+        cpu_s: dict[str, float] = {}
         for process in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 role = _role(process)
                 if role is not None:
                     together[role] += process.memory_info().rss
+                    times = process.cpu_times()
+                    cpu_s[role] = cpu_s.get(role, 0.0) + times.user + times.system
+        self.samples.cpu_s = {role: round(seconds, 1) for role, seconds in cpu_s.items()}
         self.samples.memory_at_s.append(round(at_s, 2))
         for role in ROLES.values():
             sizes = self.samples.memory_mb.setdefault(role, [])
