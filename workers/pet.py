@@ -7,6 +7,8 @@ from pathlib import Path
 
 from dicom_node.errors import SeriesRejected, SuvUnknown, UnreadableInstance
 from dicom_node.read.ct_series import CtSeries
+from dicom_node.read.earlier import why_other_patient
+from dicom_node.read.header import Identity
 from dicom_node.read.pet_series import load_pet_series
 from inference.pet.uptake import SuvVolume
 from inference.pet_values import PetUsed
@@ -30,6 +32,11 @@ def pet_beside(series: CtSeries, paths: Sequence[Path]) -> SuvVolume | str:
         return error.why
     except UnreadableInstance as error:
         return f"a file cannot be read: {error.why}"
+    whose = Identity.from_dataset(series.headers[0])
+    for header in pet.headers:
+        other = _why_other_patient(whose, Identity.from_dataset(header))
+        if other is not None:
+            return other
     frame = str(series.headers[0].get("FrameOfReferenceUID", ""))
     if not frame or frame != pet.frame_of_reference_uid:
         return OTHER_FRAME
@@ -39,6 +46,11 @@ def pet_beside(series: CtSeries, paths: Sequence[Path]) -> SuvVolume | str:
         used=PetUsed(series=str(pet.headers[0].SeriesInstanceUID), how=pet.scale.how),
         lean_fraction=pet.scale.lean_fraction,
     )
+
+
+def _why_other_patient(ct: Identity, pet: Identity) -> str | None:
+    """Why a PET may not be taken for the CT's patient's; equal in all is enough without an ID."""
+    return None if ct.patient_key() == pet.patient_key() else why_other_patient(ct, pet)
 
 
 def pet_of_folder(series: CtSeries, folder: Path) -> SuvVolume | str:

@@ -62,6 +62,7 @@ from workers.usecases.known_context import (
 from workers.usecases.quarantine import hold_job
 from workers.usecases.record import record_due
 from workers.usecases.retract import Retraction, compose_retraction, find_retractions
+from workers.usecases.revise_for_pet import PETS, pets_of
 from workers.usecases.tell_not_analysed import tell_not_analysed
 
 log = structlog.get_logger()
@@ -206,6 +207,8 @@ def _analyse(app: Application, work: _Work) -> str:
         if prior is None:
             prior, others = fetch_prior(app, series)
             doubts += others
+        with app.database.read() as session:
+            pets = pets_of(session, series.study_instance_uid)
         pet, unused = find_pet(app, series)
         doubts += unused
         doubts += ask_fhir(app, ct_owner(series, app.settings))
@@ -249,7 +252,7 @@ def _analyse(app: Application, work: _Work) -> str:
         return _end(app, work, error.code, error.why)
     except FAILURES as error:
         return fail_attempt(app, work.lease, error)
-    used = (known.digest, frozen(known, ct))
+    used = (known.digest, {**frozen(known, ct), PETS: pets})
     commit_result(app, work.lease, result, findings, kept, features, used)
     _count_findings(result.findings)
     tell_device(app, os.getppid(), result.findings.device)

@@ -28,6 +28,7 @@ from workers.usecases.quarantine import (
     hold_job,
     study_identity,
 )
+from workers.usecases.revise_for_pet import PET, revise_for_pet
 
 log = structlog.get_logger()
 
@@ -121,6 +122,8 @@ def _assemble(session: Session, job: Job, settings: Settings, rules: RuleSet, no
     job.warnings = list(dict.fromkeys((*geometry.warnings, *verdict.warnings)))
     if not verdict.eligible:
         move(session, job, JobState.NOT_ELIGIBLE, verdict.reason, at=now, reason_code=verdict.code)
+        if job.modality == PET:
+            revise_for_pet(session, settings, job.study_uid, now)
         return True
     final = [problem for problem in geometry.problems if not problem.may_improve]
     if final:

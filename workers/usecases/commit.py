@@ -39,6 +39,7 @@ from workers.usecases.record import (
     result_identity,
 )
 from workers.usecases.revise import refute_notices, supersede
+from workers.usecases.revise_for_pet import revise_for_pet
 
 log = structlog.get_logger()
 
@@ -194,6 +195,8 @@ def _commit(
         move(session, job, JobState.ANALYSED, message, at=now)
         _supersede_earlier(session, job, now)
         _queue_deliveries(session, app.settings, job, now)
+        session.flush()
+        revise_for_pet(session, app.settings, job.study_uid, now)  # one that came meanwhile
         if recorded is not None:
             follow_late(session, job, series_headers(session, job.series_uid), now)
 

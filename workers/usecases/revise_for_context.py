@@ -6,23 +6,20 @@ other context now than it was; who sends a known value again starts nothing.
 
 from __future__ import annotations
 
-import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicom_node.read.header import Identity, InstanceHeader
+from dicom_node.read.header import Identity
 from workers.application import Application
 from workers.context.links import PatientId
 from workers.patient_key import patient_key
 from workers.settings import Settings
 from workers.state.context_tables import ContextMessage, ContextPerson, MessageState, UsedContext
-from workers.state.jobs import current_job, note
-from workers.state.schema import WITH_RESULT, Instance, Job, JobState, Result
+from workers.state.jobs import current_job
+from workers.state.schema import WITH_RESULT, Job, JobState, Result
 from workers.usecases.known_context import ids_of, resolve_again
-from workers.usecases.revise import new_job
+from workers.usecases.revise_for_pet import begin_revision, header_of
 from workers.usecases.take_messages import table_of
-
-log = structlog.get_logger()
 
 AT_ONCE = 100
 """Messages considered in one round."""
@@ -78,17 +75,10 @@ def _being_analysed(session: Session) -> frozenset[str]:
     found = set()
     jobs = session.scalars(select(Job.series_uid).where(Job.state == JobState.ANALYSING)).all()
     for series_uid in jobs:
-        header = _header(session, series_uid)
+        header = header_of(session, series_uid)
         if header is not None:
             found.add(patient_key([header.identity]))
     return frozenset(found)
-
-
-def _header(session: Session, series_uid: str) -> InstanceHeader | None:
-    row = session.scalars(
-        select(Instance.header).where(Instance.series_uid == series_uid).limit(1)
-    ).first()
-    return None if row is None else InstanceHeader.from_json(row)
 
 
 def _revise(session: Session, settings: Settings, result: Result, now: float) -> int:
@@ -99,7 +89,7 @@ def _revise(session: Session, settings: Settings, result: Result, now: float) ->
         return 0
     if JobState(job.state) not in WITH_RESULT:
         return 0
-    header = _header(session, job.series_uid)
+    header = header_of(session, job.series_uid)
     if header is None:
         return 0
     identity = header.identity
@@ -109,17 +99,5 @@ def _revise(session: Session, settings: Settings, result: Result, now: float) ->
     )
     if resolve_again(session, used, owner, table_of(settings), now).digest == used.digest:
         return 0
-    removed = session.scalars(
-        select(Instance.sop_uid)
-        .where(Instance.series_uid == job.series_uid, Instance.removed_at.is_not(None))
-        .limit(1)
-    ).first()
-    if removed is not None:
-        note(session, job, "clinical context came after its instances were removed", at=now)
-        return 0
-    message = f"clinical context came or changed after revision {job.revision}"
-    revision = new_job(
-        session, header, settings, revision=job.revision + 1, message=message, now=now
-    )
-    log.info("context_revises", job_id=revision.id)
-    return 1
+    what = "clinical context came or changed"
+    return begin_revision(session, settings, job, header, what, now)

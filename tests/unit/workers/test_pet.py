@@ -25,6 +25,7 @@ from tests.unit.workers.rows import receive
 from workers.application import Application
 from workers.case import CaseResult
 from workers.local import analyse_folder
+from workers.pet import pet_beside
 from workers.state.schema import Instance
 from workers.usecases.find_pet import find_pet
 
@@ -32,7 +33,7 @@ PLACE = np.array([-57.955, 18.479, 40.0])
 DIAMETER_MM = 20.0
 SUV_AT, SUV_AROUND = 6.0, 0.5
 G_PER_ML = 70_000 / (370e6 * 2 ** (-3600 / 6586.2))
-IDENTITY = CtIdentity(key="pet ct", patient_id="4711")
+IDENTITY = CtIdentity(key="pet ct", patient_id="4711", patient_sex="M")
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +156,36 @@ def test_a_pet_that_cannot_be_used_is_a_warning(
     assert found.findings_json["pet"] is None
     (warning,) = [text for text in found.findings.quality.warnings if "PET" in text]
     assert why in warning
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"PatientID": "4712"}, "not the same patient for sure: Patient ID differ"),
+        ({"IssuerOfPatientID": "ELSEWHERE"}, "Issuer of Patient ID differ"),
+        ({"PatientBirthDate": "19010101"}, "birth date differ"),
+        ({"PatientID": ""}, "without a Patient ID"),
+    ],
+)
+def test_a_pet_of_another_patient_in_the_same_study_is_not_used(
+    ct: Path, tmp_path: Path, values: dict[str, str], why: str
+) -> None:
+    series = load_ct_series(sorted(ct.glob("*.dcm")))
+
+    found = pet_beside(series, pet_of(ct, tmp_path / "pet", **values))
+
+    assert isinstance(found, str)
+    assert why in found
+
+
+def test_a_name_that_is_written_otherwise_does_not_part_ct_and_pet(
+    ct: Path, tmp_path: Path
+) -> None:
+    series = load_ct_series(sorted(ct.glob("*.dcm")))
+
+    found = pet_beside(series, pet_of(ct, tmp_path / "pet", PatientName="Phantom^Lung^Dr"))
+
+    assert isinstance(found, SuvVolume)
 
 
 def test_the_service_finds_the_pet_of_the_study(app: Application, ct: Path, tmp_path: Path) -> None:
