@@ -31,6 +31,10 @@ LIMIT_OF_A_PAGE_MS = 300.0
 """Server time of a page of the queue with `MANY` jobs."""
 MANY = 100_000
 TRIES = 4
+CASES_ARE_SHOWN = """() => {
+    const shown = [...document.querySelectorAll("details[open] img.case")];
+    return shown.length > 0 && shown.every((one) => one.naturalWidth === 48);
+}"""
 WINDOW_LOW_HU, WINDOW_WIDTH_HU = -1350.0, 1500.0
 """The lung window of the viewer."""
 GRID = list(range(20, 240, 10))
@@ -161,6 +165,7 @@ def test_the_viewer_shows_the_slices_and_where_the_nodule_lies(shared: Site, adm
     expect(admin.locator("h2#nodules-title")).to_contain_text("nodule")
     index = int(canvas.get_attribute("data-slice") or -1)
     coloured = look(admin)["coloured"]
+    admin.wait_for_function(CASES_ARE_SHOWN)
     shared.picture(admin, "result")
     admin.keyboard.press("o")
     plain = look(admin)
