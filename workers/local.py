@@ -33,6 +33,7 @@ from workers.object_names import file_names
 from workers.page.draw import CasePictures, draw_case
 from workers.pet import pet_of_folder
 from workers.prior import prior_of_folder
+from workers.report_file import preferred, read_report_file
 
 FEATURES_FILE = "features.npz"
 PAGE_FILE = "report.pdf"
@@ -71,13 +72,15 @@ def analyse_folder(
     grading: Grading | None = None,
     prior: Path | None = None,
     pet: Path | None = None,
+    report: Path | None = None,
     pictures_in: str | None = None,
     font_file: Path | None = None,
     progress: Callable[[str], None],
 ) -> CaseResult | Mapping[str, Any]:
     """Analyse the best series below a folder, compare it with that of `prior`, measure in `pet`.
 
-    What stands against either becomes a warning of the result.
+    What stands against either becomes a warning of the result. `report` is a text file with the
+    radiologist's report of the same CT; of the history that it tells, `context` counts first.
 
     With `pictures_in`, a language, the result has pictures to be written beside its objects.
 
@@ -85,6 +88,11 @@ def analyse_folder(
     -------
     CaseResult or mapping
         The result, or the ``findings.json`` that says why there is none.
+
+    Raises
+    ------
+    ContextRefused
+        If `report` cannot be read as text.
     """
     best = judge_folder(folder, rules)[0]
     if best.refusal is not None:
@@ -114,12 +122,15 @@ def analyse_folder(
                 measured_in = beside
             else:
                 warnings.append(f"the PET was not used: {beside}")
+        told = None if report is None else read_report_file(report, series)
         created = datetime.fromtimestamp(clock.now(), tz=UTC)
         result = analyse_case(
             series,
             revision=1,
             created=created,
-            context=context,
+            context=context if told is None else preferred(context, told.context),
+            known=told.known if told else None,
+            report=told.exam if told else None,
             profiles=profiles,
             detector=detector,
             segmenter=segmenter,

@@ -44,6 +44,14 @@ def analyse(
         Path | None,
         typer.Option(exists=True, file_okay=False, help="folder with a PET of the same study"),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="text file with the radiologist's report of this CT, UTF-8 or GB18030",
+        ),
+    ] = None,
     profile: Annotated[
         list[str] | None,
         typer.Option(help="dress of the objects, repeatable: default, ohif, air ... or your own"),
@@ -77,6 +85,7 @@ def analyse(
                 grading=grading_of(settings),
                 prior=prior,
                 pet=pet,
+                report=report,
                 pictures_in=chosen[0].language if pictures else None,
                 font_file=settings.font_file,
                 progress=lambda stage: status.update(f"{stage} ..."),

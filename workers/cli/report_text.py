@@ -12,6 +12,7 @@ from rich.table import Table
 from inference.report_text.extract import extract
 from inference.report_text.facts import ReportedNodule, ReportFacts
 from workers.cli.output import console, fail, print_json
+from workers.report_file import decode_report
 
 report = typer.Typer(help="Read reports as text.", no_args_is_help=True)
 
@@ -39,27 +40,11 @@ def extract_facts(
 
 def _read(file: str) -> str:
     if file == "-":
-        return _decode(sys.stdin.buffer.read())
+        return decode_report(sys.stdin.buffer.read())
     try:
-        return _decode(Path(file).read_bytes())
+        return decode_report(Path(file).read_bytes())
     except OSError as error:
         fail(f"{file} cannot be read: {error.strerror}")
-
-
-def _decode(data: bytes) -> str:
-    """UTF-8, else what Chinese systems write.
-
-    Raises
-    ------
-    ValueError
-        If it is neither.
-    """
-    for encoding in ("utf-8-sig", "gb18030"):
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise ValueError("neither UTF-8 nor GB18030; convert it, for example with iconv")
 
 
 def _print(facts: ReportFacts) -> None:

@@ -9,10 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 from click.testing import Result as Done
 from typer.testing import CliRunner
 
+from tests.conftest import REPOSITORY
 from tests.integration.bad_series import plain_series, save
 from workers.application import Application
 from workers.cli import output
@@ -22,6 +24,7 @@ from workers.state.schema import Event, Job, JobState, Result, ResultObject
 from workers.state.store import put_content
 
 NOW = 1_700_000_000.0
+SCHEMA = json.loads((REPOSITORY / "docs" / "findings.schema.json").read_text())
 
 
 @pytest.fixture(autouse=True)
@@ -184,24 +187,32 @@ def test_analyse_ends_with_1_on_an_error(tmp_path: Path) -> None:
     assert "no DICOM file" in done.stderr
 
 
-def test_a_context_file_makes_the_guideline_apply(tmp_path: Path) -> None:
-    write_phantom(
+def test_context_and_report_of_files_reach_the_guidelines(tmp_path: Path) -> None:
+    truth = write_phantom(
         tmp_path / "ct", seed=3, slices=64, spacing_mm=4.0, pixels=256, pixel_spacing_mm=1.4,
         nodules=["solid:20"],
     )  # fmt: skip
+    side = truth["nodules"][0]["laterality"]
+    other = {"left": "right", "right": "left"}[side]
+    (tmp_path / "report.txt").write_text(
+        f"HISTORY: 40 pack-years. FINDINGS: Emphysema. 20 mm spiculated nodule in the {side} lung. "
+        f"45 mm mass in the {other} lung."
+    )
+    (tmp_path / "empty.bin").write_bytes(b"\xff\xff\xff")
     (tmp_path / "context.json").write_text(
         '{"screening_exam": true, "age_years": 61, "ever_smoker": true}'
     )
     (tmp_path / "wrong.json").write_text('{"age": 61}')
 
-    def analyse(context: str) -> Done:
+    def analyse(context: str, report: str = "report.txt") -> Done:
         return run(
             "analyse", str(tmp_path / "ct"), "--out", str(tmp_path / "out"), "--json",
-            "--context", str(tmp_path / context),
+            "--context", str(tmp_path / context), "--report", str(tmp_path / report),
         )  # fmt: skip
 
     findings = json.loads(analyse("context.json").stdout)
     wrong = analyse("wrong.json")
+    unreadable = analyse("context.json", "empty.bin")
 
     assert findings["exam"]["lung_rads"]["applicable"] == "yes"
     assert findings["exam"]["lung_rads"]["category"] == "4B"
@@ -210,6 +221,28 @@ def test_a_context_file_makes_the_guideline_apply(tmp_path: Path) -> None:
     assert findings["exam"]["fleischner_2017"]["applicable"] == "no"
     assert wrong.exit_code == 1
     assert "wrong.json" in wrong.stderr
+
+    nodule, exam = findings["nodules"][0], findings["exam"]["report"]
+    assert nodule["guidelines"]["brock"]["missing"] == ["sex", "family_history_lung_cancer"]
+    told = nodule["report"]
+    assert (told["source"], told["message_id"], told["listed_for_report"]) == (
+        "file", "report.txt", False
+    )  # fmt: skip
+    assert told["said"] == {
+        "certainty": "asserted", "size_mm": 20.0, "laterality": side, "spiculation": "present"
+    }  # fmt: skip
+    assert told["spiculation_used"] is True
+    assert [item["said"]["size_mm"] for item in exam["not_found"]] == [45.0]
+    assert any(
+        warning.startswith(f"the report describes a nodule (45 mm, {other} lung) that was not")
+        for warning in findings["quality"]["warnings"]
+    )
+    jsonschema.Draft202012Validator(SCHEMA).validate(findings)
+    history = {item["item"]: item for item in findings["clinical_context"]["values"]}
+    assert history["pack_years"]["source"] == "report text"
+    assert history["pack_years"]["message_id"] == "report.txt"
+    assert unreadable.exit_code == 1
+    assert "empty.bin: neither UTF-8 nor GB18030" in unreadable.stderr
 
 
 def test_the_phantom_command_writes_a_series_and_its_truth(tmp_path: Path) -> None:
