@@ -28,7 +28,11 @@ NUMBERS = frozenset(
      "before", "days", "doubling"}
 )  # fmt: skip
 """Placeholders that stand for a number; the others for any words."""
-ITEMS = {"told": "[^;]+?", "message": "[^;()]+?", "day": "[0-9-]+"}
+ITEMS = {
+    **dict.fromkeys(("told", "lobe", "type", "other"), "[^;]+?"),
+    "message": "[^;()]+?",
+    "day": "[0-9-]+",
+}
 """Placeholders that stay within one item of a list."""
 BETWEEN_ITEMS = {"; ": "semicolon", ", ": "comma", " and the ": "comma"}
 """What the findings put between the items of a list, and what reports write for it."""

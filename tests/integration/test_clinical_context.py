@@ -19,9 +19,13 @@ from dicom_node.compose.content_tree import walk
 from tests.conftest import REPOSITORY
 from tests.integration.service import free_port, wait_for
 from tests.unit.workers.context.known import give, known, numbers
-from tests.unit.workers.context.messages import MllpClient, laboratory, message
+from tests.unit.workers.context.messages import MllpClient, code_of, laboratory, message
+from tests.unit.workers.context.test_reports import report
 from tests.unit.workers.rows import set_state
 from workers.application import Application, open_application
+from workers.context.hl7_accept import AcceptPolicy
+from workers.context.hl7_receive import Receiver
+from workers.context.mllp import MllpLimits, MllpListener
 from workers.settings import Settings
 from workers.state.context_tables import ContextMessage
 from workers.state.jobs import current_job
@@ -91,7 +95,7 @@ def analysed(app: Application, series_uid: str, out: Path) -> tuple[dict[str, An
 
 
 def test_context_reaches_the_result_and_what_comes_late_makes_a_revision(
-    app: Application, paths: list[Path], tmp_path: Path
+    app: Application, paths: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     give(app, message("ADT^A08", *HISTORY, control="ADT-1"))
     for path in paths:
@@ -112,7 +116,22 @@ def test_context_reaches_the_result_and_what_comes_late_makes_a_revision(
     assert "emphysema yes (HL7 message ADT-1, 2026-03-01)" in said
     assert "age 65 years (CT header, 2026-03-02)" in said
 
+    nodule = findings["nodules"][0]
+    assert "spiculation" in nodule["guidelines"]["brock"]["missing"]
+    assert "report" not in nodule
+    assert "report" not in findings["exam"]
+
     give(app, laboratory("7.5", control="LAB-9"))
+    side = nodule["laterality"]
+    other = {"left": "right", "right": "left"}[side]
+    send_by_mllp(
+        app,
+        report(
+            f"FINDINGS: 20 mm spiculated nodule in the {side} lung.",
+            f"IMPRESSION: 45 mm mass in the {other} lung.",
+            control="RAD-1",
+        ),
+    )
     assert revise_for_context(app, now=app.now()) == 1
     assert revise_for_context(app, now=app.now()) == 0
     findings, said = analysed(app, series, tmp_path / "two")
@@ -121,6 +140,21 @@ def test_context_reaches_the_result_and_what_comes_late_makes_a_revision(
     assert (cea["number"], cea["unit"], cea["message_id"]) == (7.5, "ng/mL", "LAB-9")
     assert "CEA 7.5 ng/mL [H] (reference 0-5) (HL7 message LAB-9, 2026-03-01)" in said
     assert "serology" not in findings["nodules"][0]["modalities"]  # masked
+    told, exam = findings["nodules"][0]["report"], findings["exam"]["report"]
+    assert (told["message_id"], told["on"], told["spiculation_used"]) == (
+        "RAD-1", "2026-03-02", True
+    )  # fmt: skip
+    assert "spiculation" not in findings["nodules"][0]["guidelines"]["brock"]["missing"]
+    assert [item["said"]["size_mm"] for item in exam["not_found"]] == [45.0]
+    source = "HL7 message RAD-1, 2026-03-02"
+    assert f"Radiologist's report: {source}" in said
+    assert (
+        f"described in the report ({source}): 20 mm, {side} lung, spiculated; {side} side" in said
+    )
+    assert "spiculation for Brock and Mayo is the report's: present" in said
+    assert f"the report describes a nodule (45 mm, {other} lung) that was not found" in said
+    assert "mass in the" not in said  # none of the report's own words
+    assert "mass in the" not in "".join(capsys.readouterr())
     with app.database.read() as session:
         job = current_job(session, series)
         assert job is not None
@@ -128,6 +162,22 @@ def test_context_reaches_the_result_and_what_comes_late_makes_a_revision(
     give(app, laboratory("7.5", control="LAB-10", order="O2"))  # known already
     assert revise_for_context(app, now=app.now()) == 0
     app.database.close()
+
+
+def send_by_mllp(app: Application, text: str) -> None:
+    """Send a message over the port, and read it as the node does."""
+    listener = MllpListener(
+        Receiver(inbox=open_inbox(app.settings), policy=AcceptPolicy()),
+        host="127.0.0.1",
+        port=0,
+        limits=MllpLimits(),
+    )
+    listener.start()
+    client = MllpClient(listener.port)
+    assert code_of(client.send(text)) == "AA"
+    client.close()
+    listener.stop()
+    take_messages(app)
 
 
 def kill_at(app: Application, point: str, faults: Path, *command: str) -> subprocess.Popen[bytes]:

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - Chinese punctuation is meant
 """Whatever the findings say in a sentence, the reports' tables know it in every language."""
 
 from __future__ import annotations
@@ -18,14 +19,32 @@ from inference.findings import Axis, ClinicalContext, LungSide, Measurements, Pr
 from inference.follow_up import change, compare, look
 from inference.follow_up.exam import PriorExam, PriorFinding
 from inference.follow_up.registration import Registration
+from inference.known import KnownContext, KnownValue
 from inference.lung_coverage import _side_warnings
+from inference.report_text.extract import extract
+from inference.report_text.link import link_nodules
+from inference.report_text.said import in_words
+from inference.report_values import ReportComparison, ReportedAs, ReportedOnly, ReportUsed
+from inference.reported import (
+    NOTHING_FITS,
+    REPORT_LIMIT,
+    TOO_LITTLE,
+    TOO_MANY,
+    TOO_SMALL,
+    not_found_warnings,
+)
 from inference.retina_detection import RetinaDetector
 from inference.rules import fleischner, lung_rads
 from inference.rules.mayo import mayo
 from inference.volume import Volume
+from tests.unit.inference.report_text.detected import detected
+from workers.context.resolve import RULE_INPUTS
+from workers.context.shown import context_facts
+from workers.report_words import SOURCES, nodule_remarks, report_facts
 from workers.translate import _follow_up_facts
 
 CHINESE = words_of("zh")
+DAY = "2026-03-02"
 TYPES = ("solid", "part-solid", "ground-glass", "calcified")
 CONTEXTS = (
     ClinicalContext(),
@@ -147,10 +166,59 @@ def a_registration(common: float, overlap: float, likeness: float) -> Any:
     )  # fmt: skip
 
 
+def of_reports() -> Iterator[str]:
+    told = extract(
+        "Possible 8 x 6 mm part-solid nodule in the RUL, spiculated, lobulated, growing. "
+        "Stable 9 mm calcified nodule in the left lung, no spiculation. Several 4 mm nodules in "
+        "both lungs. Subsolid nodule under 5 mm in the lingula with cavitation."
+    ).nodules
+    found = (
+        detected(1, long_mm=8.4, lobe="right middle lobe", lobe_probability=0.55),
+        detected(2, long_mm=9.0, lobe="left lower lobe", type="ground-glass"),
+    )
+    why = [link.why for link in link_nodules(told, found).links]
+    assert len(why) == len(found)
+    for source in (*SOURCES, "hl7"):
+        report = ReportUsed(source=source, message_id="A.1^x", on="" if source == "file" else DAY)
+        for nodule, reasons, listed in product(told, why, (False, True)):
+            yield from nodule_remarks(
+                ReportedAs(
+                    report=report, said={}, words=in_words(nodule), why=reasons,
+                    listed_for_it=listed, spiculation=not listed,
+                )
+            )  # fmt: skip
+        for reason in (TOO_LITTLE, TOO_SMALL, TOO_MANY, NOTHING_FITS):
+            only = ReportedOnly(report=report, said={}, words=in_words(told[0]), why=reason)
+            yield from not_found_warnings(ReportComparison(reports=(report,), not_found=(only,)))
+        facts = report_facts(ReportComparison(reports=(report,) * 2, detected_only=(2, 3)))
+        yield from (*facts, facts["Radiologist's report"])
+    yield REPORT_LIMIT
+
+
+def of_context() -> Iterator[str]:
+    flags = ("smoking_status", "emphysema", "family_history_lung_cancer", "cancer",
+             "immunosuppressed", "screening_exam")  # fmt: skip
+    values = [
+        KnownValue(item=item, flag=flag, source=source, message_id="M.1", on=DAY)
+        for item, flag, source in product(flags, (True, False), ("hl7", "fhir", "report text"))
+    ]
+    numbers = (("age", "a"), ("size", "m"), ("weight", "kg"), ("pack_years", "{PackYears}"))
+    values += [
+        KnownValue(item=item, number=40.0, unit=unit, source=source, message_id="M.1", on=DAY)
+        for (item, unit), source in product(numbers, ("hl7", "dicom sr"))
+    ]
+    values += [KnownValue(item="sex", text="F", source="ct header", on=DAY),
+               KnownValue(item="age", number=60.0, unit="a", source="ct header")]  # fmt: skip
+    known = context_facts(KnownContext(values=tuple(values), missing=RULE_INPUTS))
+    yield from (*known, *known.values())
+    yield from known["Clinical context"].split("; ")
+
+
 @pytest.mark.parametrize(
     "source",
-    [limits, of_lung_rads, of_fleischner, of_mayo, of_lungs, of_follow_up, of_earlier_ct],
-)
+    [limits, of_lung_rads, of_fleischner, of_mayo, of_lungs, of_follow_up, of_earlier_ct,
+     of_reports, of_context],
+)  # fmt: skip
 def test_every_sentence_is_known_in_chinese_with_all_that_it_is_made_of(source: Any) -> None:
     said = sorted(set(source()) - {""})
     foreign = [
@@ -163,3 +231,25 @@ def test_every_sentence_is_known_in_chinese_with_all_that_it_is_made_of(source: 
 
     assert len(said) >= 2
     assert foreign == []
+
+
+def test_a_report_and_a_context_are_said_in_chinese_to_the_last_word() -> None:
+    remark = (
+        "described in the report (HL7 message RAD-1, 2026-03-02): 8 x 6 mm, solid, right upper "
+        "lobe, not spiculated; lobe RUL; reported 8 mm, measured 8.4 mm"
+    )
+    context = (
+        "ever smoked yes (HL7 message A-1, 2026-03-01); CEA 7.5 ng/mL [H] (reference 0-5) (HL7 "
+        "message B-2, 2026-03-01)"
+    )
+
+    assert CHINESE.translate(remark) == (
+        "报告（HL7 消息 RAD-1，2026-03-02）中所述：8 x 6 mm，实性，右肺上叶，无毛刺；"
+        "肺叶 RUL；报告 8 mm，测量 8.4 mm"
+    )
+    assert CHINESE.translate(context) == (
+        "曾吸烟：是（HL7 消息 A-1，2026-03-01）；"
+        "CEA 7.5 ng/mL [H] (reference 0-5)（HL7 消息 B-2，2026-03-01）"
+    )
+    assert words_of("en").translate(remark) == remark
+    assert words_of("en").translate(context) == context

@@ -93,7 +93,9 @@ def test_measurement_groups_of_lung_nodules_become_nodules(
 @pytest.mark.parametrize(
     "flags", [{"CompletionFlag": "PARTIAL"}, {"PreliminaryFlag": "PRELIMINARY"}]
 )
-def test_a_partial_or_preliminary_report_is_not_final(tmp_path: Path, flags: dict[str, str]) -> None:
+def test_a_partial_or_preliminary_report_is_not_final(
+    tmp_path: Path, flags: dict[str, str]
+) -> None:
     assert not read_stored_report(basic_text(tmp_path / "sr.dcm", "Clear.", **flags)).final
 
 

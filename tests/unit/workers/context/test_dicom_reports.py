@@ -133,9 +133,7 @@ def test_a_report_takes_the_place_of_the_one_it_names(app: Application, tmp_path
     assert sizes(arrive(app, second, first)) == [6.0]
 
 
-def test_the_same_report_by_hl7_and_by_dicom_is_told_once(
-    app: Application, tmp_path: Path
-) -> None:
+def test_the_same_report_by_hl7_and_by_dicom_is_told_once(app: Application, tmp_path: Path) -> None:
     give(app, report("FINDINGS: 8 mm nodule in the RUL.", accession="A1", control="RAD-1"))
 
     resolved = arrive(app, basic_text(tmp_path / "1.dcm", "8 mm nodule in the RUL."))
