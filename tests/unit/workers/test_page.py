@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - Chinese punctuation is meant
 """The page: one sheet whatever stands on it, nothing outside of it, nothing lost in silence."""
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pypdf import PdfReader
 
 from dicom_node.read.ct_series import CtSeries
 from inference.findings import LungSummary, Quality
+from inference.report_values import ReportComparison, ReportedAs, ReportUsed
 from tests.conftest import need_program
 from tests.unit.workers.page_cases import (
     CREATED,
@@ -266,6 +268,41 @@ def test_the_chinese_page_is_chinese(series: CtSeries) -> None:
     assert "左肺上叶" in text
     assert "部分实性" in text
     assert "nodules reported" not in text
+
+
+@pytest.mark.parametrize(
+    ("language", "source", "listed", "only"),
+    [
+        ("en", "Radiologist's report: HL7 message RAD-1, 2026-03-02",
+         "listed only because the report (HL7 message RAD-1, 2026-03-02) describes it: 9 mm",
+         "Found, not in the report: 1"),
+        ("zh", "放射科报告：HL7 消息 RAD-1，2026-03-02",
+         "仅因报告（HL7 消息 RAD-1，2026-03-02）描述而列出：9 mm", "已检出但报告未述的结节：1"),
+    ],
+)  # fmt: skip
+def test_a_page_says_what_the_radiologists_report_says(
+    series: CtSeries, language: str, source: str, listed: str, only: str
+) -> None:
+    need_wide_font()
+    report = ReportUsed(source="hl7", message_id="RAD-1", on="2026-03-02")
+    first, second = nodules_of(series, 2)
+    told = ReportedAs(
+        report=report, said={}, words="9 mm", why=("right side",), listed_for_it=True,
+        spiculation=True,
+    )  # fmt: skip
+
+    text = text_of(
+        page_of(
+            series,
+            language,
+            nodules=[first, replace(second, reported_as=told)],
+            reported=ReportComparison(reports=(report,), detected_only=(1,)),
+        )
+    )
+
+    flat = "".join(text.split())
+    for words in (source, listed, only):
+        assert "".join(words.split()) in flat
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

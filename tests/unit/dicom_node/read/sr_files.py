@@ -1,4 +1,4 @@
-"""Reports of others as files: a Basic Text SR as TID 2000 has it, and a TID 1500 of another maker."""
+"""Reports of others as files: a Basic Text SR (TID 2000), and a TID 1500 of another maker."""
 
 from __future__ import annotations
 

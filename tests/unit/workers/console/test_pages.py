@@ -9,7 +9,9 @@ import time
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import jinja2
 import pytest
 from httpx import Response
 
@@ -32,6 +34,7 @@ from workers.console.kept import Kept
 from workers.console.pages.every import PAGES
 from workers.console.pages.queue import asked, read_query
 from workers.console.recent import Recent
+from workers.console.rendering import TEMPLATES
 from workers.console.uploads import unpack
 from workers.phantom import write_phantom
 from workers.state.access_tables import Role
@@ -395,3 +398,23 @@ def test_bars_fill_their_share() -> None:
     assert 'x="30.00" width="20.00"' in signed_meter(-0.2, 0.5, label="")
     assert 'x="50.00" width="50.00"' in signed_meter(0.9, 0.5, label="")
     assert "&lt;b&gt;" in meter(0.5, label="<b>")
+
+
+def test_the_viewers_words_on_the_radiologists_report() -> None:
+    pages = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    reported: Any = pages.get_template("reported.html").module
+    source = {"source": "hl7", "message_id": "RAD-<1>", "on": "2026-03-02"}
+    told = {**source, "why": ["lobe RUL"], "listed_for_report": True, "spiculation_used": False}
+    missed = {**source, "said": {"size_mm": 9.0}, "why": "no candidate fits in place and size"}
+
+    nodule = str(reported.nodule_report(told))
+    exam = str(
+        reported.exam_report({"reports": [source], "not_found": [missed], "detected_only": [2]})
+    )
+
+    assert "Listed only because the report describes it (hl7 RAD-&lt;1&gt;, 2026-03-02)" in nodule
+    assert "lobe RUL; spiculation for Brock and Mayo from there: no" in nodule
+    assert "not in it: nodule 2" in exam
+    assert "Described and not found: 9.0 mm, place not told; no candidate fits" in exam

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
-from dicom_node.compose.words import words_of
+from dicom_node.compose.words import LANGUAGES, words_of
 from tests.unit.workers.context.known import ct, give, known
 from tests.unit.workers.context.messages import message
+from tests.unit.workers.outbound import results
 from workers.application import Application
 from workers.context.resolve import CODED_SAYS_OTHERWISE, CtPatient, Resolved
+from workers.outbound.oru import Addresses, compose_oru
+from workers.outbound.told import tell
 
 STUDY = "1.2.840.99.1"
 NODULE = "FINDINGS: 8 mm spiculated nodule in the right upper lobe."
@@ -161,6 +164,28 @@ def test_our_own_result_is_never_taken_for_a_report(app: Application) -> None:
 
         assert resolved.exam is None
         assert any("a result of this software" in why for why in resolved.known.left_out)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_our_message_that_a_ris_sends_back_says_nothing(app: Application, language: Any) -> None:
+    warning = words_of(language).say("not_for_diagnosis")
+    ours = tell(
+        results.findings(results.nodule(1)),
+        results.report(
+            (warning, "Nodule 1, solid, 12.3 x 9.9 mm, right upper lobe. Emphysema."),
+            StudyInstanceUID=STUDY, AccessionNumber="A1",
+        ),
+        revision=1,
+        committed_at=results.COMMITTED_AT,
+    )  # fmt: skip
+    sent = compose_oru(ours, Addresses(receiving_application="RIS"))
+    give(app, sent.data.replace(b"PULMONODE||RIS", b"RIS||PULMONODE"))
+
+    resolved = known(app, of=of_study())
+
+    assert resolved.exam is None
+    assert values(resolved) == {}
+    assert len(resolved.known.left_out) == 1
 
 
 HISTORY = (
