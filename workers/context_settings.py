@@ -48,6 +48,14 @@ class ContextSettings(BaseSettings):
         "changes what is known; a PET series of the study too",
     )
 
+    keep_context_days: float = Field(
+        default=0,
+        ge=0,
+        le=36500,
+        description="how long what is known of a patient stays after the last message, where no "
+        "study of the patient is kept and nothing of it could count for a CT of today; 0: for ever",
+    )
+
     fhir_url: str | None = Field(
         default=None,
         pattern=r"^https?://",

@@ -42,6 +42,7 @@ from workers.usecases.confirm import expire_commitments, record_commitment
 from workers.usecases.index import index_inbox, newest_arrival_ns
 from workers.usecases.notice import give_notice_due
 from workers.usecases.prune import prune
+from workers.usecases.prune_context import prune_context
 from workers.usecases.recover import Hints, due_hints, expire_leases, forget_hints
 from workers.usecases.revise_for_context import revise_for_context
 from workers.usecases.share_settings import publish_settings
@@ -141,7 +142,7 @@ class Node:
             ("audit", lambda: follow(self._app)),
         ):
             self._run(name, self._loop, partial(self._when_ready, loop))
-        prune_due = partial(self._when_ready, lambda: prune(self._app))
+        prune_due = partial(self._when_ready, self._prune)
         self._run("prune", self._loop, prune_due, PRUNE_EVERY_TICKS)
         self._run("watch", self._loop, self._look, WATCH_EVERY_TICKS)
         self._run("notify", self._loop, self._notify, WATCH_EVERY_TICKS)
@@ -251,6 +252,10 @@ class Node:
             self._passed()
             self._wake.clear()
             index_inbox(self._app)
+
+    def _prune(self) -> None:
+        prune(self._app)
+        prune_context(self._app)
 
     def tick(self) -> None:
         """Look around once: complete series, queue them, take back what dead workers hold."""

@@ -10,6 +10,7 @@ from workers.cli.output import console, opened_application, print_json
 from workers.usecases.audit import at_the_command_line, record_alone
 from workers.usecases.describe_storage import LISTED_AT_MOST, describe_storage, total
 from workers.usecases.prune import Pruned, prune
+from workers.usecases.prune_context import prune_context
 from workers.usecases.retain import due_removals
 from workers.usecases.share_settings import with_site_settings
 
@@ -79,11 +80,19 @@ def prune_now(
                 objects=done.objects + more.objects,
                 size_bytes=done.size_bytes + more.size_bytes,
             )
+        patients = prune_context(app)
         record_alone(app, at_the_command_line(), "storage.prune")
     if as_json:
-        print_json({"removals": done.removals, "objects": done.objects, "bytes": done.size_bytes})
+        print_json(
+            {
+                "removals": done.removals, "objects": done.objects, "bytes": done.size_bytes,
+                "patients": patients,
+            }
+        )  # fmt: skip
     else:
         console.print(f"removed {done.objects} objects, {_size(done.size_bytes)}")
+        if patients:
+            console.print(f"removed what was known of {patients} patients")
 
 
 def _list_due(app: Any, *, as_json: bool) -> None:

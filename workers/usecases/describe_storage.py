@@ -15,7 +15,10 @@ from workers.state.schema import Event, Instance, Result, ResultObject
 from workers.usecases.retain import Due, due_removals
 
 LISTED_AT_MOST = 10_000
-POLICIES = ("keep_received_days", "keep_ended_days", "keep_results_days", "keep_history_days")
+POLICIES = (
+    "keep_received_days", "keep_ended_days", "keep_results_days", "keep_history_days",
+    "keep_context_days",
+)  # fmt: skip
 
 
 def describe_storage(app: Application) -> dict[str, Any]:

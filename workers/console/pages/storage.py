@@ -17,6 +17,7 @@ KEPT = {
     "keep_ended_days": "instances of series that ended otherwise",
     "keep_results_days": "results",
     "keep_history_days": "lines of history",
+    "keep_context_days": "clinical context of patients",
 }
 
 
