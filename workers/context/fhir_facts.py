@@ -96,7 +96,7 @@ def read_fhir(data: bytes, table: ItemTable) -> MessageFacts:
             status = STATUSES.get(as_text(entry.get("status")), "P")
             reports[id(owner)].append(
                 read_report(
-                    entry, studies, key=_key(entry), status=status, reference=safe_id(entry)
+                    entry, studies, key=_key(entry), status=status, reference=own_reference(entry)
                 )
             )
         else:
@@ -266,7 +266,7 @@ def _observation(entry: Json, table: ItemTable) -> Iterator[Value]:
                 :16
             ],
             problem=problem if observed else "there is no day",
-            reference=safe_id(entry),
+            reference=own_reference(entry),
         )
 
 
@@ -290,7 +290,7 @@ def _condition(entry: Json, table: ItemTable) -> Iterator[Value]:
         since=iso_onset(since),
         written=code.code[:200],
         problem=_doubt(verification) or ("" if day else "there is no day"),
-        reference=safe_id(entry),
+        reference=own_reference(entry),
     )
 
 
@@ -314,7 +314,7 @@ def _family(entry: Json, table: ItemTable) -> Iterator[Value]:
                 flag=True,
                 written=code.code[:200],
                 problem="" if day else "there is no day",
-                reference=safe_id(entry),
+                reference=own_reference(entry),
             )
             break
 
@@ -354,6 +354,11 @@ def safe_id(entry: Json) -> str:
     """Type and number of a resource, for messages."""
     kind, number = as_text(entry.get("resourceType")), as_text(entry.get("id"))
     return re.sub(r"[^A-Za-z0-9/._-]", "?", f"{kind[:40]}/{number[:40]}")
+
+
+def own_reference(entry: Json) -> str:
+    """By what a resource is found again; empty where it has no ID, so that its Bundle's counts."""
+    return safe_id(entry) if as_text(entry.get("id")) else ""
 
 
 def _range(part: Json) -> str:

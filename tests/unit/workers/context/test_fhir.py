@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +52,16 @@ def test_a_bundle_says_what_its_resources_say(app: Application) -> None:
     assert [report.text for report in resolved.reports] == ["A nodule of 8 mm."]
     (cea,) = (item for item in resolved.known.values if item.item == "cea")
     assert (cea.source, cea.message_id, cea.on) == ("fhir", "Observation/o1", "2026-03-01")
+
+
+def test_a_value_of_a_resource_without_an_id_is_traced_to_its_bundle(app: Application) -> None:
+    nameless = observation()
+    del nameless["id"]
+    whole = json.loads(bundle(patient(), nameless)) | {"id": "B-7"}
+    give(app, json.dumps(whole).encode())
+
+    (cea,) = (item for item in known(app).known.values if item.item == "cea")
+    assert cea.message_id == "B-7"
 
 
 def test_an_amended_or_mistaken_observation_supersedes(app: Application) -> None:
