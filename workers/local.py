@@ -33,7 +33,7 @@ from workers.object_names import file_names
 from workers.page.draw import CasePictures, draw_case
 from workers.pet import pet_of_folder
 from workers.prior import prior_of_folder
-from workers.report_file import preferred, read_report_file
+from workers.report_file import prefer, read_report_file
 
 FEATURES_FILE = "features.npz"
 PAGE_FILE = "report.pdf"
@@ -122,13 +122,13 @@ def analyse_folder(
                 measured_in = beside
             else:
                 warnings.append(f"the PET was not used: {beside}")
-        told = None if report is None else read_report_file(report, series)
+        told = None if report is None else prefer(context, read_report_file(report, series))
         created = datetime.fromtimestamp(clock.now(), tz=UTC)
         result = analyse_case(
             series,
             revision=1,
             created=created,
-            context=context if told is None else preferred(context, told.context),
+            context=context if told is None else told.context,
             known=told.known if told else None,
             report=told.exam if told else None,
             profiles=profiles,

@@ -53,16 +53,20 @@ def decode_report(data: bytes) -> str:
     raise ValueError("neither UTF-8 nor GB18030; convert it, for example with iconv")
 
 
-def preferred(given: ClinicalContext | None, told: ClinicalContext) -> ClinicalContext:
+def prefer(given: ClinicalContext | None, told: Resolved) -> Resolved:
     """What was given, and where it says nothing what the report and the CT's header tell."""
     if given is None:
         return told
-    missing = {
-        item.name: getattr(told, item.name)
-        for item in fields(ClinicalContext)
-        if getattr(given, item.name) is None
-    }
-    return replace(given, **missing)
+    context = replace(
+        given,
+        **{
+            item.name: getattr(told.context, item.name)
+            for item in fields(ClinicalContext)
+            if getattr(given, item.name) is None
+        },
+    )
+    missing = tuple(name for name in told.known.missing if getattr(context, name) is None)
+    return replace(told, context=context, known=replace(told.known, missing=missing))
 
 
 def _statement(name: str, text: str, ct: CtPatient) -> Statement:

@@ -1,11 +1,13 @@
 """What all reports of one examination say of its nodules: each once, with the report it is from.
 
 An addendum, or the same report by two ways, tells of nodules again. What two reports tell alike
-is one nodule; within one report `extract` has seen to that already.
+is one nodule. Within one report `extract` has seen to that; what it leaves is a nodule of the same
+lobe and size of which nothing new is said.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -16,6 +18,14 @@ from inference.report_values import ReportUsed
 
 SAME_SIZE_MM = 1.0
 """Sizes that were rounded to the millimetre, or to half of it, differ by no more."""
+ANOTHER = re.compile(
+    r"(?i)\b(?:another|second|third|additional|further|other|adjacent|also)\b|另|还|第[二三]|[两二三]"
+)
+"""Words by which two nodules that are described alike are two."""
+DESCRIBED = (
+    "count", "type", "margin", "spiculation", "lobulation", "calcification", "cavity",
+    "mean_mm", "solid_part_mm", "change", "prior_size_mm",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +82,9 @@ def read_exam(texts: Sequence[ExamText]) -> ReportedExam:
             same = next(
                 (
                     number
-                    for number in range(before)
-                    if number not in taken and _alike(nodules[number], told)
+                    for number, one in enumerate(nodules)
+                    if (number < before and number not in taken and _alike(one, told))
+                    or (number >= before and _is_echo(one, told))
                 ),
                 None,
             )
@@ -102,6 +113,19 @@ def _alike(one: ReportedNodule, other: ReportedNodule) -> bool:
     if one.size_mm is None or other.size_mm is None:
         return one.size_mm == other.size_mm and one.lobe is not None and one.lobe == other.lobe
     return abs(one.size_mm - other.size_mm) <= SAME_SIZE_MM
+
+
+def _is_echo(one: ReportedNodule, later: ReportedNodule) -> bool:
+    """Whether a report names a nodule again and says nothing new of it: "LUL nodule 6 mm"."""
+    source = later.sources.get("nodule")
+    return (
+        later.lobe is not None
+        and (one.lobe, one.size_mm) == (later.lobe, later.size_mm)
+        and one.size_mm is not None
+        and all(getattr(later, name) in (None, (), getattr(one, name)) for name in DESCRIBED)
+        and one.certainty == later.certainty
+        and not (source is not None and ANOTHER.search(source.sentence))
+    )
 
 
 def _side(nodule: ReportedNodule) -> str | None:

@@ -265,3 +265,15 @@ def test_two_nodules_of_one_report_stay_two() -> None:
     told = exam("6 mm nodule in the RUL and a 7 mm nodule in the RLL.", "6 mm nodule in the RLL.")
 
     assert [(one.size_mm, one.lobe) for one in told.nodules] == [(6.0, "RUL"), (6.0, "RLL")]
+
+
+def test_a_nodule_that_an_impression_only_names_again_is_told_once() -> None:
+    echoed = exam(
+        "FINDINGS: 6 mm solid nodule in the left upper lobe.\nIMPRESSION: LUL nodule 6 mm."
+    )
+    another = exam("6 mm solid nodule in the left upper lobe. Another 6 mm nodule in the LUL.")
+    other = exam(
+        "FINDINGS: 6 mm solid nodule in the LUL.\nIMPRESSION: LUL nodule 6 mm, spiculated."
+    )
+
+    assert [len(one.nodules) for one in (echoed, another, other)] == [1, 2, 2]

@@ -238,6 +238,9 @@ def test_context_and_report_of_files_reach_the_guidelines(tmp_path: Path) -> Non
         for warning in findings["quality"]["warnings"]
     )
     jsonschema.Draft202012Validator(SCHEMA).validate(findings)
+    missing = findings["clinical_context"]["missing"]
+    assert not {"age_years", "screening_exam", "ever_smoker", "emphysema"} & set(missing)
+    assert "sex" in missing
     history = {item["item"]: item for item in findings["clinical_context"]["values"]}
     assert history["pack_years"]["source"] == "report text"
     assert history["pack_years"]["message_id"] == "report.txt"
