@@ -14,7 +14,7 @@ from pydicom.uid import PositronEmissionTomographyImageStorage
 from dicom_node.errors import SeriesRejected, UnreadableInstance
 from dicom_node.read.geometry import DEFAULT_LIMITS, GeometryLimits
 from dicom_node.read.pixels import decode_pixels
-from dicom_node.read.series import read_series_geometry
+from dicom_node.read.series import named_by, read_series_geometry
 from dicom_node.read.stored_file import MALFORMED, find_excess, read_with_pixels
 from dicom_node.read.suv import SuvScale, suv_scale
 
@@ -95,7 +95,7 @@ def _read(path: Path) -> FileDataset:
 
 def _decode(ds: FileDataset) -> NDArray[np.float32]:
     """Rescaled values of one image; each has a slope of its own (PS3.3 C.8.9.4.1.6)."""
-    named = f"{ds.SOPInstanceUID} (instance {ds.get('InstanceNumber', '?')})"
+    named = named_by(ds, "an image")
     excess = find_excess(ds)
     if excess:
         raise SeriesRejected("undecodable", f"{named} cannot be decoded: {excess}")

@@ -199,6 +199,14 @@ def _named(header: InstanceHeader) -> str:
     return f"{header.sop_instance_uid} (instance {number})"
 
 
+def named_by(ds: Dataset, otherwise: str) -> str:
+    """How an instance is named in a reason; its own words may be unreadable."""
+    try:
+        return f"{ds.get('SOPInstanceUID', otherwise)} (instance {ds.get('InstanceNumber', '?')})"
+    except MALFORMED:
+        return otherwise
+
+
 def accept_geometry(
     headers: Sequence[InstanceHeader], allow_incomplete: bool, limits: GeometryLimits
 ) -> tuple[SeriesGeometry, tuple[str, ...]]:
@@ -268,7 +276,7 @@ def _decode(path: Path, out: NDArray[np.int16]) -> _Slice:
         ds = read_with_pixels(path)
     except UnreadableInstance as error:
         raise SeriesRejected("undecodable", str(error)) from error
-    named = f"{ds.get('SOPInstanceUID', path.name)} (instance {ds.get('InstanceNumber', '?')})"
+    named = named_by(ds, path.name)
     excess = find_excess(ds)
     if excess:
         raise SeriesRejected("undecodable", f"{named} cannot be decoded: {excess}")

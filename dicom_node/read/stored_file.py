@@ -265,13 +265,17 @@ def find_truncation(path: Path, ds: Dataset) -> str:
 
 
 def find_excess(ds: FileDataset) -> str:
-    """Say how uncompressed Pixel Data are more than the header's Rows and Columns; else empty.
+    """Say how uncompressed Pixel Data are more than the header's Rows and Columns, or that they
+    cannot be read at all; else empty.
 
     PS3.5 section 8.1.1 allows one byte of padding. Some writers add more, so less than a row
     (or a column) is let through; more means that the header is not of these pixels.
     """
-    needed = _native_bytes(ds) if str(ds.file_meta.TransferSyntaxUID) in NATIVE_SYNTAXES else 0
-    pixels = ds.get("PixelData")
+    try:
+        needed = _native_bytes(ds) if str(ds.file_meta.TransferSyntaxUID) in NATIVE_SYNTAXES else 0
+        pixels = ds.get("PixelData")
+    except MALFORMED as error:  # such as a VR that there is not
+        return " ".join(str(error).split())
     held = len(pixels) if isinstance(pixels, bytes) else 0
     if not needed or held - needed <= 1:
         return ""

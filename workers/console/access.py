@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -115,6 +116,8 @@ def _public() -> None:
 setattr(_public, REQUIRED_ROLE, "public")
 PUBLIC = Depends(_public)
 """For a route's ``dependencies``: whoever asks gets it."""
+Number = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""Of a row, as somebody may ask for it; a database holds no larger ones."""
 Viewer = Annotated[Caller, Depends(needs(Role.VIEWER))]
 Operator = Annotated[Caller, Depends(needs(Role.OPERATOR))]
 Admin = Annotated[Caller, Depends(needs(Role.ADMIN))]

@@ -20,7 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from workers.access_errors import NotSignedIn, RoleTooLow, TooManyAttempts
+from workers.access_errors import NotSignedIn, RequestRefused, RoleTooLow, TooManyAttempts
 from workers.application import Application
 from workers.console.access import SAFE_METHODS, CsrfRefused, is_quiet
 from workers.console.api import access, context, description, jobs, rules, site
@@ -30,7 +30,7 @@ from workers.console.pages.every import PAGES
 from workers.console.problems import Problem
 from workers.console.rendering import error_page
 from workers.errors import WorkersError
-from workers.state.database import DATABASE_AWAY
+from workers.state.database import DATABASE_AWAY, VALUE_REFUSED
 from workers.usecases.audit import Outcome, record_alone
 
 log = structlog.get_logger()
@@ -39,6 +39,9 @@ STATIC = Path(__file__).parent / "static"
 API = "/api/"
 API_VERSION = "1"
 """Of the HTTP API; paths carry it."""
+BAD_VALUE = RequestRefused(
+    "a value fits nothing that is kept", "leave out characters that cannot be printed"
+)
 UPLOAD_PATHS = ("/api/v1/rules/test", "/rules/test", context.CONTEXT_PATH)
 """Where files are uploaded: the larger limit of a body, which some keep below by themselves."""
 PATHS = (
@@ -78,6 +81,8 @@ def _answer_errors(app: FastAPI) -> None:
         app.add_exception_handler(kind, _known)
     for away in DATABASE_AWAY:
         app.add_exception_handler(away, _database_away)
+    for refused in VALUE_REFUSED:
+        app.add_exception_handler(refused, _value_refused)
     app.add_exception_handler(Exception, _fault)
 
 
@@ -98,6 +103,11 @@ def _known(request: Request, error: Exception) -> Response:
 def _database_away(request: Request, error: Exception) -> Response:
     log.error("database_unreachable", error=type(error).__name__)
     return _answer(request, database_away(), {"Retry-After": "10"})
+
+
+def _value_refused(request: Request, error: Exception) -> Response:
+    log.warning("value_refused", error=type(error).__name__)
+    return _answer(request, problem_of(BAD_VALUE), {})
 
 
 def _fault(request: Request, error: Exception) -> Response:

@@ -107,7 +107,8 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, RequestValidationError):
         return _invalid(error)
     if isinstance(error, HTTPException):
-        return of_status(error.status_code)
+        unread = "the body cannot be read as what it says it is" if error.status_code == 400 else ""
+        return of_status(error.status_code, unread)
     if isinstance(error, WorkersError):
         for kind in type(error).__mro__:
             if kind in KNOWN:

@@ -14,7 +14,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DataError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
@@ -26,6 +26,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MS = 30_000
 DATABASE_AWAY = (OperationalError, InternalError, InterfaceError, PoolTimeout)
 """What a database raises that is gone, full, locked or cut off; nothing was committed then."""
+VALUE_REFUSED = (DataError,)
+"""What a database raises of a value that fits no column; PostgreSQL of a text with NUL in it."""
 WRITES = "pulmonode_writes"
 WRITERS_LOCK = 0x50554C4D
 """Key of PostgreSQL's advisory lock that writing transactions take, one after the other."""

@@ -25,6 +25,8 @@ from workers.state.schema import (
     printable,
 )
 
+LONGEST_NUMBER = 9
+"""Digits of a job's number at most: more fit no column on every database."""
 S = JobState
 NEEDS_A_PERSON = frozenset({S.QUARANTINED, S.FAILED})
 _FROM_ANYWHERE_BEFORE_RESULT = frozenset(
@@ -122,6 +124,12 @@ def note(session: Session, job: Job, message: str, *, at: float) -> None:
     session.add(Event(job_id=job.id, at=at, state=job.state, message=message))
 
 
+def job_number(text: str) -> int | None:
+    """A job's number as somebody typed it; `None` where it can be none."""
+    small = text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER
+    return int(text) if small else None
+
+
 def find_job(session: Session, wanted: str) -> Job:
     """The job with this number, or the newest of this Series Instance UID.
 
@@ -130,7 +138,8 @@ def find_job(session: Session, wanted: str) -> Job:
     NoSuchJob
         If there is none.
     """
-    job = session.get(Job, int(wanted)) if wanted.isdigit() else current_job(session, wanted)
+    number = job_number(wanted)
+    job = current_job(session, wanted) if number is None else session.get(Job, number)
     if job is None:
         raise NoSuchJob(wanted)
     return job

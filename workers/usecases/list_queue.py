@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, or_, select, union_all
 from sqlalchemy.orm import Session
 
-from workers.state.jobs import NEEDS_A_PERSON
+from workers.state.jobs import NEEDS_A_PERSON, job_number
 from workers.state.schema import Delivery, DeliveryState, Job, JobState, Priority
 from workers.usecases.job_row import COLUMNS, job_row
 
@@ -197,8 +197,9 @@ def _named(session: Session, text: str) -> ColumnElement[bool]:
     """The job of that number, or those of a study or series; a piece of a UID only as a last
     resort, since it needs a look at every job.
     """
-    if text.isdigit() and len(text) < 10:
-        return Job.id == int(text)
+    number = job_number(text)
+    if number is not None:
+        return Job.id == number
     whole = or_(Job.series_uid == text, Job.study_uid == text)
     if session.scalars(select(Job.id).where(whole).limit(1)).first() is not None:
         return whole

@@ -21,7 +21,7 @@ from workers.console.api.access_models import (
     TokenRow,
     UserRow,
 )
-from workers.console.api.paths import BAD_CURSOR, PREFIX, REFUSALS
+from workers.console.api.paths import PREFIX, REFUSALS, Cursor
 from workers.usecases import accounts, api_tokens
 from workers.usecases.audit import list_audit
 
@@ -96,11 +96,9 @@ def audit(
     action: Annotated[str | None, Query(max_length=64, description="such as job.retry")] = None,
     since: Annotated[float | None, Query(description="from then on, seconds UTC")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    cursor: Annotated[str | None, Query(max_length=20)] = None,
+    cursor: Cursor = None,
 ) -> Any:
     """Who did what, newest first."""
-    if cursor is not None and not cursor.isdigit():
-        raise BAD_CURSOR
     if cursor is None:  # once, not for each page
         tell_audit_read(app.settings, caller.actor.name, caller.actor.address)
     with app.database.read() as session:

@@ -24,7 +24,7 @@ from workers.console.api.job_models import (
     JobRow,
     Wanted,
 )
-from workers.console.api.paths import BAD_CURSOR, PREFIX, REFUSALS
+from workers.console.api.paths import PREFIX, REFUSALS, Cursor
 from workers.errors import NoResult
 from workers.state.schema import JobState
 from workers.usecases import administer, describe
@@ -54,13 +54,9 @@ def jobs(
     since: Annotated[float | None, Query(description="received from then on, seconds UTC")] = None,
     until: Annotated[float | None, Query(description="received before, seconds UTC")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    cursor: Annotated[
-        str | None, Query(max_length=20, description="next of the page before")
-    ] = None,
+    cursor: Cursor = None,
 ) -> Any:
     """Jobs, newest first."""
-    if cursor is not None and not cursor.isdigit():
-        raise BAD_CURSOR
     wanted = QueueFilter(
         states=tuple(state),
         destination=destination,

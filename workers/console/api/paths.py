@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from workers.access_errors import RequestRefused
+from fastapi import Query
+
 from workers.console.problems import MEDIA_TYPE, Problem
 
 PREFIX = "/api/v1"
-BAD_CURSOR = RequestRefused(
-    "the cursor is not one of ours", "take it from 'next' of the page before, or leave it out"
-)
+Cursor = Annotated[
+    str | None,
+    Query(pattern=r"^[0-9]{1,18}$", description="next of the page before, or nothing"),
+]
 _SCHEMA = {"schema": {"$ref": "#/components/schemas/Problem"}}
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text, "content": {MEDIA_TYPE: _SCHEMA}}
     for status, text in {
+        400: "the body cannot be read as what it says it is",
         401: "not signed in, or the token does not count",
         403: "the role does not suffice, or the session's CSRF token is missing",
         404: "there is no such thing",

@@ -33,6 +33,7 @@ BODY = {
                     "properties": {
                         "files": {
                             "type": "array",
+                            "minItems": 1,
                             "items": {"type": "string", "format": "binary"},
                             "description": "DICOM files of series, or ZIP archives of them",
                         }

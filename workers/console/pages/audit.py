@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from workers.audit_trail.trail import tell_audit_read
-from workers.console.access import Admin, App
+from workers.console.access import Admin, App, Number
 from workers.console.rendering import render
 from workers.usecases.audit import list_audit
 
@@ -25,8 +25,8 @@ def audit(
     caller: Admin,
     who: Word = "",
     action: Word = "",
-    job: int | None = None,
-    before: int | None = None,
+    job: Number | None = None,
+    before: Number | None = None,
 ) -> Response:
     """One page of it."""
     if before is None:  # once, not for each page

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from workers.application import Application
-from workers.console.access import App, Operator, Viewer
+from workers.console.access import App, Number, Operator, Viewer
 from workers.console.pages.overview import looks
 from workers.console.rendering import render
 from workers.errors import NoSuchJob
@@ -72,7 +72,7 @@ class Asked:
             destination=self.destination,
             text=self.text.strip(),
             since=_begins(_day(self.since)),
-            until=_begins(None if until is None else until + timedelta(days=1)),
+            until=_begins(_next(until)),
             oldest_first=self.order == "oldest",
         )
 
@@ -116,7 +116,7 @@ Filters = Annotated[Asked, Depends(asked)]
 
 @router.get("/jobs")
 def jobs(
-    request: Request, app: App, caller: Viewer, filters: Filters, after: int | None = None
+    request: Request, app: App, caller: Viewer, filters: Filters, after: Number | None = None
 ) -> Response:
     """One page of the queue."""
     return render(request, "queue.html", caller, **_shown(request, app, filters, after))
@@ -142,7 +142,7 @@ def find(app: App, caller: Viewer, text: Word = "") -> Response:
 
 @router.get("/dead-letters")
 def dead_letters(
-    request: Request, app: App, caller: Viewer, filters: Filters, after: int | None = None
+    request: Request, app: App, caller: Viewer, filters: Filters, after: Number | None = None
 ) -> Response:
     """Jobs that stopped and need a person, by reason."""
     stopped = replace(filters, state=("dead",))
@@ -160,7 +160,7 @@ def act(
     app: App,
     caller: Operator,
     action: Annotated[JobAction, Form()],
-    job: Annotated[list[int] | None, Form(max_length=AT_ONCE)] = None,
+    job: Annotated[list[Number] | None, Form(max_length=AT_ONCE)] = None,
     matching: Annotated[str | None, Form(max_length=2000)] = None,
     back: Annotated[str, Form(max_length=2000)] = "/jobs",
 ) -> Response:
@@ -238,6 +238,13 @@ def _day(text: str) -> date | None:
         return None
 
 
+def _next(day: date | None) -> date | None:
+    return None if day in (None, date.max) else day + timedelta(days=1)
+
+
 def _begins(day: date | None) -> float | None:
-    """When a day begins in the server's time zone."""
-    return None if day is None else datetime.combine(day, time()).astimezone().timestamp()
+    """When a day begins in the server's time zone; `None` for one that the clock cannot tell."""
+    try:
+        return None if day is None else datetime.combine(day, time()).astimezone().timestamp()
+    except (OverflowError, ValueError):  # in the years 1 and 9999, by the time zone
+        return None

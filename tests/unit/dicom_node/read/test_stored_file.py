@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 from pydicom.dataset import FileDataset
+from pydicom.datadict import tag_for_keyword
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     JPEG2000Lossless,
@@ -18,10 +19,10 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicom_node.errors import SeriesRejected, UnreadableInstance
+from dicom_node.errors import DicomNodeError, SeriesRejected, UnreadableInstance
 from dicom_node.read import stored_file
 from dicom_node.read.header import digests, read_header
-from dicom_node.read.series import load_ct_series, scan_folder
+from dicom_node.read.series import decode_slice, load_ct_series, scan_folder
 from dicom_node.read.stored_file import read_with_pixels
 from tests.unit.dicom_node.read.ct_builder import build_ct, chest_hu, save_all
 
@@ -249,3 +250,23 @@ def test_a_file_that_the_disk_does_not_give_is_passed_over_in_a_folder(
     scan = scan_folder(tmp_path)
 
     assert scan.ignored == ((path, "it cannot be read from disk: the disk"),)
+
+
+@pytest.mark.parametrize("keyword", ["PixelData", "SOPInstanceUID", "InstanceNumber"])
+def test_a_value_representation_that_there_is_not_is_refused_or_read_past(
+    tmp_path: Path, keyword: str
+) -> None:
+    """Of Pixel Data, found by the long run of the fuzzer: it was a fault of the worker's."""
+    (path, *_) = save_all(build_ct(rows=64, columns=64), tmp_path)
+    tag = tag_for_keyword(keyword)
+    assert tag is not None
+    data = path.read_bytes()
+    at = data.index(struct.pack("<HH", tag >> 16, tag & 0xFFFF), 400) + 4
+    path.write_bytes(data[:at] + data[at : at + 1] + b"\x02" + data[at + 2 :])
+
+    try:
+        decode_slice(path)
+    except DicomNodeError as error:
+        assert str(error)
+    else:
+        assert keyword == "InstanceNumber"

@@ -119,3 +119,19 @@ def test_while_the_database_is_away_the_console_says_so_and_goes_on_after(
     assert page.status_code == 503
     assert "The state database does not answer" in page.text
     assert [program.get("/api/v1/jobs").status_code, browser.get("/").status_code] == [200, 200]
+
+
+def test_a_text_that_postgresql_cannot_hold_is_refused_and_no_fault(app: Application) -> None:
+    program = Browser(app, token=add_token(app, ME, "nul", Role.ADMIN, days=1))
+    add_job(app, series_uid="1.77")
+
+    answers = [
+        program.post("/api/v1/jobs/find", json={"wanted": "\x00"}),
+        program.get("/api/v1/jobs", params={"text": "1\x00", "destination": "\x00"}),
+        program.get("/api/v1/audit", params={"who": "\x00"}),
+        program.get("/jobs", params={"text": "\x00", "code": "\x00"}),
+        program.get(f"/jobs/{'9' * 20}"),
+    ]
+
+    assert [answer.status_code for answer in answers] == [422, 422, 422, 422, 404]
+    assert answers[0].json()["code"] == "request_refused"
