@@ -89,11 +89,13 @@ def test_after_losing_everything_a_restore_brings_every_job_and_result_back_once
     service.send(series["c"][1])  # acknowledged; whether indexed or not is chance
 
     backup = service.cli("backup", str(tmp_path / "backup"))
+    assert backup.returncode == 0, backup.stderr
     service.kill()
     shutil.rmtree(service.data)
     if servers is not None:
         servers.lose()
     restored = service.cli("restore", str(tmp_path / "backup"))
+    assert restored.returncode == 0, restored.stderr
     recorder.refuse_associations = False
     service.start()
     ended = {}
@@ -102,8 +104,6 @@ def test_after_losing_everything_a_restore_brings_every_job_and_result_back_once
             series[name][0], states={JobState.CONFIRMED}, limit_s=PATIENCE_S
         )
 
-    assert backup.returncode == 0, backup.stderr
-    assert restored.returncode == 0, restored.stderr
     assert ended["c"]["instances"] == 64
     assert len(service.jobs()) == 3
     now = {item["sop_instance_uid"]: item["sha256"] for name in "ab"
