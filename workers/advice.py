@@ -326,6 +326,21 @@ NOT_TAKEN = Advice(
     todo="Look at its log: does it take SR and SEG from our AE title? Then retry.",
 )
 
+HL7_AWAY = Advice(
+    meaning="The receiver of HL7 takes no connection, or gives no answer that can be read.",
+    todo="Press Connect. Check host, port, TLS and the interface engine. What waits goes out by "
+    "itself under the same control ID; retry what was given up.",
+)
+HL7_LATER = Advice(
+    meaning="The receiver of HL7 cannot take the message now (AR, CE, or an error of its own).",
+    todo="Look at its log. The message is sent again by itself; retry what was given up.",
+)
+HL7_REFUSED = Advice(
+    meaning="The receiver of HL7 says that the message is wrong for it (AE, CR).",
+    todo="Look at its log: does it know the patient ID and its authority, the codes, MSH-3 to "
+    "MSH-6? Mend it there or in the destination's settings, then retry.",
+)
+
 
 def advise(state: str, code: str | None) -> Advice:
     """What a job's state and reason code mean."""
@@ -354,6 +369,10 @@ def advise_delivery(state: str, reason: str | None) -> Advice | None:
         return GIVEN_UP if state == DeliveryState.FAILED else UNREACHABLE
     if "storage commitment" in reason:
         return NO_PROOF
+    if "the receiver answered" in reason:
+        return HL7_REFUSED if "then retry" in reason else HL7_LATER
+    if "HL7 receiver" in reason or "the answer " in reason:
+        return HL7_AWAY
     refused = REFUSED.search(reason)
     if refused:
         return OUT_OF_RESOURCES if refused[1].startswith("A7") else NOT_TAKEN

@@ -134,9 +134,9 @@ def import_command(
         said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
         console.print(f"{file.name}: {said}")
         for item in answers:
-            if item["code"] != "AA":
-                console.print(f"{item['message_id'] or '?'}: {item['code']} {item['why']}")
-    if any(item["code"] != "AA" for item in answers):
+            if item["answer"] != "AA":
+                console.print(f"{item['message_id'] or '?'}: {item['answer']} {item['why']}")
+    if any(item["answer"] != "AA" for item in answers):
         raise typer.Exit(1)
 
 

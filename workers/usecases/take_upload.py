@@ -30,7 +30,7 @@ class UploadAnswer:
 
     message_id: str
     """MSH-10, or the resource's ID; empty where it has none."""
-    code: str
+    answer: str
     """AA, AE or AR (HL7 table 0008)."""
     error: int | None = None
     """HL7 table 0357."""
@@ -75,7 +75,7 @@ def _take_fhir(
         raise ContextRefused(name, error.why, error.remedy) from None
     path = inbox.accept(data, ".json")
     return UploadAnswer(
-        message_id=facts.control_id, code="AA", outcome=_read(app, inbox, table, path)
+        message_id=facts.control_id, answer="AA", outcome=_read(app, inbox, table, path)
     )
 
 
@@ -94,7 +94,7 @@ def _take_hl7(
         answers.append(
             UploadAnswer(
                 message_id=taken.header.control_id if taken.header else "",
-                code="AA" if refusal is None else refusal.code,
+                answer="AA" if refusal is None else refusal.code,
                 error=None if refusal is None else refusal.error_code,
                 why="" if refusal is None else refusal.why,
                 outcome="" if taken.kept is None else _read(app, inbox, table, taken.kept),

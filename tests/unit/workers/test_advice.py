@@ -14,12 +14,17 @@ from tests.conftest import REPOSITORY
 from workers.advice import (
     BY_CODE,
     BY_STATE,
+    HL7_AWAY,
+    HL7_LATER,
+    HL7_REFUSED,
     NOT_TAKEN,
     OUT_OF_RESOURCES,
     UNREACHABLE,
     advise,
     advise_delivery,
 )
+from workers.errors import ResultNotTold
+from workers.outbound.acknowledged import check_acknowledged
 from workers.state.schema import JobState
 
 FOLDERS = ("dicom_node/read", "inference", "workers/usecases")
@@ -75,12 +80,23 @@ def test_every_state_is_explained_where_the_code_is_a_site_own_rule() -> None:
     assert advise("not_eligible", "our_own_rule") is BY_STATE[JobState.NOT_ELIGIBLE]
 
 
+def refused_by_ris(code: str, about: str = "1") -> ResultNotTold:
+    """What is said of an acknowledgement."""
+    with pytest.raises(ResultNotTold) as refused:
+        check_acknowledged(f"MSH|^~\\&|RIS\rMSA|{code}|{about}\r".encode(), "1")
+    return refused.value
+
+
 @pytest.mark.parametrize(
     ("error", "wanted"),
     [
         (PeerUnreachable("PACS@host:104", "connection refused"), UNREACHABLE),
         (PeerRefused("PACS", "1.2.3", 0xA700, transient=True), OUT_OF_RESOURCES),
         (PeerRefused("PACS", "1.2.3", 0x0122, transient=False), NOT_TAKEN),
+        (refused_by_ris("AE"), HL7_REFUSED),
+        (refused_by_ris("AR"), HL7_LATER),
+        (refused_by_ris("AA", about="another"), HL7_AWAY),
+        (ResultNotTold("HL7 receiver ris port 1: connecting timed out", transient=True), HL7_AWAY),
     ],
 )
 def test_what_a_destination_answered_is_explained(error: Exception, wanted: object) -> None:

@@ -64,7 +64,7 @@ class ContextAnswer(BaseModel):
     """What became of one HL7 message or FHIR resource."""
 
     message_id: Annotated[str, Field(description="MSH-10, or the resource's ID")]
-    code: Annotated[str, Field(description="AA, AE or AR (HL7 table 0008)")]
+    answer: Annotated[str, Field(description="AA, AE or AR (HL7 table 0008)")]
     error: Annotated[int | None, Field(description="HL7 table 0357")]
     why: str
     outcome: Annotated[

@@ -87,7 +87,7 @@ def test_each_hl7_message_is_answered_and_what_is_accepted_is_read(
     status, answers = send(body)
 
     assert status == 200
-    assert [(item["message_id"], item["code"], item["outcome"]) for item in answers] == [
+    assert [(item["message_id"], item["answer"], item["outcome"]) for item in answers] == [
         ("C1", "AA", "taken"),
         ("C2", "AR", ""),
         ("C3", "AA", "held"),
@@ -105,7 +105,7 @@ def test_a_bundle_is_taken_whole_or_refused_with_a_reason(site: Application, sen
 
     assert (status, answers) == (
         200,
-        [{"message_id": "B1", "code": "AA", "error": None, "why": "", "outcome": "taken"}],
+        [{"message_id": "B1", "answer": "AA", "error": None, "why": "", "outcome": "taken"}],
     )
     assert numbers(known(site)) == {"cea": 7.5}
     without = {**BUNDLE, "entry": [BUNDLE["entry"][1]]}
