@@ -7,7 +7,7 @@ OUT ?= demo-out
 # How many processes run tests, one core each; the fault tests watch the clock, so not more.
 TEST_PROCESSES ?= 2
 
-.PHONY: demo test test-long bench bench-receive bench-detection check format setup setup-tests clean
+.PHONY: demo test test-long bench bench-receive bench-detection check audit format setup setup-tests clean
 
 ## Route a CT series through the whole service (CT=DIR for your own DICOM folder).
 demo: $(VENV)/.worker
@@ -40,6 +40,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+## Known weaknesses of the installed packages, by PyPI's advisories; needs the internet.
+audit: $(VENV)/.dev
+	$(BIN)/pip-audit --local --skip-editable --progress-spinner off
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
