@@ -48,6 +48,7 @@ from workers.usecases.revise_for_context import revise_for_context
 from workers.usecases.share_settings import publish_settings
 from workers.usecases.take_answers import take_answers
 from workers.usecases.take_messages import take_messages
+from workers.usecases.waiting import Waiting
 from workers.usecases.watch_destinations import watch_destinations
 from workers.usecases.watch_workers import watch_workers
 from workers.watch import Watch
@@ -101,6 +102,7 @@ class Node:
         profiles_in_use(app.settings)  # a wrong one is said now, not by the first result
         self._watch = Watch(app)
         self._notifier = Notifier(app, self._watch.unwritten)
+        self._waiting = Waiting()
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._schema_known = False
@@ -260,7 +262,7 @@ class Node:
     def tick(self) -> None:
         """Look around once: complete series, queue them, take back what dead workers hold."""
         now = self._app.now()
-        assemble_due(self._app, self._rules, now=now)
+        assemble_due(self._app, self._rules, now=now, waiting=self._waiting)
         queue_due(self._app, now=now)
         give_notice_due(self._app, self._rules, now=now)
         expire_leases(self._app, now=now)

@@ -29,6 +29,7 @@ from workers.usecases.quarantine import (
     study_identity,
 )
 from workers.usecases.revise_for_pet import PET, revise_for_pet
+from workers.usecases.waiting import Waiting
 
 log = structlog.get_logger()
 
@@ -39,21 +40,30 @@ PERSON_DECIDES = frozenset({CONFLICTING_PATIENT, CORRECTION_NOT_AGREED})
 """What is quarantined, rather than refused or analysed all the same, when waiting is over."""
 
 
-def assemble_due(app: Application, rules: RuleSet, *, now: float) -> int:
+def assemble_due(
+    app: Application, rules: RuleSet, *, now: float, waiting: Waiting | None = None
+) -> int:
     """Judge every series that has been quiet long enough; returns how many jobs moved.
 
     One that raises what nobody foresaw is quarantined, so that it holds no other back.
+
+    Parameters
+    ----------
+    waiting : Waiting, optional
+        What is known of those that wait; all are judged without it.
     """
     settings = app.settings
+    waiting = waiting or Waiting()
     with app.database.read() as session:
         quiet = session.scalars(
-            select(Job.id).where(
+            select(Job).where(
                 Job.state == JobState.RECEIVING,
                 (Job.last_instance_at <= now - settings.quiet_time_s) | Job.forced,
             )
         ).all()
+        due = waiting.due(session, quiet, settings, now=now)
     moved = 0
-    for job_id in quiet:  # a transaction each: one bad series holds no other back
+    for job_id in due:  # a transaction each: one bad series holds no other back
         try:
             with app.database.write() as session:
                 job = session.get_one(Job, job_id)
@@ -70,6 +80,7 @@ def assemble_due(app: Application, rules: RuleSet, *, now: float) -> int:
                     instances=job.instance_count,
                 )
         except (*DATABASE_AWAY, OSError, MemoryError):  # these say nothing of the series
+            waiting.forget(job_id)
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the others must go on
             changed = _hold_unjudged(app, job_id, error, now)
