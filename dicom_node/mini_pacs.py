@@ -33,6 +33,7 @@ from pynetdicom.sop_class import (
 )
 
 from dicom_node.deliver.peer import Peer, associated
+from dicom_node.errors import PeerUnreachable
 from dicom_node.mini_pacs_find import find_answers
 
 NO_SUCH_OBJECT_INSTANCE = 0x0112
@@ -40,6 +41,7 @@ PENDING = 0xFF00
 DATA_SET_DOES_NOT_MATCH_SOP_CLASS = 0xA900
 FIRST_WARNING, LAST_WARNING = 0xB000, 0xBFFF
 """Statuses with which an object is stored all the same (PS3.4 table B.2-1)."""
+REPORT_AGAIN_S = 1.0
 NOBODY = "NOBODY"
 """The only calling AE title that is let in while associations are refused."""
 
@@ -80,6 +82,8 @@ class MiniPacs:
         Where reports go on a new association.
     commitment_reply : CommitmentReply
         Looked at when a request comes.
+    report_attempts : int
+        How often a report on a new association is tried, a second apart.
     store_statuses : list of int
         Answers for the next C-STOREs instead of Success; nothing is kept then, unless the
         answer is a warning.
@@ -103,6 +107,7 @@ class MiniPacs:
     port: int = 0
     commitment_peer: Peer | None = None
     commitment_reply: CommitmentReply = CommitmentReply.NEW_ASSOCIATION
+    report_attempts: int = 1
     store_statuses: list[int] = field(default_factory=list)
     store_delay_s: float = 0.0
     refuse_associations: bool = False
@@ -242,8 +247,17 @@ class MiniPacs:
             return
         ae_contexts = [build_context(StorageCommitmentPushModel)]
         role = build_role(StorageCommitmentPushModel, scp_role=True)
-        with associated(self.commitment_peer, self.ae_title, ae_contexts, extended=[role]) as assoc:
-            _report_on(assoc, report)
+        for left in reversed(range(self.report_attempts)):
+            try:
+                with associated(
+                    self.commitment_peer, self.ae_title, ae_contexts, extended=[role]
+                ) as assoc:
+                    _report_on(assoc, report)
+                return
+            except PeerUnreachable:
+                if not left:
+                    raise
+            self._stopping.wait(REPORT_AGAIN_S)
 
 
 def _report_on(assoc: Any, report: Dataset) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
@@ -18,6 +19,10 @@ from typer.testing import CliRunner
 from dicom_node.mini_pacs import Record
 from inference.pipeline import analyse
 from inference.volume import Volume
+from tests.conftest import REPOSITORY
+from tests.integration.service import free_port
+from tests.servers.postgresql import PostgresServer
+from tests.servers.redis_server import RedisServer
 from tests.unit.workers.rows import add_job
 from workers import detector_choice
 from workers.application import Application
@@ -33,6 +38,10 @@ from workers.settings import Settings
 from workers.state.schema import JobState
 
 PAUSES = Pauses(between_s=1.0, late_s=2.0, very_late_s=3.0)
+GROWTH_MB = 5.0
+"""Per 100 studies; measured: see docs/performance.md."""
+CHOICE_MS = 20.0
+"""With 100,000 jobs, on a machine that other work may keep busy; about 1 ms on a quiet one."""
 SR, SEG = "1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.5.1.4.1.1.66.4"
 
 
@@ -220,3 +229,47 @@ def test_a_small_day_goes_through_the_whole_service(tmp_path: Path) -> None:
     assert result["cpu_s"]["node"] > 0
     draw_day(result, tmp_path / "day.png")
     assert (tmp_path / "day.png").stat().st_size > 5000
+
+
+def replayed(out: Path, *options: str) -> dict[str, Any]:
+    """A day by the command; what it found."""
+    told = CliRunner().invoke(command, ["bench", "scale", *options, "--json", str(out)])
+    result: dict[str, Any] = json.loads(out.read_text())
+    assert told.exit_code == 0, (result["verdict"], result["received"])
+    return result
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_a_day_of_600_loses_nothing_doubles_nothing_and_grows_no_memory() -> None:
+    out = REPOSITORY / "build/bench/scale.json"
+    options = ("--studies", "600", "--speed", "120", "--workers", "2", "--history", "100000")
+    result = replayed(out, *options)
+
+    verdict = result["verdict"]
+    assert (verdict["lost"], verdict["doubled"], verdict["misplaced"]) == ([], [], [])
+    assert verdict["ends"] == {
+        "confirmed": 588, "quarantined": 6, "not_eligible": 6, "unknown caller": 6
+    }  # fmt: skip
+    for role in ("node", "deliver", "analyse"):
+        assert result["memory_mb"][role]["mb_per_100_studies"] < GROWTH_MB, role
+    late = {name: taken["ms"] for name, taken in result["claims"]["questions"].items()}
+    assert late["worker: choose an analysis"] < CHOICE_MS
+
+
+@pytest.mark.peer
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_a_day_of_100_on_postgresql_and_redis(tmp_path: Path) -> None:
+    with (
+        PostgresServer(tmp_path, free_port()) as server,
+        RedisServer(tmp_path, free_port()) as broker,
+    ):
+        result = replayed(
+            tmp_path / "out.json", "--studies", "100", "--speed", "480", "--workers", "2",
+            "--history", "20000", "--state-url", server.url, "--broker-url", broker.url,
+        )  # fmt: skip
+
+    verdict = result["verdict"]
+    assert (verdict["lost"], verdict["doubled"], verdict["misplaced"]) == ([], [], [])
+    assert verdict["ends"]["confirmed"] == 96

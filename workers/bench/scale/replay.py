@@ -53,6 +53,8 @@ PACS_GOES_S = 13 * 3600.0
 PACS_AWAY_S = 3600.0
 """Seconds of the day: when the PACS goes away, and for how long."""
 PACS_AWAY_AT_LEAST_S = 4.0
+REPORT_ATTEMPTS = 10
+"""The PACS calls from the same address as the scanners, which may have taken its associations."""
 END_LIMIT_S = 1800.0
 """Seconds of the clock after the last image."""
 SETTLE_S = NOT_ANALYSED_S + 1.0
@@ -118,6 +120,7 @@ def bench_scale(
         peer = Peer(ae_title="PULMONODE", host="127.0.0.1", port=free_port())
         pacs = MiniPacs(folder=root / "pacs", ae_title=PACS_AE, port=free_port())
         pacs.commitment_peer = peer
+        pacs.report_attempts = REPORT_ATTEMPTS
         settings = _settings(root / "data", plan, pacs)
         _fill(settings, plan)
         scanners = Scanners(

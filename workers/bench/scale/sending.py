@@ -19,7 +19,7 @@ from workers.bench.scale.day import Kind, Study
 from workers.bench.scale.studies import Chest, Pauses, Piece, Sent, write_study
 
 SENDERS = 24
-"""Associations at once; below what the node lets one address have, bursts above it wait."""
+"""Associations at once, more than the node lets one address have: some bursts are refused."""
 AGAIN_S = 1.0
 """Pause before what was refused, or broke, is sent again."""
 ATTEMPTS = 60
