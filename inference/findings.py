@@ -234,10 +234,15 @@ class ModalityShare:
     """What a modality did for a grade; `None` where there was only one."""
 
     present: bool
+    """Known of this nodule."""
     attention: float | None = None
     """Its weight in the fusion; the weights of the present ones sum to 1."""
     contribution: float | None = None
     """By how much the suspicion falls when it is taken away."""
+    masked: bool = False
+    """Known and not used: it may not count here."""
+    simulated: bool = False
+    """Used, by weights that learned what it means from simulated patients."""
 
 
 NOT_GRADED = "no grader was at work"

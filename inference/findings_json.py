@@ -208,7 +208,11 @@ def _grade(grade: NoduleGrade) -> dict[str, Any]:
 
 def _modalities(grade: NoduleGrade) -> dict[str, Any]:
     shares = {
-        name: {key: value for key, value in asdict(share).items() if value is not None}
+        name: {
+            key: value
+            for key, value in asdict(share).items()
+            if value is not None and (value or key not in ("masked", "simulated"))
+        }
         for name, share in grade.modalities.items()
     }
     return shares or {"ct_image": {"present": True}}

@@ -16,8 +16,9 @@ from inference.attributes import ATTRIBUTES
 from inference.cube_measures import MEASURES
 from inference.deep_features import NoduleDescription
 from inference.grading.table import ModalityTable
+from inference.known import CT_REPORT
 
-CT_IMAGE, CT_MEASURES, CT_REPORT = "ct_image", "ct_measures", "ct_report"
+CT_IMAGE, CT_MEASURES = "ct_image", "ct_measures"
 FROM_PIXELS = (CT_IMAGE, CT_MEASURES)
 ANSWERS = ("rating", "implied_rating", "above_2", "above_3", "above_4", "calcified")
 REPORT_COLUMNS = tuple(f"reported_{name}" for name in ATTRIBUTES)

@@ -7,6 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+CT_REPORT, CLINICAL, SEROLOGY, PET = "ct_report", "clinical", "serology", "pet"
+BESIDE_PIXELS = (CT_REPORT, CLINICAL, SEROLOGY, PET)
+"""Modalities of the grader that do not come from the CT's pixels."""
+BY_DEFAULT = (CT_REPORT,)
+"""What may count unless somebody says otherwise: what was learned from real readings."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownValue:

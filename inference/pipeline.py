@@ -22,10 +22,11 @@ from inference.findings import (
 )
 from inference.follow_up.compare import NEVER_VALIDATED, NO_PRIOR_LIMIT, compare
 from inference.follow_up.exam import PriorExam
+from inference.known import PET, KnownContext
 from inference.lobes import find_lobes
 from inference.lungs import LungMask, segment_lungs
 from inference.measurement import measure_segmented
-from inference.pet.uptake import PET_LIMIT, SuvVolume, with_uptake
+from inference.pet.uptake import PET_GRADED_LIMIT, PET_LIMIT, SuvVolume, with_uptake
 from inference.report_text.exam import ReportedExam
 from inference.report_values import ReportComparison
 from inference.reported import REPORT_LIMIT, SearchedCt, not_found_warnings, with_reported
@@ -68,8 +69,17 @@ class Grading(Protocol):
         """What its answers cannot tell, said in every report."""
         ...
 
+    @property
+    def by(self) -> tuple[str, ...]:
+        """Modalities beside the pixels that may count."""
+        ...
+
     def grade(
-        self, volume: Volume, nodules: Sequence[Nodule], context: ClinicalContext
+        self,
+        volume: Volume,
+        nodules: Sequence[Nodule],
+        context: ClinicalContext,
+        known: KnownContext | None,
     ) -> tuple[Nodule, ...]:
         """The same nodules in the same order, with attributes and grade."""
         ...
@@ -79,6 +89,7 @@ def analyse(
     volume: Volume,
     *,
     context: ClinicalContext | None = None,
+    known: KnownContext | None = None,
     detector: Detector | None = None,
     segmenter: Segmenter | None = None,
     grading: Grading | None = None,
@@ -95,6 +106,8 @@ def analyse(
         A whole axial series.
     context : ClinicalContext, optional
         What is known of the patient.
+    known : KnownContext, optional
+        The same and more, value by value.
     detector, segmenter : optional
         Other methods than the default ones.
     grading : Grading, optional
@@ -177,18 +190,18 @@ def analyse(
                 report_from=report_from,
             )
             shown, nodules, reported = with_reported(report, shown, searched, context)
+    if pet is not None:
+        with stage("pet"):
+            nodules = with_uptake(volume, nodules, pet)
     if grading is not None:
         with stage("grading"):
-            nodules = grading.grade(volume, nodules, context)
+            nodules = grading.grade(volume, nodules, context, known)
     follow_up = None
     if prior is not None:
         with stage("follow-up"):
             nodules, follow_up = compare(
                 prior, nodules, volume=volume, lungs=lungs, segmenter=segmenter, context=context
             )
-    if pet is not None:
-        with stage("pet"):
-            nodules = with_uptake(volume, nodules, pet)
     compared = follow_up is not None and follow_up.compared
     return CaseFindings(
         bank_version=grading.bank_version if grading else None,
@@ -228,7 +241,7 @@ def analyse(
             *detector.limits,
             *LIMITS,
             NEVER_VALIDATED if compared else NO_PRIOR_LIMIT,
-            *((PET_LIMIT,) if pet else ()),
+            *((_pet_limit(grading),) if pet else ()),
             *((REPORT_LIMIT,) if report else ()),
             *(grading.limits if grading else (NOT_GRADED_LIMIT,)),
         ),
@@ -236,6 +249,10 @@ def analyse(
         pet=pet.used if pet else None,
         reported=reported,
     )
+
+
+def _pet_limit(grading: Grading | None) -> str:
+    return PET_GRADED_LIMIT if grading is not None and PET in grading.by else PET_LIMIT
 
 
 def report_threshold(detector: Detector, segmenter: Segmenter | None = None) -> float:

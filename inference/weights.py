@@ -21,6 +21,8 @@ from inference.errors import WeightsRefused
 
 SHIPPED = Path(__file__).parent / "models" / "shipped"
 MANIFEST = "manifest.json"
+MULTIMODAL = "multimodal"
+"""Folder of the grader of all modalities, below that of the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,13 @@ def folder_with(name: str, own: Path | None) -> Path:
     if not manifest.exists():
         raise WeightsRefused(name, f"{manifest} is missing: {own} is no folder of a training")
     return own if name in json.loads(manifest.read_text()) else SHIPPED
+
+
+def multimodal_folder(own: Path | None) -> Path:
+    """Where the grader of all modalities is: below a site's folder if that has one, else ours."""
+    if own is not None and (own / MULTIMODAL / MANIFEST).exists():
+        return own / MULTIMODAL
+    return SHIPPED / MULTIMODAL
 
 
 def note_facts(name: str, folder: Path, facts: dict[str, Any]) -> None:

@@ -90,7 +90,7 @@ def analyse_case(
     context : ClinicalContext, optional
         What is known of the patient; from the CT header when absent.
     known : KnownContext, optional
-        The same, value by value with its source, for the report.
+        The same, value by value with its source, for the report and the grader.
     warnings : sequence of str
         From reception, for the report.
     previous_findings : mapping, optional
@@ -129,6 +129,7 @@ def analyse_case(
     findings = analyse(
         volume,
         context=context or to_context(series),
+        known=known,
         detector=detector,
         segmenter=segmenter,
         grading=grading,

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.grading.table import ModalityTable
-from inference.image_row import CT_REPORT, columns, pixel_values
+from inference.image_row import columns, pixel_values
+from inference.known import CT_REPORT
 from inference.training.shapes import EXCLUDED_PATIENTS
 from workers.errors import DatasetRefused
 
@@ -49,6 +50,10 @@ class Described:
     def of(self, part: str) -> ModalityTable:
         """Rows of a part."""
         return self.table.rows(self.part == part)
+
+    def honest(self, part: str) -> ModalityTable:
+        """Rows of a part whose truth is the opinion of other readers than who drew them."""
+        return self.table.rows((self.part == part) & ~self.by_everyone)
 
 
 def read_described(path: Path) -> Described:

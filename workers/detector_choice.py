@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from inference.detection import Detector
 from inference.detectors import make_detector
 from inference.engine_options import EngineOptions
+from inference.errors import WeightsRefused
 from inference.pipeline import Grading
 from inference.segmentation import Segmenter
 from inference.segmenters import make_segmenter
@@ -67,15 +68,25 @@ def grading_of(settings: Settings) -> Grading | None:
     # Here, not above: the graph's library takes seconds to load.
     from inference.graders import make_grading
 
-    return make_grading(engine_options(settings), settings.weights_dir, *_own_bank(settings))
+    bank, sha256 = _own_bank(settings) or (None, None)
+    return make_grading(
+        engine_options(settings), settings.weights_dir, bank, sha256, by=settings.grade_by
+    )
 
 
 def judge_of(settings: Settings) -> LoadedJudge:
     """The trained grader beside the bank that counts, for rows that are described already.
 
-    Raises as `grading_of`.
+    Raises as `grading_of`; and where the site lets grades rest on what such rows do not hold.
     """
     from inference.graders import load_judge
+
+    if settings.grade_by_simulated:
+        raise WeightsRefused(
+            "grader",
+            f"rows of nodules hold no {', '.join(settings.grade_by_simulated)}, which "
+            "PULMONODE_GRADE_BY names: unset it, and the grader of the default is asked",
+        )
 
     return load_judge(settings.weights_dir, *_own_bank(settings))
 

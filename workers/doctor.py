@@ -209,15 +209,21 @@ def _weights(settings: Settings) -> Iterator[Check]:
     from inference.weights import (  # here, because the node runs without torch
         folder_with,
         load_weights,
+        multimodal_folder,
     )
 
     for name in wanted:
+        simulated = name == "grader" and bool(settings.grade_by_simulated)
+        own = settings.weights_dir
         try:
-            weights = load_weights(name, folder_with(name, settings.weights_dir))
+            folder = multimodal_folder(own) if simulated else folder_with(name, own)
+            weights = load_weights(name, folder)
         except WeightsRefused as error:
             yield Check(what="weights", ok=False, found=str(error))
             continue
         found = f"{name} {weights.version}, sha256 {weights.sha256[:12]} as in the manifest"
+        if simulated:
+            found += f"; SIMULATED: {', '.join(weights.facts.get('simulated', ()))}"
         yield Check(what="weights", ok=True, found=found)
 
 

@@ -21,6 +21,7 @@ from inference.image_row import FROM_PIXELS
 from inference.training.grading.model import GraphModel
 from workers.described_nodules import Described
 from workers.grader_worth import measure, use_of_the_bank
+from workers.modality_worth import measure_sets
 
 RANGED = ("log_mean_diameter_mm", "mean_hu")
 UNLIKE_SHARE = 0.005
@@ -38,10 +39,12 @@ def train_grader(
     graph: GraphConfig,
     training: TrainingConfig,
     told: Told,
+    simulated: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Train, calibrate on the tuning patients, measure on the test patients, and write all.
 
     Writes ``grader.safetensors``, ``manifest.json`` and the bank; returns the figures.
+    `simulated` are modalities of `described` whose values are made up.
     """
     rows = described.of("train")
     told(f"training on {len(rows)} rows of {len(np.unique(rows.patients))} patients")
@@ -49,18 +52,20 @@ def train_grader(
     model.fit(rows, seed=seed)
     if model.grader is None:
         raise RuntimeError("fit leaves a grader")
-    bank = choose_cases(described, training.bank_size, seed=seed)
+    source = SOURCE + (f"; {', '.join(simulated)} SIMULATED" if simulated else "")
+    bank = choose_cases(described, training.bank_size, seed=seed, source=source)
     grader = make_grader(
         model.grader.networks, model.grader.scale, bank.table, softness=training.label_softness
     )
     model.grader = grader
     tune = described.of("tune")
-    calibrators = calibrate(model, tune)
+    # With many modalities there are too many sets; a grade always has what comes from pixels.
+    calibrators = calibrate(model, tune, always=FROM_PIXELS if simulated else ())
     distances = grader.distance(tune.only(FROM_PIXELS))
     out.mkdir(parents=True, exist_ok=True)
     bank_sha256 = save_bank(bank, out / BANK_FILE)
     told("measuring on the test patients")
-    facts = {
+    facts: dict[str, Any] = {
         "seed": seed,
         "training": asdict(training),
         "label_softness": training.label_softness,
@@ -87,8 +92,13 @@ def train_grader(
             for name in sorted({name for step in model.told[-LAST_STEPS:] for name in step})
         },
         "use_of_the_bank": use_of_the_bank(grader, bank, described, training.label_softness),
-        "worth": measure(described, model, calibrators, seed=seed),
     }
+    if simulated:
+        rows = described.honest("test")
+        facts["simulated"] = list(simulated)
+        facts["worth"] = {"drawn by one reader": measure_sets(grader, calibrators, rows)}
+    else:
+        facts["worth"] = measure(described, model, calibrators, seed=seed)
     save_grader(
         grader.networks,
         grader.scale,
@@ -99,7 +109,7 @@ def train_grader(
     return facts
 
 
-def choose_cases(described: Described, size: int, *, seed: int) -> Bank:
+def choose_cases(described: Described, size: int, *, seed: int, source: str = SOURCE) -> Bank:
     """Typical cases of the training patients: one row per nodule, as all readers see it.
 
     Every grade gives as many as it has, up to an even share; the rest is filled at random.
@@ -121,18 +131,22 @@ def choose_cases(described: Described, size: int, *, seed: int) -> Bank:
             patient=str(patient),
             rating=float(rating),
             evidence="reader-rated",
-            source=SOURCE,
+            source=source,
         )
         for nodule, patient, rating in zip(table.nodules, table.patients, table.rating, strict=True)
     ]
     return make_bank(f"shipped-{described.digest[:8]}", records, table, encoder=described.encoder)
 
 
-def calibrate(model: GradeModel, tune: ModalityTable) -> dict[tuple[str, ...], Calibrator]:
-    """A calibrator for every set of modalities that may be present."""
+def calibrate(
+    model: GradeModel, tune: ModalityTable, *, always: tuple[str, ...] = ()
+) -> dict[tuple[str, ...], Calibrator]:
+    """A calibrator for every set of modalities that may be present and holds `always`."""
     found = {}
     for count in range(len(tune.modalities), 0, -1):
         for present in combinations(tune.modalities, count):
+            if not set(always) <= set(present):
+                continue
             absent = [name for name in tune.modalities if name not in present]
             answers = model.predict(tune.masked(absent))
             found[present] = fit_calibrator(answers, tune.grades, with_bias=True)

@@ -17,7 +17,8 @@ from inference.grading.bank import Bank, CaseRecord
 from inference.grading.calibration import Calibrator, fit_calibrator
 from inference.grading.grader import Grader, make_grader
 from inference.grading.table import GradeModel, ModalityTable
-from inference.image_row import CT_IMAGE, CT_REPORT, FROM_PIXELS
+from inference.image_row import CT_IMAGE, FROM_PIXELS
+from inference.known import CT_REPORT
 from workers.described_nodules import Described
 
 TWINS = 40
@@ -31,7 +32,8 @@ def use_of_the_bank(
     The twin has the nodule's own features and a rating of 1 or 5; `twin` is the mean difference
     that it makes to the suspicion, before calibration.
     """
-    test = described.of("test").masked([CT_REPORT])
+    test = described.of("test")
+    test = test.masked([name for name in test.modalities if name not in FROM_PIXELS])
     some = test.rows(np.linspace(0, len(test) - 1, TWINS).astype(np.int64))
     moved = []
     for row in range(len(some)):

@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dicom_node.compose.profile import DEFAULT, Profile
 from dicom_node.errors import SeriesRejected
 from dicom_node.read.eligibility import RuleSet
 from dicom_node.read.series import load_ct_series
+from inference.beside_pixels import COLUMNS
 from inference.detection import Detector
 from inference.detectors import make_detector
 from inference.errors import NotAnalysable
@@ -22,6 +23,7 @@ from inference.findings import ClinicalContext
 from inference.findings_json import not_eligible_to_dict
 from inference.follow_up.exam import PriorExam
 from inference.grading.table_file import save_table
+from inference.known import SEROLOGY, KnownContext, KnownValue
 from inference.pet.uptake import SuvVolume
 from inference.pipeline import Grading
 from inference.segmentation import Segmenter
@@ -38,6 +40,8 @@ from workers.report_file import prefer, read_report_file
 FEATURES_FILE = "features.npz"
 PAGE_FILE = "report.pdf"
 KEY_IMAGE_FILE = "key_{number}.png"
+MARKERS = {column.source: column.units[0] for column in COLUMNS[SEROLOGY]}
+"""UCUM unit by item."""
 
 
 class ContextFile(BaseModel):
@@ -55,10 +59,31 @@ class ContextFile(BaseModel):
     known_cancer: bool | None = None
     immunosuppressed: bool | None = None
     high_risk: bool | None = None
+    serology: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    """Markers by item, in the units of `inference.beside_pixels.COLUMNS`."""
+
+    @field_validator("serology")
+    @classmethod
+    def _known_markers(cls, value: dict[str, float]) -> dict[str, float]:
+        for name in value:
+            if name not in MARKERS:
+                raise ValueError(f"there is no marker {name!r}: any of {', '.join(MARKERS)}")
+        return value
 
     def to_context(self) -> ClinicalContext:
         """As `inference` takes it."""
-        return ClinicalContext(**self.model_dump())
+        return ClinicalContext(**self.model_dump(exclude={"serology"}))
+
+    def to_known(self) -> KnownContext | None:
+        """The markers, for grader and report; `None` without any."""
+        if not self.serology:
+            return None
+        return KnownContext(
+            values=tuple(
+                KnownValue(item=name, number=number, unit=MARKERS[name], source="file")
+                for name, number in self.serology.items()
+            )
+        )
 
 
 def analyse_folder(
@@ -66,6 +91,7 @@ def analyse_folder(
     rules: RuleSet,
     *,
     context: ClinicalContext | None,
+    known: KnownContext | None = None,
     profiles: Sequence[Profile] = (DEFAULT,),
     detector: Detector | None = None,
     segmenter: Segmenter | None = None,
@@ -129,7 +155,7 @@ def analyse_folder(
             revision=1,
             created=created,
             context=context if told is None else told.context,
-            known=told.known if told else None,
+            known=known if told is None else _with_markers(told.known, known),
             report=told.exam if told else None,
             profiles=profiles,
             detector=detector,
@@ -155,6 +181,10 @@ def analyse_folder(
         return replace(result, pictures=pictures)
     except (SeriesRejected, NotAnalysable) as error:
         return _refused(best, error.why)
+
+
+def _with_markers(told: KnownContext, markers: KnownContext | None) -> KnownContext:
+    return replace(told, values=(*told.values, *(markers.values if markers else ())))
 
 
 def _refused(series: JudgedSeries, reason: str) -> Mapping[str, Any]:

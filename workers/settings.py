@@ -26,6 +26,7 @@ from pydantic_settings import (
 
 from workers.console_settings import ConsoleSettings
 from workers.context_settings import ContextSettings
+from workers.grading_settings import GradingSettings
 from workers.hl7_settings import Hl7Settings
 from workers.monitoring_settings import MonitoringSettings
 from workers.peer_settings import (
@@ -41,7 +42,14 @@ THREADS_AT_MOST = 256
 """For one analysis; more would not make it faster."""
 
 
-class Settings(ConsoleSettings, ContextSettings, Hl7Settings, MonitoringSettings, ReceiveSettings):
+class Settings(
+    ConsoleSettings,
+    ContextSettings,
+    GradingSettings,
+    Hl7Settings,
+    MonitoringSettings,
+    ReceiveSettings,
+):
     """Settings of node, workers, console and command line."""
 
     model_config = SettingsConfigDict(env_prefix="PULMONODE_", extra="forbid", frozen=True)
@@ -318,6 +326,15 @@ class Settings(ConsoleSettings, ContextSettings, Hl7Settings, MonitoringSettings
     def _bundle_is_named(self) -> Self:
         if self.detector == "monai" and self.monai_bundle is None:
             raise ValueError("detector monai needs monai_bundle, the bundle's folder")
+        return self
+
+    @model_validator(mode="after")
+    def _the_bank_has_what_counts(self) -> Self:
+        if self.bank_dir is not None and self.grade_by_simulated:
+            raise ValueError(
+                f"grade_by names {', '.join(self.grade_by_simulated)}, which the cases of a site's "
+                "bank have not: unset bank_dir, or leave these out"
+            )
         return self
 
     @model_validator(mode="after")

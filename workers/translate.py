@@ -206,6 +206,7 @@ def _to_nodule_content(nodule: Nodule, tracking_uid: str) -> NoduleContent:
         model_probabilities=grade.probabilities,
         model_withheld=None if grade.withheld == NOT_GRADED else grade.withheld,
         contributions=_to_contributions(grade),
+        masked=tuple(name for name, share in grade.modalities.items() if share.masked),
         similar_cases=_to_similar_cases(grade),
         attributes=nodule.attributes,
         fleischner=nodule.fleischner.recommendation,
@@ -250,7 +251,10 @@ def _to_contributions(grade: NoduleGrade) -> tuple[ContributionContent, ...]:
     """The modalities' shares; with a single one there is nothing to share."""
     return tuple(
         ContributionContent(
-            modality=name, points=100 * share.contribution, attention=share.attention
+            modality=name,
+            points=100 * share.contribution,
+            attention=share.attention,
+            simulated=share.simulated,
         )
         for name, share in grade.modalities.items()
         if share.contribution is not None and share.attention is not None

@@ -71,6 +71,8 @@ class ContributionContent:
     """By how many percentage points the suspicion falls without it."""
     attention: float
     """Its weight among those present, 0 to 1."""
+    simulated: bool = False
+    """What it means was learned from simulated patients."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +155,8 @@ class NoduleContent:
     model_withheld: str | None = None
     """Why there is no level though a model was at work."""
     contributions: tuple[ContributionContent, ...] = ()
+    masked: tuple[str, ...] = ()
+    """Modalities that are known and may not count for its level."""
     similar_cases: tuple[SimilarCaseContent, ...] = ()
     comment: str | None = None
     """One line for viewers that show only text; made by the composer when `None`."""

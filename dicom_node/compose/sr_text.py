@@ -154,7 +154,7 @@ def _own_texts(nodule: NoduleContent, words: Words) -> Iterable[str]:
     if nodule.contributions:
         shares = [
             words.say(
-                "contribution",
+                "contribution_simulated" if share.simulated else "contribution",
                 modality=words.name(share.modality),
                 points=f"{share.points:+.0f}",
                 percent=f"{100 * share.attention:.0f}",
@@ -180,6 +180,8 @@ def _shared_texts(nodule: NoduleContent, words: Words, *, alone: bool) -> Iterab
     """What is often the same of several nodules; a single one's advice is the examination's."""
     if nodule.fleischner and not alone:
         yield words.say("fleischner_nodule", recommendation=words.translate(nodule.fleischner))
+    if nodule.masked:
+        yield words.say("masked", modalities=words.names(nodule.masked))
     if nodule.model_withheld:
         yield words.say("no_level", why=words.translate(nodule.model_withheld))
     if nodule.brock_missing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,29 @@ def read_calibrators(facts: Mapping[str, Any]) -> dict[tuple[str, ...], Calibrat
         )
         for one in facts["calibration"]
     }
+
+
+def choose_calibrator(
+    calibrators: Mapping[tuple[str, ...], Calibrator],
+    present: Collection[str],
+    *,
+    needed: tuple[str, ...],
+    order: Iterable[str],
+) -> Calibrator:
+    """That of the modalities present; else as if the needed ones were there too; else of these.
+
+    Parameters
+    ----------
+    calibrators : mapping of tuple of str to Calibrator
+        That of `needed` is there.
+    order : iterable of str
+        Of the grader's modalities.
+    """
+    names = tuple(order)
+    exactly, filled = (
+        tuple(name for name in names if name in some) for some in (present, {*present, *needed})
+    )
+    return calibrators.get(exactly) or calibrators.get(filled) or calibrators[needed]
 
 
 def fit_calibrator(

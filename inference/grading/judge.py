@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from inference.findings import ModalityShare, NoduleGrade, SimilarCase
 from inference.grading.bank import Bank
-from inference.grading.calibration import Calibrator
+from inference.grading.calibration import Calibrator, choose_calibrator
 from inference.grading.grader import Grader
 from inference.grading.table import LEVELS, ModalityTable
 
@@ -36,8 +36,8 @@ class Judge:
         Its cases are those of `bank`.
     bank : Bank
     calibrators : mapping of tuple of str to Calibrator
-        By the modalities that are present, in the grader's order; that of `needed` is there, and
-        serves every set that has none of its own.
+        By the modalities that are present, in the grader's order; `choose_calibrator` says which
+        serves a set that has none of its own.
     needed : tuple of str
         Modalities without which no grade is given.
     ranged : mapping of str to (low, high)
@@ -90,7 +90,9 @@ class Judge:
         self, probabilities: NDArray[np.float64], present: tuple[str, ...]
     ) -> NDArray[np.float64]:
         """One row's probabilities, (1, 4) -> (4,)."""
-        calibrator = self.calibrators.get(present, self.calibrators[self.needed])
+        calibrator = choose_calibrator(
+            self.calibrators, present, needed=self.needed, order=self.grader.scale.modalities
+        )
         return np.asarray(calibrator.apply(probabilities)[0])
 
     def _outside(self, row: ModalityTable) -> str | None:

@@ -35,6 +35,10 @@ PET_LIMIT = (
     "SUV is measured by published formulas that were checked on computed cases only; breathing and "
     "small size make it too low, and no level rests on it"
 )
+PET_GRADED_LIMIT = (
+    "SUV is measured by published formulas that were checked on computed cases only; breathing and "
+    "small size make it too low"
+)
 PARTIAL_VOLUME_MM = 15.0
 """About twice the resolution of a clinical scanner (FWHM 5 to 7 mm)."""
 

@@ -139,7 +139,6 @@ def test_context_reaches_the_result_and_what_comes_late_makes_a_revision(
     cea = next(item for item in findings["clinical_context"]["values"] if item["item"] == "cea")
     assert (cea["number"], cea["unit"], cea["message_id"]) == (7.5, "ng/mL", "LAB-9")
     assert "CEA 7.5 ng/mL [H] (reference 0-5) (HL7 message LAB-9, 2026-03-01)" in said
-    assert "serology" not in findings["nodules"][0]["modalities"]  # masked
     told, exam = findings["nodules"][0]["report"], findings["exam"]["report"]
     assert (told["message_id"], told["on"], told["spiculation_used"]) == (
         "RAD-1", "2026-03-02", True
@@ -155,6 +154,11 @@ def test_context_reaches_the_result_and_what_comes_late_makes_a_revision(
     assert f"the report describes a nodule (45 mm, {other} lung) that was not found" in said
     assert "mass in the" not in said  # none of the report's own words
     assert "mass in the" not in "".join(capsys.readouterr())
+    masked = {"present": True, "masked": True}
+    assert all(
+        findings["nodules"][0]["modalities"][name] == masked for name in ("clinical", "serology")
+    )
+    assert "known, not used for the model level (masked by setting): clinical data" in said
     with app.database.read() as session:
         job = current_job(session, series)
         assert job is not None

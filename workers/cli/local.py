@@ -6,7 +6,7 @@ What processes images is imported where it is used: no other command waits for i
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
@@ -15,6 +15,9 @@ from dicom_node.compose.profile import DEFAULT_NAME, find_profile, load_profiles
 from dicom_node.read.eligibility import load_rules
 from workers.cli.nodules import print_findings
 from workers.cli.output import console, errors, fail, load_settings, print_json, reported_errors
+
+if TYPE_CHECKING:
+    from workers.local import ContextFile
 
 NOT_ELIGIBLE_EXIT = 3
 Folder = Annotated[
@@ -52,6 +55,13 @@ def analyse(
             help="text file with the radiologist's report of this CT, UTF-8 or GB18030",
         ),
     ] = None,
+    grade_by: Annotated[
+        str | None,
+        typer.Option(
+            help="what may count for a level beside the pixels, comma separated: ct_report, "
+            "clinical, serology, pet; instead of PULMONODE_GRADE_BY"
+        ),
+    ] = None,
     profile: Annotated[
         list[str] | None,
         typer.Option(help="dress of the objects, repeatable: default, ohif, air ... or your own"),
@@ -69,16 +79,17 @@ def analyse(
     from workers.detector_choice import detector_of, grading_of, segmenter_of
     from workers.local import analyse_folder, write_result
 
-    settings = load_settings()
+    settings = load_settings(grade_by=grade_by)
     with reported_errors():
-        known = _read_context(context)
+        told = _read_context(context)
         profiles = load_profiles(settings.profiles_dir)
         chosen = [find_profile(profiles, name) for name in profile or [DEFAULT_NAME]]
         with errors.status("judging the series") as status:
             result = analyse_folder(
                 folder,
                 load_rules(settings.rules_file),
-                context=known,
+                context=None if told is None else told.to_context(),
+                known=None if told is None else told.to_known(),
                 profiles=chosen,
                 detector=detector_of(settings),
                 segmenter=segmenter_of(settings),
@@ -101,13 +112,13 @@ def analyse(
         raise typer.Exit(NOT_ELIGIBLE_EXIT)
 
 
-def _read_context(path: Path | None) -> Any:
+def _read_context(path: Path | None) -> ContextFile | None:
     if path is None:
         return None
     from workers.local import ContextFile
 
     try:
-        return ContextFile.model_validate_json(path.read_text()).to_context()
+        return ContextFile.model_validate_json(path.read_text())
     except ValidationError as error:
         details = "; ".join(f"{item['loc']}: {item['msg']}" for item in error.errors())
         fail(f"{path}: {details}")

@@ -53,6 +53,7 @@ if find_spec("scipy") is not None:
         evaluate,
         evaluate_encoder,
         evaluate_grader,
+        evaluate_modalities,
         evaluate_real,
         evaluate_segmenter,
         evaluate_site,
@@ -74,6 +75,7 @@ if find_spec("scipy") is not None:
     train_pictures.register()
     evaluate_segmenter.register()
     evaluate_grader.register()
+    evaluate_modalities.register()
     evaluate_real.register()
     evaluate_encoder.register()
     evaluate_site.register()

@@ -21,6 +21,7 @@ def print_findings(console: Console, findings: Mapping[str, Any]) -> None:
         console.print("No nodule above the threshold. This does not exclude cancer.")
     if nodules:
         console.print("[dim]level: the model's, by reader opinion; apart from Lung-RADS[/]")
+        _print_modalities(console, nodules)
     exam = findings["exam"]["lung_rads"]
     console.print(
         f"Lung-RADS v2022 of the exam: {exam['category'] or 'none'} "
@@ -34,6 +35,22 @@ def print_findings(console: Console, findings: Mapping[str, Any]) -> None:
     console.print(
         f"[dim]{algorithm['name']} {algorithm['version']}. Research use, not for diagnosis.[/]"
     )
+
+
+def _print_modalities(console: Console, nodules: list[Mapping[str, Any]]) -> None:
+    """What levels rest on that was simulated, and what is known and was not used."""
+    for flag, text in (
+        ("simulated", "[yellow]levels rest on weights that learned from SIMULATED patients:[/]"),
+        ("masked", "known, not used for levels (masked by setting):"),
+    ):
+        named = dict.fromkeys(
+            name
+            for nodule in nodules
+            for name, share in nodule["modalities"].items()
+            if share.get(flag)
+        )
+        if named:
+            console.print(f"{text} {', '.join(named)}")
 
 
 def _print_follow_up(console: Console, findings: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from workers.cli.modality_tables import print_sets
 from workers.cli.output import console, errors, fail, load_settings, reported_errors
 from workers.cli.train import commands
 
@@ -35,6 +36,14 @@ def grader(
         float, typer.Option(min=0, max=0.9, help="share of an answer that neighbours vote")
     ] = 0.1,
     bank_size: Annotated[int, typer.Option(min=4, help="typical cases at most")] = 1000,
+    simulated: Annotated[
+        bool,
+        typer.Option(
+            "--simulated",
+            help="with SIMULATED clinical data, blood tests and PET: weights that are used only "
+            "where a site names such a modality",
+        ),
+    ] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", dir_okay=False, help="write the figures here")
     ] = None,
@@ -54,23 +63,31 @@ def grader(
     from inference.grading.config import GraphConfig, TrainingConfig
     from workers.described_nodules import read_described
     from workers.grader_training import train_grader
+    from workers.simulated_patients import SIMULATED, with_simulated_patients
 
     torch.set_num_threads(threads)
     load_settings()
     with reported_errors():
+        nodules = read_described(described)
+        if simulated:
+            nodules = with_simulated_patients(nodules, seed=seed)
         facts = train_grader(
-            read_described(described),
+            nodules,
             out,
             seed=seed,
             graph=GraphConfig(widths={"any": 1}, vote=vote),
             training=TrainingConfig(steps=steps, members=members, bank_size=bank_size),
             told=errors.print,
+            simulated=SIMULATED if simulated else (),
         )
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(facts, indent=2) + "\n")
     for rows, figures in facts["worth"].items():
-        _print(rows, figures)
+        if simulated:
+            print_sets(console, rows, figures)
+        else:
+            _print(rows, figures)
     use = facts["use_of_the_bank"]
     console.print(
         f"edges per nodule and network: {use['edges']:.1f}; a twin rated 5 instead of 1 moves the "

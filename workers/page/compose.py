@@ -338,13 +338,22 @@ def _contributions(nodule: Nodule, words: Words) -> Box:
         for name, share in grade.modalities.items()
         if share.contribution is not None
     )
-    if bars:
-        return Box(title=title, bars=bars)
     if grade.withheld is not None:
         return Box(title=title, lines=(words.no_levels,))
-    present = [name for name, share in grade.modalities.items() if share.present]
-    names = ", ".join(words.modalities.get(name, name) for name in present) or UNKNOWN
-    return Box(title=title, lines=(words.one_modality.format(name=names),))
+    shares = grade.modalities.items()
+    lines = [
+        text.format(names=words.comma.join(words.modalities.get(name, name) for name in named))
+        for text, named in (
+            (words.simulated, [name for name, share in shares if share.simulated]),
+            (words.masked, [name for name, share in shares if share.masked]),
+        )
+        if named
+    ]
+    if bars:
+        return Box(title=title, bars=bars, lines=tuple(lines))
+    used = [name for name, share in shares if share.present and not share.masked]
+    names = ", ".join(words.modalities.get(name, name) for name in used) or UNKNOWN
+    return Box(title=title, lines=(words.one_modality.format(name=names), *lines))
 
 
 def _similar(nodule: Nodule, words: Words) -> Box:

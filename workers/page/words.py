@@ -66,6 +66,10 @@ class Words:
     contributions: str
     modalities: Mapping[str, str]
     one_modality: str
+    simulated: str
+    masked: str
+    comma: str
+    """Between names."""
     similar: str
     similar_line: str
     evidence: Mapping[str, str]
@@ -149,6 +153,9 @@ ENGLISH = Words(
         "clinical": "clinical data", "serology": "serology", "pet": "PET",
     },
     one_modality="Only one source of information was there: {name}. Nothing to compare.",
+    simulated="Learned from SIMULATED patients: {names}",
+    masked="Known, not used (masked by setting): {names}",
+    comma=", ",
     similar="Rated cases like nodule {number}",
     similar_line="{case}: level {level}, {evidence}, similarity {similarity}",
     evidence={"reader-rated": "rated by readers", "confirmed": "confirmed"},
@@ -233,6 +240,9 @@ CHINESE = Words(
         "clinical": "临床资料", "serology": "血清学", "pet": "PET",
     },
     one_modality="只有一种信息来源：{name}，无从比较。",
+    simulated="学自模拟患者：{names}",
+    masked="已知但未使用（按设置屏蔽）：{names}",
+    comma="、",
     similar="与结节 {number} 相似的已评分病例",
     similar_line="{case}：等级 {level}，{evidence}，相似度 {similarity}",
     evidence={"reader-rated": "阅片者评分", "confirmed": "已证实"},

@@ -2,8 +2,9 @@
 
 LIDC-IDRI has neither age nor smoking nor blood tests. What is drawn here is drawn from a latent
 "malignant" that is itself drawn from readers' opinion, so whatever a model gains by it was put in
-by hand. It shows that many modalities, masks and gaps work. Nothing may rest on it: no figure of
-accuracy, no shipped weight, no comparison of models.
+by hand. It shows that many modalities, masks and gaps work. No figure of accuracy and no comparison
+of models may rest on it, and of shipped weights one set only, which is used where a site names such
+a modality itself and is said to be simulated in every report (`docs/models/multimodal.md`).
 
 Published effect sizes
 ----------------------
@@ -91,7 +92,7 @@ def add_simulated_cohort(table: ModalityTable, *, seed: int) -> ModalityTable:
     drawn = []
     for number, patient in enumerate(whose):
         highest = float(table.rating[place == number].max())
-        drawn.append(_draw(_random_of(str(patient), seed), (highest - 1) / 4))
+        drawn.append(_draw(random_of(str(patient), seed), (highest - 1) / 4))
     clinical = np.array([one.clinical for one in drawn], dtype=np.float32)[place]
     serology = np.array([one.serology for one in drawn], dtype=np.float32)[place]
     return replace(
@@ -101,7 +102,8 @@ def add_simulated_cohort(table: ModalityTable, *, seed: int) -> ModalityTable:
     )
 
 
-def _random_of(patient: str, seed: int) -> np.random.Generator:
+def random_of(patient: str, seed: int) -> np.random.Generator:
+    """A patient's own numbers; the first, under the chance of "malignant", decides that."""
     return np.random.default_rng([seed, *patient.encode()])
 
 

@@ -19,7 +19,7 @@ from pydicom.valuerep import PersonName
 from pypdf import PdfReader
 
 from dicom_node.read.ct_series import CtSeries
-from inference.findings import LungSummary, Quality
+from inference.findings import LungSummary, ModalityShare, Quality
 from inference.report_values import ReportComparison, ReportedAs, ReportUsed
 from tests.conftest import need_program
 from tests.unit.workers.page_cases import (
@@ -100,6 +100,24 @@ def rendered(pdf: bytes, tmp_path: Path) -> np.ndarray:  # type: ignore[type-arg
         check=True,
     )  # fmt: skip
     return np.asarray(Image.open(tmp_path / "page.png").convert("RGB")).astype(int)
+
+
+def test_the_page_says_what_was_simulated_and_what_is_known_and_masked(series: CtSeries) -> None:
+    shares = GRADE.modalities
+    grade = replace(
+        GRADE,
+        modalities={
+            **shares,
+            "clinical": replace(shares["clinical"], simulated=True),
+            "pet": ModalityShare(present=True, masked=True),
+            "serology": ModalityShare(present=True, masked=True),
+        },
+    )
+
+    text = text_of(page_of(series, nodules=nodules_of(series, 1, grade)))
+
+    assert "Learned from SIMULATED patients: clinical data" in text
+    assert "Known, not used (masked by setting): PET, serology" in text
 
 
 def test_the_page_says_what_was_found_of_whom_and_that_it_is_not_for_diagnosis(

@@ -21,6 +21,7 @@ from inference.follow_up.exam import PriorExam, PriorFinding
 from inference.follow_up.registration import Registration
 from inference.known import KnownContext, KnownValue
 from inference.lung_coverage import _side_warnings
+from inference.pet import uptake
 from inference.report_text.extract import extract
 from inference.report_text.link import link_nodules
 from inference.report_text.said import in_words
@@ -67,6 +68,9 @@ def limits() -> Iterator[str]:
         yield from detector.limits
     yield from (*pipeline.LIMITS, pipeline.NOT_GRADED_LIMIT, *graders.LIMITS)
     yield from (compare.NEVER_VALIDATED, compare.NO_PRIOR_LIMIT)
+    yield from (uptake.PET_LIMIT, uptake.PET_GRADED_LIMIT)
+    for modalities in ("clinical", "serology, pet"):
+        yield graders.SIMULATED_LIMIT.format(modalities=modalities)
 
 
 def of_lung_rads() -> Iterator[str]:

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from inference.errors import BankRefused
 from inference.graders import BANK_FILE, to_judge
 from inference.grading.bank import load_bank
-from inference.image_row import CT_IMAGE, CT_MEASURES, CT_REPORT
+from inference.image_row import CT_IMAGE, CT_MEASURES
+from inference.known import CT_REPORT
 from inference.weights import load_weights
 from tests.unit.workers.described_nodules import write_described
 from workers.cli.main import app
@@ -93,6 +94,36 @@ def test_the_same_seed_writes_the_same_weights(trained: Path) -> None:
     assert told.exit_code == 0
     assert load_weights("grader", again).sha256 == load_weights("grader", trained / "out").sha256
     assert (again / BANK_FILE).read_bytes() == (trained / "out" / BANK_FILE).read_bytes()
+
+
+def test_simulated_patients_make_other_weights_that_say_so(trained: Path) -> None:
+    out = trained / "simulated"
+    described = str(trained / "described.npz")
+    figures = trained / "simulated.json"
+    told = CliRunner().invoke(
+        app,
+        ["train", "grader", "--described", described, "--out", str(out), *OPTIONS, "--simulated",
+         "--json", str(figures)],
+    )  # fmt: skip
+
+    assert told.exit_code == 0, told.output
+    weights = load_weights("grader", out)
+    bank = load_bank(out / BANK_FILE, sha256=weights.facts["bank_sha256"])
+    assert weights.facts["simulated"] == ["clinical", "serology", "pet"]
+    assert weights.config["order"][3:] == ["clinical", "serology", "pet"]
+    assert len(weights.facts["calibration"]) == 16
+    assert all(
+        {CT_IMAGE, CT_MEASURES} <= set(one["present"]) for one in weights.facts["calibration"]
+    )
+    assert all("SIMULATED" in record.source for record in bank.records)
+    assert [record.case_id for record in bank.records] == [
+        record.case_id for record in load_bank(trained / "out" / BANK_FILE).records
+    ]
+    (worth,) = json.loads(figures.read_text())["worth"].values()
+    assert len(worth["sets"]) == 16
+    assert worth["sets"][0]["given"] == []
+    assert worth["rows"] == 40
+    assert "SIMULATED, no claim may rest on it" in told.stdout
 
 
 def test_rows_that_the_encoder_was_trained_on_are_refused(tmp_path: Path) -> None:

@@ -42,10 +42,11 @@ OWN = (
     "appearance, as readers would rate it from 1 to 5: margin 4.0, spiculation 2.3",
     (
         "what the suspicion rests on: CT image +31 points (attention 80 %), clinical data -2 "
-        "points (attention 20 %)"
+        "points (attention 20 %, learned from SIMULATED patients)"
     ),
     "similar cases: C-12 (91 % alike, level III, reader-rated)",
 )
+MASKED = "Nodules 1, 2: known, not used for the model level (masked by setting): serology, PET"
 OTHERS = [language for language in LANGUAGES if language != "en"]
 
 
@@ -118,8 +119,11 @@ def full_report(series: CtSeries) -> tuple[tuple[str, ...], tuple[str, ...]]:
             attributes={"spiculation": 2.31, "margin": 4.0, "calcification": 6.0},
             contributions=(
                 ContributionContent(modality="ct_image", points=31.4, attention=0.8),
-                ContributionContent(modality="clinical", points=-2.0, attention=0.2),
+                ContributionContent(
+                    modality="clinical", points=-2.0, attention=0.2, simulated=True
+                ),
             ),
+            masked=("serology", "pet"),
             similar_cases=(
                 SimilarCaseContent(
                     case_id="C-12", similarity=0.912, level="III", evidence="reader-rated"
@@ -163,6 +167,7 @@ def test_the_report_says_everything_once_and_in_order(series: CtSeries) -> None:
         f"Nodule 2, {LABEL}",
         *(f"Nodule 2, {text}" for text in OWN),
         "Nodules 1, 2: Fleischner 2017: CT at 6-12 months, then CT at 18-24 months",
+        MASKED,
         "Nodules 1, 2: no Brock risk, not known: emphysema, spiculation",
         "Nodule 2: no Mayo risk, not known: smoking",
         "Lung volume: 4321 ml",
