@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 from inference.report_text.extract import extract
-from inference.report_text.facts import LOBE_SIDES, ReportedNodule
+from inference.report_text.facts import LOBE_SIDES, ReportedNodule, ReportFacts
 from inference.report_values import ReportUsed
 
 SAME_SIZE_MM = 1.0
@@ -26,6 +27,12 @@ DESCRIBED = (
     "count", "type", "margin", "spiculation", "lobulation", "calcification", "cavity",
     "mean_mm", "solid_part_mm", "change", "prior_size_mm",
 )  # fmt: skip
+
+
+@lru_cache(maxsize=128)
+def read_once(text: str) -> ReportFacts:
+    """What `extract` gives; the same reports are asked for at each look at a patient."""
+    return extract(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +85,7 @@ def read_exam(texts: Sequence[ExamText]) -> ReportedExam:
     for place, item in enumerate(texts):
         before = len(nodules)
         taken: set[int] = set()
-        for told in (*extract(item.text).nodules, *item.nodules):
+        for told in (*read_once(item.text).nodules, *item.nodules):
             same = next(
                 (
                     number

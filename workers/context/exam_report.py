@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from dicom_node.compose.words import LANGUAGES, words_of
 from inference.report_text.exam import ExamText, ReportedExam, read_exam
-from inference.report_text.extract import LONGEST
 from inference.report_text.facts import ReportedNodule
 from inference.report_values import ReportUsed
 from workers.context.facts import CodedNodule, ReportText
@@ -26,7 +25,10 @@ HEAD_LETTERS = 200
 """Of a text, where a report often has its title."""
 TWO_OF_A_DAY = "two chest CT reports of the CT's day, and neither names the examination"
 OURS = "it is a result of this software"
-TOO_LONG = f"longer than {LONGEST} characters"
+LETTERS_AT_MOST, SENTENCE_AT_MOST = 20_000, 3_000
+"""Reports are shorter; reading takes time by the square of a sentence's length."""
+TOO_LONG = f"longer than {LETTERS_AT_MOST} characters, or a sentence than {SENTENCE_AT_MOST}"
+SENTENCE_END = re.compile("[.\u3002!\uff01?\uff1f;\uff1b\n]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,7 @@ def choose_reports(
     left_out: list[str] = []
     for item in told:
         why = OURS if is_ours(item.report.text) else ""
-        why = why or (TOO_LONG if len(item.report.text) > LONGEST else "")
+        why = why or (TOO_LONG if is_too_long(item.report.text) else "")
         if why:
             left_out.append(f"report (message {item.message_id}): {why}")
         else:
@@ -104,6 +106,13 @@ def is_ours(text: str) -> bool:
     return any(
         "".join(words_of(language).say("not_for_diagnosis").split()) in plain
         for language in LANGUAGES
+    )
+
+
+def is_too_long(text: str) -> bool:
+    """Whether a text is no report by its length."""
+    return len(text) > LETTERS_AT_MOST or any(
+        len(sentence) > SENTENCE_AT_MOST for sentence in SENTENCE_END.split(text)
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from inference.report_text.extract import extract
+from inference.report_text.exam import read_once
 from inference.report_text.facts import HistoryFact
 from workers.context.exam_report import ToldReport
 from workers.context.facts import Value
@@ -21,7 +21,7 @@ SENDER = "text"
 def history_values(told: Iterable[ToldReport]) -> Iterator[tuple[ToldReport, Value]]:
     """Each affirmed item of history with the report that tells it."""
     for item in told:
-        for fact in extract(item.report.text).history:
+        for fact in read_once(item.report.text).history:
             if fact.certainty == "asserted":
                 for name, number, flag in _items(fact):
                     yield item, _to_value(item, fact, name, number, flag)

@@ -166,6 +166,18 @@ def test_our_own_result_is_never_taken_for_a_report(app: Application) -> None:
         assert any("a result of this software" in why for why in resolved.known.left_out)
 
 
+@pytest.mark.parametrize(
+    "words", ["nodule, " * 400, "结节\uff0c" * 1001, "Clear. " * 3000], ids=len
+)
+def test_what_is_too_long_for_a_report_holds_nothing_up(app: Application, words: str) -> None:
+    give(app, report(words, accession="A1"))
+
+    resolved = known(app, of=of_study())
+
+    assert resolved.exam is None
+    assert any("longer than" in why for why in resolved.known.left_out)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_our_message_that_a_ris_sends_back_says_nothing(app: Application, language: Any) -> None:
     warning = words_of(language).say("not_for_diagnosis")
