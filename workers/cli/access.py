@@ -1,6 +1,7 @@
 """Who may use the console, and what they did: users, tokens, audit.
 
-These commands work on this machine's database: whoever may read its settings is an administrator.
+They work on this machine's database, where whoever may read its settings is an administrator, or
+with an administrator's token on a console elsewhere.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
+from workers import clock
 from workers.audit_trail.trail import tell_audit_read
+from workers.cli.access_site import accessed
 from workers.cli.output import console, fail, local_time, opened_application, print_json
-from workers.settings import Settings
+from workers.cli.site import Server, TokenFile
 from workers.state.access_tables import Role
-from workers.usecases import accounts, api_tokens
-from workers.usecases.audit import at_the_command_line, every_record, list_audit, record_alone
+from workers.usecases import accounts
+from workers.usecases.audit import at_the_command_line, every_record, record_alone
 
 AsJson = Annotated[bool, typer.Option("--json", help="for scripts")]
 UserName = Annotated[str, typer.Argument(help="user's name")]
@@ -37,19 +40,24 @@ def register(app: typer.Typer) -> None:
 
 @users.command()
 def add(
-    name: UserName, role: Annotated[Role, typer.Option(help="what they may do")] = Role.VIEWER
+    name: UserName,
+    role: Annotated[Role, typer.Option(help="what they may do")] = Role.VIEWER,
+    server: Server = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Add a user, and print the link by which they choose a password."""
-    with opened_application() as app:
-        token = accounts.add_user(app, at_the_command_line(), name, role)
-    _print_link(app.settings, name, token)
+    with accessed(server, token_file) as site:
+        address = site.add_user(name, role)
+    _print_link(name, address)
 
 
 @users.command("list")
-def list_users(as_json: AsJson = False) -> None:
+def list_users(
+    as_json: AsJson = False, server: Server = None, token_file: TokenFile = None
+) -> None:
     """List all users."""
-    with opened_application() as app, app.database.read() as session:
-        rows = accounts.list_users(session)
+    with accessed(server, token_file) as site:
+        rows = site.users()
     if as_json:
         print_json(rows)
         return
@@ -63,34 +71,39 @@ def list_users(as_json: AsJson = False) -> None:
 
 
 @users.command()
-def link(name: UserName) -> None:
+def link(name: UserName, server: Server = None, token_file: TokenFile = None) -> None:
     """Print a new link by which a user chooses a password; older ones stop working."""
-    with opened_application() as app:
-        token = accounts.make_link(app, at_the_command_line(), name)
-    _print_link(app.settings, name, token)
+    with accessed(server, token_file) as site:
+        address = site.link(name)
+    _print_link(name, address)
 
 
 @users.command()
-def role(name: UserName, new: Annotated[Role, typer.Argument(help="what they may do")]) -> None:
+def role(
+    name: UserName,
+    new: Annotated[Role, typer.Argument(help="what they may do")],
+    server: Server = None,
+    token_file: TokenFile = None,
+) -> None:
     """Give a user another role, at once."""
-    with opened_application() as app:
-        accounts.set_role(app, at_the_command_line(), name, new)
+    with accessed(server, token_file) as site:
+        site.set_role(name, new)
     console.print(f"user {name}: {new}")
 
 
 @users.command()
-def disable(name: UserName) -> None:
+def disable(name: UserName, server: Server = None, token_file: TokenFile = None) -> None:
     """Shut a user out, at once and everywhere."""
-    with opened_application() as app:
-        accounts.set_disabled(app, at_the_command_line(), name, disabled=True)
+    with accessed(server, token_file) as site:
+        site.set_disabled(name, disabled=True)
     console.print(f"user {name}: disabled")
 
 
 @users.command()
-def enable(name: UserName) -> None:
+def enable(name: UserName, server: Server = None, token_file: TokenFile = None) -> None:
     """Let a user in again."""
-    with opened_application() as app:
-        accounts.set_disabled(app, at_the_command_line(), name, disabled=False)
+    with accessed(server, token_file) as site:
+        site.set_disabled(name, disabled=False)
     console.print(f"user {name}: enabled")
 
 
@@ -100,8 +113,11 @@ def password(
     from_stdin: Annotated[
         bool, typer.Option("--stdin", help="read it from standard input")
     ] = False,
+    server: Server = None,
 ) -> None:
     """Set a user's password and sign them out everywhere (a link is the better way)."""
+    if server is not None:
+        fail("a password is set on the console's own machine; 'users link' works from here")
     if from_stdin:
         new = sys.stdin.readline().rstrip("\r\n")
     else:
@@ -116,19 +132,23 @@ def add_token(
     name: TokenName,
     role: Annotated[Role, typer.Option(help="what it may do")] = Role.VIEWER,
     days: Annotated[float, typer.Option(help="after which it ends")] = 90,
+    server: Server = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Make a token and print it: it cannot be seen again."""
-    with opened_application() as app:
-        token = api_tokens.add_token(app, at_the_command_line(), name, role, days=days)
+    with accessed(server, token_file) as site:
+        token = site.add_token(name, role, days)
     typer.echo(token)
 
 
 @tokens.command("list")
-def list_tokens(as_json: AsJson = False) -> None:
+def list_tokens(
+    as_json: AsJson = False, server: Server = None, token_file: TokenFile = None
+) -> None:
     """List all tokens, without themselves."""
-    with opened_application() as app, app.database.read() as session:
-        rows = api_tokens.list_tokens(session)
-        now = app.now()
+    with accessed(server, token_file) as site:
+        rows = site.tokens()
+    now = clock.now()
     if as_json:
         print_json(rows)
         return
@@ -149,10 +169,10 @@ def list_tokens(as_json: AsJson = False) -> None:
 
 
 @tokens.command()
-def revoke(name: TokenName) -> None:
+def revoke(name: TokenName, server: Server = None, token_file: TokenFile = None) -> None:
     """End a token at once."""
-    with opened_application() as app:
-        api_tokens.revoke_token(app, at_the_command_line(), name)
+    with accessed(server, token_file) as site:
+        site.revoke_token(name)
     console.print(f"token {name}: revoked")
 
 
@@ -166,20 +186,20 @@ def audit(
         typer.Option(help="all of it to standard output, oldest first"),
     ] = None,
     as_json: AsJson = False,
+    server: Server = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Show who did what."""
     at = None if since is None else since.timestamp()
-    if export is not None and (job is not None or who is not None):
-        fail("--export takes --since and nothing else: an audit is handed out whole")
-    with opened_application() as app:
-        tell_audit_read(app.settings, at_the_command_line().name, "")
-        if export is not None:
-            record_alone(app, at_the_command_line(), "audit.export", subject=export)
-        with app.database.read() as session:
-            if export is not None:
-                _export(export, list(every_record(session, since=at)))
-                return
-            rows = list_audit(session, limit=limit, job_id=job, who=who, since=at)
+    if export is not None:
+        if job is not None or who is not None:
+            fail("--export takes --since and nothing else: an audit is handed out whole")
+        if server is not None:
+            fail("the whole audit is exported on the console's own machine")
+        _export_all(export, at)
+        return
+    with accessed(server, token_file) as site:
+        rows = site.audit(limit=limit, job=job, who=who, since=at)
     if as_json:
         print_json(rows)
         return
@@ -200,6 +220,14 @@ def audit(
     console.print(table)
 
 
+def _export_all(form: str, since: float | None) -> None:
+    with opened_application() as app:
+        tell_audit_read(app.settings, at_the_command_line().name, "")
+        record_alone(app, at_the_command_line(), "audit.export", subject=form)
+        with app.database.read() as session:
+            _export(form, list(every_record(session, since=since)))
+
+
 def _export(form: str, rows: list[dict[str, object]]) -> None:
     if form == "json":
         print_json(rows)
@@ -212,7 +240,7 @@ def _export(form: str, rows: list[dict[str, object]]) -> None:
     writer.writerows(rows)
 
 
-def _print_link(settings: Settings, name: str, token: str) -> None:
+def _print_link(name: str, address: str) -> None:
     hours = accounts.LINK_LASTS_S / 3600
     console.print(f"user {name} chooses a password within {hours:.0f} hours, once, at")
-    typer.echo(f"{settings.console_url()}/link/{token}")
+    typer.echo(address)

@@ -179,7 +179,7 @@ class RemoteSite:
         with self._translated():
             response = self._client.request(method, API + path, **arguments)
             self._check(response)
-            return response.json()
+            return response.json() if response.content else None  # 204
 
     def _translated(self) -> _Translated:
         return _Translated(str(self._client.base_url))

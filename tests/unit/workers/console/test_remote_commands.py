@@ -301,3 +301,72 @@ def test_a_token_that_does_not_count_or_suffice_is_said(
 def test_an_alarm_is_told_by_the_exit_code(app: Application, remote: Run) -> None:
     assert ("destination_silent", "main") in alarms(app)
     assert remote("alarms").exit_code == 2
+
+
+@pytest.fixture
+def admin(
+    app: Application, live: LiveConsole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """Call a command against the console with an administrator's token."""
+    monkeypatch.setattr(output.console, "_width", WIDTH)
+    file = tmp_path / "admin"
+    file.write_text(add_token(app, ME, f"admin-{tmp_path.name}", Role.ADMIN, days=1))
+    environment = {
+        "PULMONODE_DATA_DIR": str(tmp_path / "nothing"),
+        "PULMONODE_SERVER": live.url,
+        "PULMONODE_TOKEN_FILE": str(file),
+    }
+    return lambda *arguments: CliRunner().invoke(command, arguments, env=environment)
+
+
+def test_users_and_tokens_are_managed_from_afar_as_here(
+    app: Application, live: LiveConsole, local: Run, admin: Run, tmp_path: Path
+) -> None:
+    added = admin("users", "add", "jane@ward", "--role", "operator")
+    again = admin("users", "link", "jane@ward")
+    done = [
+        admin("users", "role", "jane@ward", "viewer"),
+        admin("users", "disable", "jane@ward"),
+        admin("users", "enable", "jane@ward"),
+        admin("tokens", "add", "from-afar", "--days", "1"),
+        admin("tokens", "revoke", "from-afar"),
+    ]
+
+    for link in (added, again):
+        assert f"{live.url}/link/" in link.output.replace("\n", ""), link.output
+    assert [item.exit_code for item in done] == [0] * 5, [item.output for item in done]
+    for arguments in (("users", "list"), ("users", "list", "--json"), ("tokens", "list")):
+        assert admin(*arguments).output == local(*arguments).output
+    with app.database.read() as session:
+        rows = list_audit(session, limit=7)
+    assert {row["who"] for row in rows} == {f"token admin-{tmp_path.name}"}
+    assert not (tmp_path / "nothing").exists()  # this machine's own database was let alone
+
+
+def test_the_audit_is_read_from_afar(admin: Run, local: Run) -> None:
+    assert json.loads(admin("audit", "--json", "--limit", "3").output) == json.loads(
+        local("audit", "--json", "--limit", "3").output
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("users", "password", "jane@ward", "--stdin"), "users link"),
+        (("audit", "--export", "csv"), "on the console's own machine"),
+    ],
+)
+def test_what_stays_on_the_consoles_machine_says_so(
+    admin: Run, arguments: tuple[str, ...], said: str
+) -> None:
+    refused = admin(*arguments)
+
+    assert refused.exit_code == 1
+    assert said in refused.output
+
+
+def test_an_operator_manages_nobody_from_afar(remote: Run) -> None:
+    for arguments in (("users", "list"), ("tokens", "list"), ("audit",)):
+        refused = remote(*arguments)
+        assert refused.exit_code == 1
+        assert "role" in refused.output
