@@ -24,13 +24,24 @@ from dicom_node.compose.ct import CtIdentity, write_ct_series
 from dicom_node.mini_pacs import MiniPacs
 from inference.phantom import PhantomNodule, PhantomSpec, make_phantom
 from tests.conftest import need_program
-from tests.integration.service import NO_NETWORKS, Service, free_port, wait_for
+from tests.integration.service import Service, free_port, wait_for
+from tests.integration.test_clinical_context import analysed
+from tests.unit.workers.context.known import give
 from tests.unit.workers.context.messages import laboratory, message
 from tests.unit.workers.context.test_mllp import write_certificate
 from tests.unit.workers.outbound.ris import Ris, listening_ris
 from tests.unit.workers.test_pet import DIAMETER_MM, PLACE, SUV_AT, pet_of
+from workers.application import open_application
+from workers.settings import Settings
 from workers.state.schema import JobState
+from workers.usecases.revise_for_context import revise_for_context
 
+MODALITIES = ("ct_report", "clinical", "serology", "pet")
+GRADED = {
+    "PULMONODE_DETECTOR": "classical",
+    "PULMONODE_SEGMENTER": "classical",
+    "PULMONODE_GRADE_BY": ",".join(MODALITIES),
+}
 WHO = {"PatientName": "Roe^Jane", "PatientBirthDate": "19600402", "PatientSex": "F"}
 IDENTITY = CtIdentity(
     key="all that is known",
@@ -124,6 +135,13 @@ class Site:
         assert found is not None, said
         return found[1].decode()
 
+    def findings(self, job: dict[str, Any]) -> dict[str, Any]:
+        """The findings of a job, from the service's store."""
+        found: dict[str, Any] = json.loads(
+            (self.service.data / "store" / job["findings_path"]).read_text()
+        )
+        return found
+
     def result(self, series_uid: str, revision: int) -> tuple[dict[str, Any], Dataset]:
         """Job and SR of a revision that every destination has confirmed."""
         states = {JobState.CONFIRMED, JobState.FAILED, JobState.QUARANTINED, JobState.NOT_ELIGIBLE}
@@ -155,7 +173,7 @@ def site(
                 {"name": "ris", "kind": "hl7", "host": "127.0.0.1", "port": ris.port},
             ],
             environment={
-                **NO_NETWORKS,
+                **GRADED,
                 "PULMONODE_STUDY_HOLD_S": "2",
                 "PULMONODE_HL7_PORT": str(hl7_port),
                 "PULMONODE_HL7_TLS_CERTIFICATE": str(certificate),
@@ -183,6 +201,29 @@ def ct(tmp_path: Path) -> Path:
     folder = tmp_path / "ct"
     write_ct_series(folder, hu=phantom.volume.hu, affine=phantom.volume.affine, identity=IDENTITY)
     return folder
+
+
+def by_default(site: Site) -> Settings:
+    """The settings of the service, but for what may count for a level."""
+    names = ("CONTEXT_ISSUERS", "CONTEXT_DEFAULT_ISSUER", "CONTEXT_REVISES")
+    told = {name.lower(): site.service.environment[f"PULMONODE_{name}"] for name in names}
+    return Settings.model_validate(
+        told
+        | {
+            "context_issuers": json.loads(told["context_issuers"]),
+            "data_dir": site.service.data,
+            "disk_reserve_bytes": 0,
+            "detector": "classical",
+            "segmenter": "classical",
+        }
+    )
+
+
+def modalities(findings: dict[str, Any]) -> dict[str, Any]:
+    """What each modality beside the pixels gave to the level of the only nodule."""
+    (nodule,) = findings["nodules"]
+    assert nodule["grade"]["level"], nodule["grade"]
+    return {name: nodule["modalities"][name] for name in MODALITIES}
 
 
 def sentences(sr: Dataset) -> str:
@@ -221,6 +262,10 @@ def test_what_is_known_comes_in_any_order_reaches_the_report_and_what_is_late_re
         assert part in said
     assert np.isclose(float(re.findall(r"SUVmax ([0-9.]+)", said)[0]), SUV_AT, rtol=0.02)
     assert "CYFRA" not in said
+    shares = modalities(site.findings(job))
+    assert all(share["present"] and not share.get("masked") for share in shares.values())
+    assert all(share["contribution"] is not None for share in shares.values())
+    assert "learned from SIMULATED patients" in said
     assert site.ris.statuses(0) == {"F"}
     assert str(site.ris.heard[0]["PID.F3.R1.C1"]) == "4711"
     assert str(site.ris.heard[0]["OBR.F18"]) == "A-77"
@@ -237,3 +282,17 @@ def test_what_is_known_comes_in_any_order_reaches_the_report_and_what_is_late_re
     assert referenced.ReferencedSOPInstanceUID == sr.SOPInstanceUID
     assert len(site.ris.heard) == 2
     assert site.ris.statuses(1) == {"C"}
+
+    site.service.stop()
+    app = open_application(by_default(site))
+    give(app, laboratory("31", code="15060-7^NSE^LN", control="LAB-3", order="O3"))
+    assert revise_for_context(app, now=app.now()) == 1
+    findings, said = analysed(app, series, tmp_path / "third")
+    app.database.close()
+
+    masked = {"present": True, "masked": True}
+    shares = modalities(findings)
+    assert {name: shares[name] for name in MODALITIES[1:]} == dict.fromkeys(MODALITIES[1:], masked)
+    assert shares["ct_report"]["contribution"] is not None
+    assert "NSE 31 ng/mL [H] (reference 0-5) (HL7 message LAB-3, 2026-03-01)" in said
+    assert "known, not used for the model level (masked by setting)" in said
