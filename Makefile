@@ -43,6 +43,7 @@ check: $(VENV)/.dev
 
 ## Known weaknesses of the installed packages, by PyPI's advisories; needs the internet.
 audit: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet "pip-audit>=2.7" # Apache-2.0; nothing else needs it
 	$(BIN)/pip-audit --local --skip-editable --progress-spinner off
 
 format: $(VENV)/.dev
