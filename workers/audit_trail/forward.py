@@ -158,7 +158,7 @@ class Forwarder:
         """Whether this is the process that sends; the first one that asks, until it ends."""
         if self._lock is not None:
             return True
-        self._spool.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._spool.make_folder()
         descriptor = os.open(
             self._spool.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
         )

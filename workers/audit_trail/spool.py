@@ -39,6 +39,17 @@ class AuditSpool:
     def __init__(self, data_dir: Path) -> None:
         self.folder = data_dir / "audit"
 
+    def make_folder(self) -> None:
+        """Make it, and the data folder that it stands in, for our user alone.
+
+        Raises
+        ------
+        OSError
+            If the disk does not let us.
+        """
+        self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+
     def put(self, message: AuditMessage) -> None:
         """Keep a message, durably.
 
@@ -47,7 +58,7 @@ class AuditSpool:
         OSError
             If the disk does not take it.
         """
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.make_folder()
         kind = "n" if message.outcome is Outcome.SUCCESS else "w"
         name = f"{time.time_ns():020d}-{os.getpid()}.{next(_numbers)}-{kind}"
         partial = self.folder / f"{name}.part"

@@ -44,7 +44,7 @@ class MessageInbox:
         self.partial, self.inbox_dir, self.held_dir = (
             root / name for name in ("partial", "inbox", "held")
         )
-        for folder in (root, self.partial, self.inbox_dir, self.held_dir):
+        for folder in (root.parent, root, self.partial, self.inbox_dir, self.held_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         sync_directory(root)
         self._sync = GroupSync(self.inbox_dir)

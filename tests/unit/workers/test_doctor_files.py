@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
@@ -12,11 +12,15 @@ from pydantic import BaseModel
 
 from tests.servers.authority import Authority
 from tests.unit.workers.rows import with_settings
+from workers.application import open_application
+from workers.audit_trail.spool import AuditSpool
 from workers.certificates import NamedFile, counts_until, named_files, read_certificates
+from workers.context.inbox import MessageInbox
 from workers.doctor_files import certificates, secrets
 from workers.doctor_host import Check
 from workers.metrics.node import _certificates
 from workers.settings import Settings
+from workers.supervisor import hold_folder
 
 NEITHER = {
     "data_dir", "profiles_dir", "font_file", "rules_file", "monai_bundle", "weights_dir",
@@ -169,3 +173,23 @@ def test_a_data_folder_or_a_password_that_anybody_can_read_is_said(
     assert str(config) not in without.found
     assert str(settings.data_dir) in without.found
     assert "secret@" not in check.found
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        hold_folder,
+        lambda folder: open_application(Settings(data_dir=folder), migrate=True).database.close(),
+        lambda folder: AuditSpool(folder).make_folder(),
+        lambda folder: MessageInbox(folder / "context"),
+    ],
+    ids=["up", "node", "audit", "hl7"],
+)
+def test_whoever_makes_the_data_folder_makes_it_for_our_user_alone(
+    tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    folder = tmp_path / "var" / "data"
+
+    make(folder)
+
+    assert folder.stat().st_mode & 0o777 == 0o700
