@@ -52,8 +52,7 @@ def train_grader(
     model.fit(rows, seed=seed)
     if model.grader is None:
         raise RuntimeError("fit leaves a grader")
-    source = SOURCE + (f"; {', '.join(simulated)} SIMULATED" if simulated else "")
-    bank = choose_cases(described, training.bank_size, seed=seed, source=source)
+    bank = choose_cases(described, training.bank_size, seed=seed, simulated=simulated)
     grader = make_grader(
         model.grader.networks, model.grader.scale, bank.table, softness=training.label_softness
     )
@@ -109,7 +108,9 @@ def train_grader(
     return facts
 
 
-def choose_cases(described: Described, size: int, *, seed: int, source: str = SOURCE) -> Bank:
+def choose_cases(
+    described: Described, size: int, *, seed: int, simulated: tuple[str, ...] = ()
+) -> Bank:
     """Typical cases of the training patients: one row per nodule, as all readers see it.
 
     Every grade gives as many as it has, up to an even share; the rest is filled at random.
@@ -125,6 +126,7 @@ def choose_cases(described: Described, size: int, *, seed: int, source: str = SO
     rest = np.setdiff1d(single, chosen, assume_unique=True)
     chosen = np.sort(np.concatenate([chosen, random.permutation(rest)[: size - len(chosen)]]))
     table = described.table.rows(chosen)
+    source = SOURCE + (f"; {', '.join(simulated)} SIMULATED" if simulated else "")
     records = [
         CaseRecord(
             case_id=str(nodule),
@@ -135,7 +137,8 @@ def choose_cases(described: Described, size: int, *, seed: int, source: str = SO
         )
         for nodule, patient, rating in zip(table.nodules, table.patients, table.rating, strict=True)
     ]
-    return make_bank(f"shipped-{described.digest[:8]}", records, table, encoder=described.encoder)
+    version = f"{'simulated' if simulated else 'shipped'}-{described.digest[:8]}"
+    return make_bank(version, records, table, encoder=described.encoder)
 
 
 def calibrate(

@@ -154,6 +154,7 @@ def test_the_multimodal_bank_holds_the_same_reader_rated_cases_and_says_what_was
         record.case_id for record in usual.records
     ]
     assert {record.evidence for record in bank.records} == {"reader-rated"}
+    assert bank.version.startswith("simulated-")
     assert all("SIMULATED" in record.source for record in bank.records)
     assert not EXCLUDED_PATIENTS & {record.patient for record in bank.records}
     assert set(facts["simulated"]) == set(SIMULATED)
