@@ -91,7 +91,8 @@ def _print(result: dict[str, Any]) -> None:
     most = ", ".join(f"{state} {count}" for state, count in waits["most"].items())
     console.print(
         f"waited longest: queued {waits['oldest_queued_s']:.1f} s, undelivered "
-        f"{waits['oldest_undelivered_s']:.1f} s (the PACS was away meanwhile); most: {most}",
+        f"{waits['oldest_undelivered_s']:.1f} s (the PACS was away meanwhile); most: {most}, "
+        f"images not indexed yet {waits['most_unindexed']}",
         soft_wrap=True,
     )
     stages = Table("stage", "median s", "95 of 100 within", "longest")

@@ -38,7 +38,7 @@ from workers.settings import Settings
 from workers.state.schema import JobState
 
 PAUSES = Pauses(between_s=1.0, late_s=2.0, very_late_s=3.0)
-GROWTH_MB = 5.0
+GROWTH_MB = 10.0
 """Per 100 studies; measured: see docs/performance.md."""
 CHOICE_MS = 20.0
 """With 100,000 jobs, on a machine that other work may keep busy; about 1 ms on a quiet one."""

@@ -138,7 +138,7 @@ def bench_scale(
                     root / "data", pacs, root / "service.log", peer=peer,
                     environment=_environment(plan), command=(MODULE, str(plan.workers)),
                 ),
-                Watcher(database) as watcher,
+                Watcher(database, settings.spool_dir / "inbox") as watcher,
             ):  # fmt: skip
                 sent_s, wall_s = _run(plan, studies, scanners, pacs, database, progress)
                 time.sleep(SETTLE_S)
@@ -259,6 +259,7 @@ def _waits(samples: Samples) -> dict[str, Any]:
         "oldest_queued_s": max(samples.queued_s, default=0.0),
         "oldest_undelivered_s": max(samples.undelivered_s, default=0.0),
         "most": {state: max(counts) for state, counts in samples.jobs.items()},
+        "most_unindexed": max(samples.inbox, default=0),
         "looks": len(samples.at_s),
         "missed_looks": samples.missed,
     }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -50,6 +52,8 @@ class Samples:
     """How long the longest waiting job has been queued."""
     undelivered_s: list[float] = field(default_factory=list)
     """How long the oldest delivery that no destination took has waited."""
+    inbox: list[int] = field(default_factory=list)
+    """Instances that were acknowledged and are not indexed yet."""
     memory_at_s: list[float] = field(default_factory=list)
     memory_mb: dict[str, list[float]] = field(default_factory=dict)
     """Resident, all processes of a role together."""
@@ -66,11 +70,14 @@ class Watcher:
     ----------
     database : Database
         Of the service.
+    inbox : Path
+        Of its spool.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, inbox: Path) -> None:
         self.samples = Samples()
         self._database = database
+        self._inbox = inbox
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
 
@@ -113,6 +120,7 @@ class Watcher:
             )
         samples = self.samples
         samples.at_s.append(round(at_s, 2))
+        samples.inbox.append(len(os.listdir(self._inbox)) if self._inbox.exists() else 0)
         for state in OPEN:
             samples.jobs.setdefault(str(state), []).append(counts.get(state, 0))
         samples.queued_s.append(round(now - queued, 2) if queued else 0.0)
