@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
 from pydicom.encaps import generate_frames
+from pydicom.uid import JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, RLELossless
 
 from dicom_node.read.codestream import read_frame_size
 
@@ -18,6 +19,15 @@ FRAME_PIXELS_AT_MOST = 1 << 24
 """Rows x Columns of one image: 4096 x 4096. CT has 512 x 512, at most 2048 x 2048."""
 OBJECT_PIXELS_AT_MOST = 1 << 30
 """Rows x Columns x Number of Frames: a Segmentation of 4096 frames of 512 x 512."""
+
+
+DECODERS = {
+    **dict.fromkeys(map(str, JPEGLSTransferSyntaxes), "pyjpegls"),
+    **dict.fromkeys(map(str, JPEG2000TransferSyntaxes), "pylibjpeg"),
+    str(RLELossless): "pydicom",
+}
+"""Else pydicom tries GDCM as well, which ends the process when it meets a broken JPEG-LS frame (found
+by the long run of the fuzzer). GDCM is for the JPEG processes that no other decodes."""
 
 
 class TooManyPixels(ValueError):
@@ -51,6 +61,9 @@ def decode_pixels(ds: FileDataset) -> NDArray[Any]:
                     f"{size.samples} samples; Rows, Columns and Samples per Pixel say "
                     f"{rows} x {columns} of {samples}"
                 )
+    plugin = DECODERS.get(str(ds.file_meta.TransferSyntaxUID))
+    if plugin is not None:
+        ds.pixel_array_options(decoding_plugin=plugin)
     stored: NDArray[Any] = ds.pixel_array
     return stored
 

@@ -268,3 +268,25 @@ def test_an_element_longer_than_the_file_is_refused_and_takes_no_memory(plain: P
         read_header(path)
     with taking_at_most(ROOM_BYTES), pytest.raises(DicomNodeError):
         decode_slice(path)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "marker", "decoder"),
+    [(JPEGLSLossless, b"\xff\xf7", "pyjpegls"), (JPEG2000Lossless, b"\xff\x52", "pylibjpeg")],
+)
+def test_a_broken_frame_never_reaches_the_decoder_that_ends_the_process(
+    plain: Path, syntax: str, marker: bytes, decoder: str
+) -> None:
+    """GDCM does, for a JPEG-LS frame of 0 bits: found by the long run of the fuzzer."""
+    ds = dcmread(plain)
+    ds.compress(syntax)
+    (frame,) = generate_frames(ds.PixelData, number_of_frames=1)
+    changed = bytearray(frame)
+    changed[frame.index(marker) + 4] = 0xFF
+    ds.PixelData = encapsulate([bytes(changed)])
+    path = plain.with_name("broken.dcm")
+    ds.save_as(path)
+
+    with pytest.raises(SeriesRejected, match=decoder) as refused:
+        decode_slice(path)
+    assert "gdcm" not in str(refused.value)
