@@ -26,8 +26,8 @@ DECODERS = {
     **dict.fromkeys(map(str, JPEG2000TransferSyntaxes), "pylibjpeg"),
     str(RLELossless): "pydicom",
 }
-"""Else pydicom tries GDCM as well, which ends the process when it meets a broken JPEG-LS frame (found
-by the long run of the fuzzer). GDCM is for the JPEG processes that no other decodes."""
+"""Else pydicom tries GDCM as well, which ends the process when it meets a broken JPEG-LS frame
+(found by the long run of the fuzzer). GDCM is for the JPEG processes that no other decodes."""
 
 
 class TooManyPixels(ValueError):
