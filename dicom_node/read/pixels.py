@@ -11,9 +11,18 @@ from typing import Any
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
 from pydicom.encaps import generate_frames
-from pydicom.uid import JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, RLELossless
+from pydicom.uid import (
+    JPEG2000TransferSyntaxes,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSTransferSyntaxes,
+    RLELossless,
+)
 
 from dicom_node.read.codestream import read_frame_size
+from dicom_node.read.decode_apart import decode_apart
 
 FRAME_PIXELS_AT_MOST = 1 << 24
 """Rows x Columns of one image: 4096 x 4096. CT has 512 x 512, at most 2048 x 2048."""
@@ -27,7 +36,9 @@ DECODERS = {
     str(RLELossless): "pydicom",
 }
 """Else pydicom tries GDCM as well, which ends the process when it meets a broken JPEG-LS frame
-(found by the long run of the fuzzer). GDCM is for the JPEG processes that no other decodes."""
+(found by the long run of the fuzzer)."""
+APART = frozenset(map(str, (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)))
+"""The JPEG processes that GDCM alone decodes, or that it is tried for."""
 
 
 class TooManyPixels(ValueError):
@@ -61,7 +72,10 @@ def decode_pixels(ds: FileDataset) -> NDArray[Any]:
                     f"{size.samples} samples; Rows, Columns and Samples per Pixel say "
                     f"{rows} x {columns} of {samples}"
                 )
-    plugin = DECODERS.get(str(ds.file_meta.TransferSyntaxUID))
+    syntax = str(ds.file_meta.TransferSyntaxUID)
+    if syntax in APART:
+        return decode_apart(ds)
+    plugin = DECODERS.get(syntax)
     if plugin is not None:
         ds.pixel_array_options(decoding_plugin=plugin)
     stored: NDArray[Any] = ds.pixel_array

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import gdcm
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
@@ -115,3 +116,18 @@ def save_all(datasets: Sequence[FileDataset], folder: Path) -> list[Path]:
     for ds, path in zip(datasets, paths, strict=True):
         ds.save_as(path, enforce_file_format=True)
     return paths
+
+
+def to_jpeg_lossless(path: Path) -> None:
+    """Compress a file in place by JPEG Lossless SV1, which pydicom has no encoder for."""
+    reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), None
+    reader.SetFileName(str(path))
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    writer.SetFileName(str(path))
+    assert writer.Write()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import shutil
 import struct
 import threading
 import time
@@ -36,10 +38,15 @@ from dicom_node.read.pixels import (
 )
 from dicom_node.read.series import decode_slice, load_ct_series
 from dicom_node.read.stored_file import read_before_pixels, read_with_pixels
+from tests.unit.dicom_node.read.ct_builder import to_jpeg_lossless
+from tests.unit.dicom_node.receive.fuzzing import mutated
 
 PIXELS = 64
 ROOM_BYTES = 150 << 20
 """That any of these may take beside the limit it reaches."""
+
+SEED = 20261126
+TRIES, HEAD = 120, 80
 
 
 @pytest.fixture
@@ -290,3 +297,26 @@ def test_a_broken_frame_never_reaches_the_decoder_that_ends_the_process(
     with pytest.raises(SeriesRejected, match=decoder) as refused:
         decode_slice(path)
     assert "gdcm" not in str(refused.value)
+
+
+def test_a_frame_that_ends_its_decoder_is_refused_and_the_next_one_is_decoded(plain: Path) -> None:
+    """JPEG Lossless has no decoder but GDCM here, which has a process of its own."""
+    expected = decode_slice(plain)
+    good = plain.with_name("lossless.dcm")
+    shutil.copy(plain, good)
+    to_jpeg_lossless(good)
+    ds = dcmread(good)
+    (frame,) = generate_frames(ds.PixelData, number_of_frames=1)
+    dice, broken, said = random.Random(SEED), plain.with_name("broken.dcm"), []
+    for _ in range(TRIES):
+        ds.PixelData = encapsulate([mutated(dice, frame[:HEAD]) + frame[HEAD:]])
+        ds.save_as(broken)
+        try:
+            decode_slice(broken)
+        except SeriesRejected as refused:
+            said.append(refused.why)
+
+    again = decode_slice(good)
+
+    assert any("process ended" in why for why in said), said
+    assert np.array_equal(again, expected)

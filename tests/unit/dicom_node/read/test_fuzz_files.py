@@ -24,6 +24,7 @@ from dicom_node.compose.ct import CtIdentity, slice_dataset
 from dicom_node.errors import DicomNodeError
 from dicom_node.read.header import digests, read_header
 from dicom_node.read.series import decode_slice
+from tests.unit.dicom_node.read.ct_builder import to_jpeg_lossless
 from tests.unit.dicom_node.receive.fuzzing import mutated
 
 SHORT_S = 8.0
@@ -58,7 +59,8 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
         path = folder / f"{syntax}.dcm"
         ds.save_as(path)
         found.append(path.read_bytes())
-    return found
+    to_jpeg_lossless(plain)
+    return [*found, plain.read_bytes()]
 
 
 def broken_files(originals: list[bytes]) -> Iterator[bytes]:

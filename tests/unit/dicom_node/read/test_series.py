@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import gdcm
 import numpy as np
 import pytest
 import SimpleITK
@@ -21,7 +20,12 @@ from pydicom.uid import (
 from dicom_node.errors import SeriesRejected
 from dicom_node.read.series import AIR_HU, load_ct_series, scan_folder, select_series
 from tests.conftest import need_ct
-from tests.unit.dicom_node.read.ct_builder import build_ct, chest_hu, save_all
+from tests.unit.dicom_node.read.ct_builder import (
+    build_ct,
+    chest_hu,
+    save_all,
+    to_jpeg_lossless,
+)
 
 
 def test_a_series_is_decoded_to_hu_in_the_order_of_its_slices(tmp_path: Path) -> None:
@@ -157,18 +161,8 @@ def test_holes_that_leave_no_part_long_enough_are_refused(tmp_path: Path) -> Non
 
 def transcoded(path: Path, syntax: str) -> None:
     ds = dcmread(path)
-    if syntax == JPEGLosslessSV1:  # pydicom has no encoder for it
-        reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), None
-        reader.SetFileName(str(path))
-        assert reader.Read()
-        change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
-        change.SetInput(reader.GetImage())
-        assert change.Change()
-        writer = gdcm.ImageWriter()
-        writer.SetFile(reader.GetFile())
-        writer.SetImage(change.GetOutput())
-        writer.SetFileName(str(path))
-        assert writer.Write()
+    if syntax == JPEGLosslessSV1:
+        to_jpeg_lossless(path)
     elif syntax in {ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian}:
         ds.file_meta.TransferSyntaxUID = syntax
         implicit = syntax == ImplicitVRLittleEndian
