@@ -27,8 +27,8 @@ LONG_LIVED_S = 10.0
 """A process that lived so long did not die of how it was started."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
-COMMAND = "workers.cli.main"
-"""The module that is `pulmonode`."""
+COMMAND = "workers.cli.role"
+"""The module that is `pulmonode node`, `worker` and so on."""
 
 
 @dataclass(slots=True)
