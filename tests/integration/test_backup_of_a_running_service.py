@@ -10,7 +10,7 @@ import pytest
 from pydicom import dcmread
 
 from dicom_node.mini_pacs import MiniPacs
-from tests.integration.service import Service, free_port, wait_for
+from tests.integration.service import NO_NETWORKS, Service, free_port, wait_for
 from tests.servers.postgresql import PostgresServer
 from tests.servers.s3 import S3Server
 from workers.phantom import write_phantom
@@ -76,7 +76,7 @@ def test_after_losing_everything_a_restore_brings_every_job_and_result_back_once
         destinations=[
             {"name": "main", "ae_title": "RECORDER", "host": "127.0.0.1", "port": recorder.port}
         ],
-        environment=servers.environment() if servers else {},
+        environment={**NO_NETWORKS, **(servers.environment() if servers else {})},
     )
     series = {name: phantom(tmp_path / name, seed) for seed, name in enumerate("abc", start=11)}
     service.send(series["a"][1])

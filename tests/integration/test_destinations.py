@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from dicom_node.compose.profile import shipped_profile
 from dicom_node.compose.template_check import check_sr
 from dicom_node.mini_pacs import MiniPacs
-from tests.integration.service import Service, free_port, wait_for
+from tests.integration.service import NO_NETWORKS, Service, free_port, wait_for
 
 SR, SR_3D = "1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.5.1.4.1.1.88.34"
 SC = "1.2.840.10008.5.1.4.1.1.7"
@@ -46,6 +46,7 @@ def test_each_destination_gets_its_own_dress_at_its_own_time(
             }
             for name, values in DESTINATIONS.items()
         ],
+        environment=NO_NETWORKS,
     )
     slices = sorted(small_phantom.glob("*.dcm"))
     series_uid = str(dcmread(slices[0], stop_before_pixels=True).SeriesInstanceUID)

@@ -17,7 +17,7 @@ from dicom_node.compose.identity import notice_uid
 from dicom_node.mini_pacs import MiniPacs
 from tests.conftest import REPOSITORY, need_ct, need_program
 from tests.integration.bad_series import plain_series, save
-from tests.integration.service import Service, free_port, wait_for
+from tests.integration.service import NO_NETWORKS, Service, free_port, wait_for
 from workers.state.schema import JobState
 
 SR = "1.2.840.10008.5.1.4.1.1.88.33"
@@ -190,7 +190,7 @@ def test_a_study_of_which_nothing_can_be_analysed_gets_one_report_that_says_so(
                 "port": orthanc.dicom_port,
             }
         ],
-        environment={"PULMONODE_NOT_ANALYSED_WAIT_S": "4"},
+        environment={**NO_NETWORKS, "PULMONODE_NOT_ANALYSED_WAIT_S": "4"},
     )
 
     service.send(save([*thick, *again, *localizer], tmp_path / "sent"))
