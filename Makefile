@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CT ?=
 OUT ?= demo-out
-# How many processes run tests, one core each; the fault tests watch the clock, so not more.
-TEST_PROCESSES ?= 2
+# How many processes run tests: many wait for a service, so one more than the two cores they are for.
+TEST_PROCESSES ?= 3
 
 .PHONY: demo test test-long bench bench-receive bench-detection check audit format setup setup-tests clean
 
