@@ -13,6 +13,7 @@ from workers.bench.pipeline import STAGES, Series, growing
 from workers.cli.main import app
 
 
+@pytest.mark.long  # a day of `bench scale` goes through the whole service in `make test`
 @pytest.mark.timeout(300)
 def test_every_stage_is_timed_and_they_add_up(tmp_path: Path) -> None:
     told = CliRunner().invoke(

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from workers.state.database import Database
 from workers.state.schema import Delivery, DeliveryState, Job, JobState
+from workers.supervisor import COMMAND
 
 EVERY_S = 1.0
 MEMORY_EVERY = 5
@@ -35,7 +36,7 @@ ROLES = {
     "valkey": "broker",
     "--queues analyse": "analyse",
     "--queues deliver": "deliver",
-    "main node": "node",
+    f"{COMMAND} node": "node",
     "short_service": "up",
 }
 """Words of a process's name or command line, and what it is; the first that fits."""
