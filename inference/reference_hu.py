@@ -54,17 +54,16 @@ def measure_blood_hu(coarse: Volume, labels: NDArray[np.uint8]) -> float | None:
     if not right.any() or not left.any():
         return None
     slices = np.flatnonzero((right | left).any(axis=(1, 2)))
+    lower = slice(int(slices[0]), int(slices[0] + slices[-1]) // 2)
+    right, left, hu = right[lower], left[lower], coarse.hu[lower]
     between = np.maximum.accumulate(right, axis=2)
     between &= np.maximum.accumulate(left[:, :, ::-1], axis=2)[:, :, ::-1]
     between &= ~(right | left)
-    between[: slices[0]] = False
-    between[(slices[0] + slices[-1]) // 2 :] = False
-    tissue = between & (coarse.hu >= BLOOD_HU[0]) & (coarse.hu <= BLOOD_HU[1])
-    inside = _core(coarse, tissue)
+    inside = _core(coarse, between & (hu >= BLOOD_HU[0]) & (hu <= BLOOD_HU[1]))
     if not _suffices(coarse, inside):
         return None
     counts, edges = np.histogram(
-        coarse.hu[inside], bins=np.arange(BLOOD_HU[0], BLOOD_HU[1] + BIN_HU, BIN_HU)
+        hu[inside], bins=np.arange(BLOOD_HU[0], BLOOD_HU[1] + BIN_HU, BIN_HU)
     )
     most = int(ndimage.uniform_filter1d(counts.astype(float), 5).argmax())
     return float((edges[most] + edges[most + 1]) / 2)
@@ -72,11 +71,16 @@ def measure_blood_hu(coarse: Volume, labels: NDArray[np.uint8]) -> float | None:
 
 def _core(coarse: Volume, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """What lies `AWAY_MM` within the mask; half of that where nothing does."""
-    depth = ndimage.distance_transform_edt(mask, sampling=coarse.spacing_mm)
+    inside = np.zeros_like(mask)
+    if not mask.any():
+        return inside
+    where = ndimage.find_objects(mask.astype(np.uint8))[0]  # distances of all else would be long
+    padded = np.pad(mask[where], 1)
+    depth = ndimage.distance_transform_edt(padded, sampling=coarse.spacing_mm)[1:-1, 1:-1, 1:-1]
     for away_mm in (AWAY_MM, AWAY_MM / 2):
-        inside = np.asarray(depth > away_mm)
+        inside[where] = depth > away_mm
         if _suffices(coarse, inside):
-            return inside
+            break
     return inside
 
 
