@@ -10,8 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.report_text.facts import ReportedNodule
-from inference.report_text.link import LOBE_NAMES
+from inference.report_text.facts import LOBE_NAMES, ReportedNodule
 from inference.sentence_encoder import Encode, load_encoder
 
 

@@ -14,6 +14,13 @@ Presence = Literal["present", "absent", "possible"]
 Side = Literal["left", "right", "bilateral"]
 Language = Literal["en", "zh"]
 
+LOBE_NAMES = {
+    "RUL": "right upper lobe",
+    "RML": "right middle lobe",
+    "RLL": "right lower lobe",
+    "LUL": "left upper lobe",
+    "LLL": "left lower lobe",
+}
 LOBE_SIDES: Mapping[str, Side] = {
     "RUL": "right",
     "RML": "right",

@@ -14,15 +14,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from inference.findings import Nodule
-from inference.report_text.facts import LOBE_SIDES, ReportedNodule
+from inference.report_text.facts import LOBE_NAMES, LOBE_SIDES, ReportedNodule
 
-LOBE_NAMES = {
-    "RUL": "right upper lobe",
-    "RML": "right middle lobe",
-    "RLL": "right lower lobe",
-    "LUL": "left upper lobe",
-    "LLL": "left lower lobe",
-}
 SIZE_SHARE, SIZE_LEAST_MM = 0.4, 3.0
 """Readers differ in diameter by some 2 mm (Revel, Radiology 2004;231:453), and a report may be of
 another plane: further apart than both of these is another nodule. Assumed."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from inference.report_text.facts import ReportedNodule, ReportFacts
-from inference.report_text.link import LOBE_NAMES
+from inference.report_text.facts import LOBE_NAMES, ReportedNodule, ReportFacts
 
 
 def said_of(nodule: ReportedNodule) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from workers.cli.output import console, local_time, opened_application, print_js
 from workers.cli.site import Server, TokenFile, reached
 from workers.context.links import PatientId
 from workers.errors import ContextRefused
-from workers.usecases.audit import at_the_command_line, record
+from workers.usecases.audit import at_the_command_line, record_alone
 from workers.usecases.describe_context import list_held, list_patients, show_patient
 from workers.usecases.link_patients import confirm_patient, merge_patients, unmerge_patients
 from workers.usecases.take_messages import retry_held, take_messages
@@ -107,7 +107,7 @@ def retry() -> None:
         count = retry_held(app)
         take_messages(app)
         left = len(list_held(app))
-        _record(app, "context.retry")
+        record_alone(app, at_the_command_line(), "context.retry")
     console.print(f"{count} messages read again, {left} are still held")
 
 
@@ -164,11 +164,6 @@ def confirm(patient_id: str, issuer: Issuer = None) -> None:
     with opened_application() as app:
         count = confirm_patient(app, _patient(app, patient_id, issuer), actor=at_the_command_line())
     console.print(f"{count} messages are confirmed; what comes later is compared again")
-
-
-def _record(app: Application, action: str) -> None:
-    with app.database.write() as session:
-        record(session, at_the_command_line(), action, at=app.now())
 
 
 def _patient(app: Application, patient_id: str, issuer: str | None) -> PatientId:

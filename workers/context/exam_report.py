@@ -17,10 +17,11 @@ from inference.report_values import ReportUsed
 from workers.context.facts import CodedNodule, ReportText
 
 CHEST_CT = re.compile(
-    r"(?is)^(?=.*(?:\bCT\b|\bCAT\b|\bcomputed\s+tomograph|CT|断层|斷層))"
+    r"(?is)^(?=.*(?:(?<![a-z])CA?T(?![a-z])|\bcomputed\s+tomograph|断层|斷層))"
     r"(?=.*(?:chest|thora[xc]|lung|pulmon|胸|肺))"
 )
-"""What a title must say where nothing names the examination."""
+"""What a title must say where nothing names the examination. Between Latin letters, "ct" is part of
+another word (atelectasis, fracture); Chinese ones stand beside CT without a space."""
 HEAD_LETTERS = 200
 """Of a text, where a report often has its title."""
 TWO_OF_A_DAY = "two chest CT reports of the CT's day, and neither names the examination"

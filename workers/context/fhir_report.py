@@ -38,7 +38,8 @@ def read_report(
     """The text of a DiagnosticReport: conclusion and plain attachments, else the narrative."""
     title = as_mapping(entry.get("code"))
     observed = iso_date(as_text(entry.get("effectiveDateTime")) or as_text(entry.get("issued")))
-    identifiers = [*as_mappings(entry.get("identifier")), *_of_studies(entry, studies)]
+    of_studies = _of_studies(entry, studies)
+    identifiers = [*as_mappings(entry.get("identifier")), *of_studies]
     orders = [as_mapping(item.get("identifier")) for item in as_mappings(entry.get("basedOn"))]
     accessions = [
         as_text(item.get("value"))
@@ -54,7 +55,7 @@ def read_report(
         text=_text(entry).replace("\0", " "),
         accession=next(filter(None, accessions), "")[:64],
         orders=tuple(filter(None, (as_text(item.get("value"))[:64] for item in orders))),
-        study_uid=next(filter(None, map(_uid, identifiers)), ""),
+        study_uid=next(filter(None, map(_uid, of_studies)), ""),
         reference=reference,
     )
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 
-from workers.context.facts import ReportText
+from workers.context.facts import FINAL, GONE, ReportText
 from workers.context.hl7_message import Segment, pick
 from workers.context.hl7_order import (
     Order,
@@ -18,7 +18,6 @@ from workers.context.hl7_order import (
 
 TEXT_TYPES = frozenset({"TX", "FT", "ST"})
 TITLE_LENGTH = 200
-TAKEN_BACK = frozenset({"D", "W", "X"})
 ADDENDUM = frozenset({"ADT", "ADDENDUM"})
 """OBX-3: the suffix of an addendum (HL7 v2.5, 7.2.4), or the code itself."""
 STUDY_UID_CODES = frozenset({"110180", "113014"})
@@ -53,8 +52,8 @@ def _read(
     if order.obr is None or not texts:
         return None
     statuses = {obx.text(11).upper() for obx in texts}
-    status = order.obr.text(25).upper() or ("F" if statuses <= {"F", "C"} else "P")
-    if "W" in statuses or statuses <= TAKEN_BACK:
+    status = order.obr.text(25).upper() or ("F" if statuses <= FINAL | GONE else "P")
+    if "W" in statuses or statuses <= GONE:
         status = "W"
     observed = observed_of(order) or day
     return ReportText(
@@ -72,7 +71,7 @@ def _read(
 
 def _text(texts: Sequence[Segment]) -> str:
     """All OBX of type TX, FT and ST, in order."""
-    lines = [obx.whole(5) for obx in texts if obx.text(11).upper() not in TAKEN_BACK]
+    lines = [obx.whole(5) for obx in texts if obx.text(11).upper() not in GONE]
     return "\n".join(line for line in lines if line)
 
 

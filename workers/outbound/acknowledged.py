@@ -41,7 +41,7 @@ def check_acknowledged(answer: bytes, control_id: str) -> None:
         If it was not; transient where the same message may be taken later.
     """
     try:
-        message = Hl7Message(split_messages(decode(answer, "UNICODE UTF-8"))[0])
+        message = Hl7Message(split_messages(_decoded(answer))[0])
     except Hl7Refused as error:
         raise ResultNotTold(f"the answer is no HL7: {error.why}", transient=True) from None
     msa = message.first("MSA")
@@ -64,3 +64,11 @@ def check_acknowledged(answer: bytes, control_id: str) -> None:
     later = code not in NEVER or any(number in RECEIVERS_OWN for number in numbers)
     remedy = "" if later else "; its own log says why: mend it there or here, then retry"
     raise ResultNotTold(f"{said}{remedy}", transient=later)
+
+
+def _decoded(answer: bytes) -> str:
+    """Text of an answer; only codes of it are read, which are the same in every character set."""
+    try:
+        return decode(answer, "UNICODE UTF-8")
+    except Hl7Refused:
+        return answer.decode("latin-1")

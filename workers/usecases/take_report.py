@@ -7,6 +7,7 @@ is used, replaced by the report that names it as predecessor.
 from __future__ import annotations
 
 from dicom_node.read.report_text import MeasuredNodule, StoredReport
+from inference.report_text.facts import LOBE_NAMES
 from workers.application import Application
 from workers.context.facts import (
     CodedNodule,
@@ -19,13 +20,7 @@ from workers.context.facts import (
 from workers.context.issuers import OwnedFacts
 from workers.usecases.take_messages import keep_facts
 
-LOBES = {
-    "right upper lobe": "RUL",
-    "right middle lobe": "RML",
-    "right lower lobe": "RLL",
-    "left upper lobe": "LUL",
-    "left lower lobe": "LLL",
-}
+LOBES = {name: short for short, name in LOBE_NAMES.items()}
 SENDER_LENGTH = 16
 TITLE_LENGTH = 200
 FINAL, PRELIMINARY, WITHDRAWN = "F", "P", "W"

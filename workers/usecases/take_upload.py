@@ -6,6 +6,7 @@ is accepted is on disk before anything else happens, then read at once.
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from workers.context.inbox import MessageInbox
 from workers.context.items import ItemTable
 from workers.errors import ContextRefused, Hl7Refused
 from workers.settings import Settings
-from workers.usecases.audit import Actor, record
+from workers.usecases.audit import Actor, record_alone
 from workers.usecases.take_messages import open_inbox, table_of, try_to_take
 
 WAITS = "waits"
@@ -57,12 +58,11 @@ def take_upload(app: Application, data: bytes, *, name: str, by: Actor) -> tuple
         If the disk does not take FHIR; of HL7 the answers say so.
     """
     inbox, table = open_inbox(app.settings), table_of(app.settings)
-    if data.lstrip()[:1] == b"{":
+    if data.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"{":
         answers = [_take_fhir(app, inbox, table, data, name)]
     else:
         answers = _take_hl7(app, inbox, table, data, name)
-    with app.database.write() as session:
-        record(session, by, "context.import", at=app.now())
+    record_alone(app, by, "context.import")
     return tuple(answers)
 
 

@@ -100,8 +100,11 @@ def test_each_hl7_message_is_answered_and_what_is_accepted_is_read(
     assert ("context.import", None, "", "done") in audited(site)
 
 
-def test_a_bundle_is_taken_whole_or_refused_with_a_reason(site: Application, send: Sender) -> None:
-    status, answers = send(json.dumps(BUNDLE))
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte order mark"])
+def test_a_bundle_is_taken_whole_or_refused_with_a_reason(
+    site: Application, send: Sender, mark: str
+) -> None:
+    status, answers = send(mark + json.dumps(BUNDLE))
 
     assert (status, answers) == (
         200,

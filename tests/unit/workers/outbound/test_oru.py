@@ -156,6 +156,13 @@ def test_accepted_is_accepted_in_either_mode(code: str) -> None:
     check_acknowledged(answer(code), "ID1")
 
 
+@pytest.mark.parametrize("charset", ["", "UNICODE UTF-8", "EUC-KR"])
+def test_words_that_the_answers_character_set_does_not_hold_change_nothing(charset: str) -> None:
+    said = answer("AA").replace(b"|2.5.1", f"|2.5.1||||||{charset}".encode(), 1)
+
+    check_acknowledged(said.replace(b"Roe^Jane is unknown", "Müller".encode("latin-1")), "ID1")
+
+
 @pytest.mark.parametrize(
     ("said", "transient", "why"),
     [
