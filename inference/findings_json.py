@@ -15,9 +15,9 @@ from inference.findings import (
     FollowUp,
     LungRadsAssessment,
     Nodule,
-    NoduleGrade,
 )
 from inference.follow_up_json import follow_up_to_dict, growth_to_dict
+from inference.grade_values import NoduleGrade
 from inference.known import KnownContext
 from inference.pet_json import pet_to_dict, uptake_to_dict
 from inference.pipeline import ALGORITHM_NAME, ALGORITHM_VERSION

@@ -21,7 +21,8 @@ from inference.deep_features import (
     make_encoder,
 )
 from inference.errors import BankRefused, WeightsRefused
-from inference.findings import ClinicalContext, ModalityShare, Nodule, NoduleGrade, VoiMask
+from inference.findings import ClinicalContext, Nodule, VoiMask
+from inference.grade_values import ModalityShare, NoduleGrade
 from inference.grading.bank import Bank, load_bank
 from inference.grading.calibration import read_calibrators
 from inference.grading.grader import make_grader

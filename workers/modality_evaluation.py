@@ -20,7 +20,8 @@ from scipy import ndimage
 from dicom_node.read.series import load_ct_series
 from inference.beside_pixels import COLUMNS
 from inference.evaluation.grading.simulated_pet import LUNG_SUV, RESOLUTION_MM
-from inference.findings import ClinicalContext, Nodule, NoduleGrade
+from inference.findings import ClinicalContext, Nodule
+from inference.grade_values import NoduleGrade
 from inference.graders import load_judge
 from inference.known import (
     BESIDE_PIXELS,

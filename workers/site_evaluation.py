@@ -26,7 +26,7 @@ from inference.evaluation.grading.site import (
     measure,
     subgroups,
 )
-from inference.findings import NoduleGrade
+from inference.grade_values import NoduleGrade
 from inference.grading.bank import Bank
 from inference.grading.judge import Judge
 from inference.grading.table import LEVELS, ModalityTable

@@ -21,16 +21,8 @@ from dicom_node.compose.identity import device_uid
 from dicom_node.equipment import MANUFACTURER, MANUFACTURER_MODEL_NAME
 from dicom_node.read.ct_series import CtSeries
 from dicom_node.read.patient_module import read_patient_module
-from inference.findings import (
-    NOT_GRADED,
-    Axis,
-    CaseFindings,
-    ClinicalContext,
-    FollowUp,
-    Nodule,
-    NoduleChange,
-    NoduleGrade,
-)
+from inference.findings import Axis, CaseFindings, ClinicalContext, FollowUp, Nodule, NoduleChange
+from inference.grade_values import NOT_GRADED, NoduleGrade
 from inference.known import KnownValue
 from inference.pet_values import PetUsed
 from inference.volume import Volume

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.findings import ModalityShare, NoduleGrade, SimilarCase
+from inference.grade_values import ModalityShare, NoduleGrade, SimilarCase
 from inference.grading.bank import Bank
 from inference.grading.calibration import Calibrator, choose_calibrator
 from inference.grading.grader import Grader

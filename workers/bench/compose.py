@@ -31,15 +31,13 @@ from inference.findings import (
     LungRadsAssessment,
     LungSummary,
     MayoEstimate,
-    ModalityShare,
     Nodule,
-    NoduleGrade,
     PriorNodule,
     Quality,
-    SimilarCase,
     VoiMask,
 )
 from inference.follow_up.change import change_since
+from inference.grade_values import ModalityShare, NoduleGrade, SimilarCase
 from inference.measurement import measure_nodule
 from inference.volume import Volume
 from workers.page.draw import draw_case

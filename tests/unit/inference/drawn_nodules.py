@@ -8,9 +8,9 @@ from inference.findings import (
     LungRadsAssessment,
     MayoEstimate,
     Nodule,
-    NoduleGrade,
     VoiMask,
 )
+from inference.grade_values import NoduleGrade
 from inference.measurement import measure_nodule
 from inference.pictures.key_image import KeyImageWords
 from inference.volume import Volume

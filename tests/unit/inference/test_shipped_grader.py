@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inference.findings import CaseFindings, NoduleGrade
+from inference.findings import CaseFindings
+from inference.grade_values import NoduleGrade
 from inference.graders import BANK_FILE, LIMITS, TrainedGrading, make_grading, to_judge
 from inference.grading.bank import CaseRecord, load_bank
 from inference.image_row import FROM_PIXELS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
+from pydicom.dataset import Dataset
 from pypdf import PdfReader
 
 from dicom_node.read.ct_series import CtSeries
@@ -19,18 +22,21 @@ from inference.findings import (
     FleischnerAssessment,
     LungRadsAssessment,
     LungSummary,
-    ModalityShare,
     Nodule,
-    NoduleGrade,
     Quality,
-    SimilarCase,
     VoiMask,
 )
+from inference.grade_values import ModalityShare, NoduleGrade, SimilarCase
 from inference.volume import Volume
 from tests.conftest import missing
 from tests.unit.dicom_node.compose.cases import series_on_disk
 from tests.unit.inference.drawn_nodules import nodule_of
-from workers.page.typeface import WIDE_FONT_FILES
+from workers.page.compose import PICTURED_AT_MOST, compose_page
+from workers.page.content import PagePicture
+from workers.page.draw import draw_case
+from workers.page.layout import draw_page
+from workers.page.typeface import WIDE_FONT_FILES, find_typeface
+from workers.page.words import WORDS
 
 CREATED = datetime(2026, 11, 26, 5, 0, tzinfo=UTC)
 GRADE = NoduleGrade(
@@ -112,3 +118,37 @@ def text_of(pdf: bytes) -> str:
     """What a reader gets out of a page."""
     (page,) = PdfReader(io.BytesIO(pdf)).pages
     return page.extract_text()
+
+
+def page_of(series: CtSeries, language: str = "en", **more: Any) -> bytes:
+    """A page with pictures of the nodules that it shows; the sheets of the others are not drawn."""
+    findings = findings_of(**more)
+    shown = replace(findings, nodules=findings.nodules[:PICTURED_AT_MOST])
+    words, typeface = WORDS[language], find_typeface(language)
+    drawn = draw_case(series, shown, revision=2, created=CREATED, language=language)
+    looked_at = PagePicture(caption=words.looked_at, tiles=(Image.new("RGB", (90, 90)),) * 3)
+    content = compose_page(
+        series,
+        findings,
+        pictures=drawn.nodules,
+        looked_at=looked_at,
+        created=CREATED,
+        revision=2,
+        language=language,
+        typeface=typeface,
+    )
+    return draw_page(content, typeface)
+
+
+def renamed(series: CtSeries, **values: object) -> CtSeries:
+    """The series with other header values in every slice."""
+    headers = []
+    for header in series.headers:
+        ds = Dataset(dict(header.items()))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # senders are not always within the standard
+            for keyword, value in values.items():
+                ds.pop(keyword, None)
+                setattr(ds, keyword, value)
+        headers.append(ds)
+    return replace(series, headers=tuple(headers))

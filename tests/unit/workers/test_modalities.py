@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from dicom_node.compose.content_tree import walk
 from dicom_node.compose.profile import ObjectKind
-from inference.findings import NoduleGrade
+from inference.grade_values import NoduleGrade
 from inference.graders import BANK_FILE, SIMULATED_LIMIT
 from inference.grading.bank import load_bank
 from inference.image_row import FROM_PIXELS
