@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 JPEG_START = b"\xff\xd8"
 JPEG_2000_START = b"\xff\x4f\xff\x51"
-"""SOC, and SIZ, which always follows it; in a JP2 file boxes stand before."""
+"""SOC, and SIZ, which always follows it."""
 START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 """SOF0 to SOF15 but DHT, JPG and DAC; SOF55 is JPEG-LS."""
 JPEG_LS_PARAMETERS, OVERSIZE = 0xF8, 4
 """LSE, and the kind that holds sizes which SOF55 has no room for."""
 START_OF_SCAN, END_OF_IMAGE, FILL = 0xDA, 0xD9, 0xFF
 SIZ_BYTES = 42
+BOX_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,16 +34,34 @@ def read_frame_size(frame: bytes) -> FrameSize | None:
     """The size by a frame's own header; `None` where it has none that is known here."""
     if frame.startswith(JPEG_START):
         return _jpeg(frame)
-    at = frame.find(JPEG_2000_START)
-    if at < 0 or len(frame) < at + SIZ_BYTES:
+    start = _after_boxes(frame)
+    if not frame.startswith(JPEG_2000_START, start) or len(frame) < start + SIZ_BYTES:
         return None
-    siz = frame[at + 4 :]
+    siz = frame[start + 4 : start + SIZ_BYTES]
     right, bottom, left, top = (
         int.from_bytes(siz[offset : offset + 4], "big") for offset in (4, 8, 12, 16)
     )
     return FrameSize(
         rows=bottom - top, columns=right - left, samples=int.from_bytes(siz[36:38], "big")
     )
+
+
+def _after_boxes(frame: bytes) -> int:
+    """Where a JP2 file's codestream begins, after its boxes (T.800 section I.4); else 0.
+
+    What a box before it holds may look like a codestream too, which no decoder reads.
+    """
+    at = 0
+    while at + BOX_BYTES <= len(frame) and not frame.startswith(JPEG_2000_START, at):
+        length, head = int.from_bytes(frame[at : at + 4], "big"), BOX_BYTES
+        if length == 1:  # the length stands after the type
+            length, head = int.from_bytes(frame[at + 8 : at + 16], "big"), 2 * BOX_BYTES
+        if frame[at + 4 : at + 8] == b"jp2c":
+            return at + head
+        if length < head:
+            return 0
+        at += length
+    return 0
 
 
 def _jpeg(frame: bytes) -> FrameSize | None:

@@ -18,6 +18,8 @@ from typing import BinaryIO
 import numpy as np
 from pydicom import dcmread
 
+from dicom_node.read.stored_file import MALFORMED
+
 LENGTH = struct.Struct("<Q")
 
 
@@ -34,7 +36,7 @@ def decode(file: bytes) -> bytes:
     """The answer to one instance; whatever is wrong with it is a sentence."""
     try:
         stored = np.ascontiguousarray(dcmread(io.BytesIO(file), force=True).pixel_array)
-    except Exception as error:  # noqa: BLE001 - told to who asked
+    except (*MALFORMED, MemoryError) as error:  # anything else ends the process, which says enough
         return json.dumps({"error": f"{type(error).__name__}: {error}"}).encode() + b"\n"
     about = {"shape": stored.shape, "dtype": stored.dtype.str}
     return json.dumps(about).encode() + b"\n" + stored.tobytes()

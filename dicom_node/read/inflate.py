@@ -43,7 +43,6 @@ def inflate(stream: BinaryIO, *, limit_bytes: int = INFLATED_AT_MOST_BYTES) -> I
     """
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     total = 0
-    packed = b""
     while not inflater.eof:
         packed = inflater.unconsumed_tail or stream.read(PIECE_BYTES)
         piece = inflater.decompress(packed, PIECE_BYTES)

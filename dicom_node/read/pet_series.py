@@ -103,7 +103,7 @@ def _decode(ds: FileDataset) -> NDArray[np.float32]:
         slope, intercept = float(ds.RescaleSlope), float(ds.get("RescaleIntercept") or 0.0)
         stored = decode_pixels(ds).astype(np.float32)
         shape = (int(ds.Rows), int(ds.Columns))
-    except (*MALFORMED, AttributeError) as error:
+    except MALFORMED as error:
         why = " ".join(str(error).split())[:300]
         raise SeriesRejected("undecodable", f"{named} cannot be decoded: {why}") from error
     if stored.shape != shape:

@@ -28,8 +28,6 @@ FRAME_PIXELS_AT_MOST = 1 << 24
 """Rows x Columns of one image: 4096 x 4096. CT has 512 x 512, at most 2048 x 2048."""
 OBJECT_PIXELS_AT_MOST = 1 << 30
 """Rows x Columns x Number of Frames: a Segmentation of 4096 frames of 512 x 512."""
-
-
 DECODERS = {
     **dict.fromkeys(map(str, JPEGLSTransferSyntaxes), "pyjpegls"),
     **dict.fromkeys(map(str, JPEG2000TransferSyntaxes), "pylibjpeg"),
@@ -39,6 +37,8 @@ DECODERS = {
 (found by the long run of the fuzzer)."""
 APART = frozenset(map(str, (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)))
 """The JPEG processes that GDCM alone decodes, or that it is tried for."""
+SIZED = (APART | DECODERS.keys()) - {str(RLELossless)}
+"""Whose frames begin with their size."""
 
 
 class TooManyPixels(ValueError):
@@ -59,20 +59,21 @@ def decode_pixels(ds: FileDataset) -> NDArray[Any]:
     samples = int(ds.get("SamplesPerPixel") or 1)
     frames = int(ds.get("NumberOfFrames") or 1)
     check_claim(rows, columns, frames * samples)
+    syntax = str(ds.file_meta.TransferSyntaxUID)
     if ds["PixelData"].is_undefined_length:  # encapsulated (PS3.5 section A.4)
         for number, frame in enumerate(
             generate_frames(ds.PixelData, number_of_frames=frames), start=1
         ):
             size = read_frame_size(frame)
-            if size is not None and (
-                size.rows > rows or size.columns > columns or size.samples > samples
-            ):
+            if size is None:
+                if syntax in SIZED:  # a decoder may still find one, and make room for it
+                    raise ValueError(f"frame {number} does not begin with its size")
+            elif size.rows > rows or size.columns > columns or size.samples > samples:
                 raise TooManyPixels(
                     f"frame {number} says it has {size.rows} x {size.columns} pixels of "
                     f"{size.samples} samples; Rows, Columns and Samples per Pixel say "
                     f"{rows} x {columns} of {samples}"
                 )
-    syntax = str(ds.file_meta.TransferSyntaxUID)
     if syntax in APART:
         return decode_apart(ds)
     plugin = DECODERS.get(syntax)

@@ -27,7 +27,7 @@ from pydicom.uid import (
 from dicom_node.compose.ct import CtIdentity, slice_dataset
 from dicom_node.errors import DicomNodeError, SeriesRejected, UnreadableInstance
 from dicom_node.read import inflate as inflating
-from dicom_node.read.codestream import FrameSize, read_frame_size
+from dicom_node.read.codestream import JPEG_2000_START, FrameSize, read_frame_size
 from dicom_node.read.header import digests, read_header
 from dicom_node.read.inflate import INFLATED_AT_MOST_BYTES
 from dicom_node.read.pixels import (
@@ -163,6 +163,42 @@ def test_a_frame_that_claims_more_than_its_header_is_not_decoded(plain: Path, sy
     ):
         decode_slice(path)
     assert refused.value.code == "undecodable"
+
+
+@pytest.mark.parametrize("hidden_by", [b"\xff\x01", b"\x00"])
+def test_a_size_that_only_a_decoder_would_find_is_not_decoded(
+    plain: Path, hidden_by: bytes
+) -> None:
+    """A marker without a length, or a stray byte, before the frame header: libjpeg skips them."""
+    to_jpeg_lossless(plain)
+    ds = dcmread(plain)
+    (frame,) = generate_frames(ds.PixelData, number_of_frames=1)
+    changed = bytearray(frame)
+    struct.pack_into(">HH", changed, frame.index(b"\xff\xc3") + 5, 65500, 65500)
+    changed[2:2] = hidden_by
+    ds.PixelData = encapsulate([bytes(changed)])
+    path = plain.with_name("hidden.dcm")
+    ds.save_as(path)
+
+    with (
+        taking_at_most(ROOM_BYTES),
+        pytest.raises(SeriesRejected, match="does not begin with its size") as refused,
+    ):
+        decode_slice(path)
+    assert refused.value.code == "undecodable"
+
+
+def test_what_looks_like_a_codestream_in_a_box_before_it_has_no_say() -> None:
+    small, large = (
+        JPEG_2000_START + struct.pack(">HHIIIIIIII", 41, 0, side, side, 0, 0, side, side, 0, 0)
+        + struct.pack(">H", 1)
+        for side in (64, 65_500)
+    )  # fmt: skip
+    signature = struct.pack(">I", 12) + b"jP  \r\n\x87\n"
+    decoy = struct.pack(">I", 8 + len(small)) + b"uuid" + small
+    frame = signature + decoy + struct.pack(">I", 0) + b"jp2c" + large
+
+    assert read_frame_size(frame) == FrameSize(rows=65_500, columns=65_500, samples=1)
 
 
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, RLELossless])
