@@ -131,14 +131,7 @@ def query(
     origin: Origin, asked: Query, *, at: float, outcome: Outcome = Outcome.SUCCESS
 ) -> AuditMessage:
     """We asked a peer what it has (A.5.3.10)."""
-    peer = Participant(
-        user_id=asked.peer_ae_title,
-        ae_titles=(asked.peer_ae_title,),
-        is_requestor=False,
-        roles=(codes.DESTINATION_ROLE,),
-        access_point=asked.peer_host,
-        access_point_type=_kind(asked.peer_host),
-    )
+    peer = _peer(asked, is_requestor=False, role=codes.DESTINATION_ROLE)
     subject = ParticipantObject(
         type_code=SYSTEM_OBJECT,
         role=REPORT_ROLE,
@@ -231,6 +224,17 @@ def audit_log_used(origin: Origin, *, user: str, address: str, uri: str, at: flo
     )
 
 
+def _peer(of: Transfer | Query, *, is_requestor: bool, role: codes.Code) -> Participant:
+    return Participant(
+        user_id=of.peer_ae_title,
+        ae_titles=(of.peer_ae_title,),
+        is_requestor=is_requestor,
+        roles=(role,),
+        access_point=of.peer_host,
+        access_point_type=_kind(of.peer_host),
+    )
+
+
 def _transfer(
     origin: Origin,
     transfer: Transfer,
@@ -244,14 +248,7 @@ def _transfer(
         ours, theirs = theirs, ours
     ask = transfer.outgoing or transfer.fetched
     we = origin.participant(is_requestor=ask, role=ours)
-    peer = Participant(
-        user_id=transfer.peer_ae_title,
-        ae_titles=(transfer.peer_ae_title,),
-        is_requestor=not ask,
-        roles=(theirs,),
-        access_point=transfer.peer_host,
-        access_point_type=_kind(transfer.peer_host),
-    )
+    peer = _peer(transfer, is_requestor=not ask, role=theirs)
     study = ParticipantObject(
         type_code=SYSTEM_OBJECT,
         role=REPORT_ROLE,

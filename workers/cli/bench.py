@@ -11,8 +11,16 @@ import typer
 from rich.table import Table
 
 from workers.cli.bench_pipeline import pipeline
-from workers.cli.bench_scale import claims, scale
-from workers.cli.output import console, errors, fail, load_settings, reported_errors, wrote_figures
+from workers.cli.bench_scale import BesideSqlite, claims, scale
+from workers.cli.output import (
+    FiguresFile,
+    console,
+    errors,
+    fail,
+    load_settings,
+    reported_errors,
+    wrote_figures,
+)
 from workers.compute import threads_for
 
 
@@ -39,9 +47,7 @@ def detection(
     folder: Annotated[Path, typer.Option(help="keeps the volume between runs")] = Path(
         "build/bench"
     ),
-    json_file: Annotated[
-        Path | None, typer.Option("--json", dir_okay=False, help="write the figures here, - prints")
-    ] = None,
+    json_file: FiguresFile = None,
     method: Annotated[
         list[str] | None, typer.Option(help="only these: openvino, onnxruntime, torch, classical")
     ] = None,
@@ -77,9 +83,7 @@ def grading(
     cases: Annotated[str, typer.Option(help="sizes of banks, with commas")] = "100,1000,10000",
     runs: Annotated[int, typer.Option(min=1, help="of each, taking turns")] = 30,
     members: Annotated[int, typer.Option(min=1, help="networks that answer together")] = 3,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", dir_okay=False, help="write the figures here, - prints")
-    ] = None,
+    json_file: FiguresFile = None,
 ) -> None:
     """Time one nodule's grade against banks of growing size, on one core."""
     if not all(text.strip().isdigit() and int(text) for text in cases.split(",")):
@@ -106,9 +110,7 @@ def compose(
     largest_mm: Annotated[float, typer.Option(min=3.0, max=40.0, help="of the balls")] = 12.0,
     runs: Annotated[int, typer.Option(min=1, help="of everything, after a first one")] = 5,
     language: Annotated[Language, typer.Option(help="of the pictures")] = Language.en,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", dir_okay=False, help="write the figures here, - prints")
-    ] = None,
+    json_file: FiguresFile = None,
 ) -> None:
     """Time what makes SEG, SR, key images and PDF of a result, and tell their sizes."""
     from workers.bench.compose import bench_compose
@@ -147,13 +149,8 @@ def compose(
 def ask_database(
     jobs: Annotated[int, typer.Option(min=1, help="made-up jobs to fill each with")] = 100_000,
     runs: Annotated[int, typer.Option(min=1, help="of each question")] = 5,
-    state_url: Annotated[
-        str | None,
-        typer.Option(help="an empty PostgreSQL database to measure beside SQLite; it is filled"),
-    ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", dir_okay=False, help="write the figures here, - prints")
-    ] = None,
+    state_url: BesideSqlite = None,
+    json_file: FiguresFile = None,
 ) -> None:
     """Time what the console's pages ask of a database with very many jobs."""
     from workers.bench.console import bench_console
@@ -188,9 +185,7 @@ def receive(
     folder: Annotated[Path, typer.Option(help="on the disk that is to be measured")] = Path(
         "build/bench/receive"
     ),
-    json_file: Annotated[
-        Path | None, typer.Option("--json", dir_okay=False, help="write the figures here, - prints")
-    ] = None,
+    json_file: FiguresFile = None,
 ) -> None:
     """Images received per second, over 1 and 4 associations, beside Orthanc and storescp."""
     from workers.bench.receive import ReceivePlan, bench_receive

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from workers.cli.output import console, errors, reported_errors, wrote_figures
+from workers.cli.output import FiguresFile, console, errors, reported_errors, wrote_figures
 
 COLUMNS = ("assembly", "queue", "analysis", "objects", "delivery")
 
@@ -21,9 +21,7 @@ def pipeline(
         bool, typer.Option("--grow", help="also 100 to 1,200 slices and 0 to 30 nodules")
     ] = False,
     runs: Annotated[int, typer.Option(min=1, help="of each, with other phantoms")] = 3,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", dir_okay=False, help="write the figures here, - prints")
-    ] = None,
+    json_file: FiguresFile = None,
     picture: Annotated[
         Path | None,
         typer.Option(dir_okay=False, help="draw the growth here (PNG; needs the extra 'training')"),

@@ -8,9 +8,13 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from workers.cli.output import console, errors, reported_errors, wrote_figures
+from workers.cli.output import FiguresFile, console, errors, reported_errors, wrote_figures
 
 PROBLEMS_SHOWN = 20
+BesideSqlite = Annotated[
+    str | None,
+    typer.Option(help="an empty PostgreSQL database to measure beside SQLite; it is filled"),
+]
 
 
 def scale(
@@ -28,9 +32,7 @@ def scale(
         str | None, typer.Option(help="an empty PostgreSQL database; it is filled")
     ] = None,
     broker_url: Annotated[str | None, typer.Option(help="a Redis or Valkey of its own")] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", dir_okay=False, help="write the figures here, - prints")
-    ] = None,
+    json_file: FiguresFile = None,
     picture: Annotated[
         Path | None,
         typer.Option(dir_okay=False, help="draw the day here (PNG; needs the extra 'training')"),
@@ -124,13 +126,8 @@ def _print(result: dict[str, Any]) -> None:
 
 def claims(
     runs: Annotated[int, typer.Option(min=1, help="of each question")] = 5,
-    state_url: Annotated[
-        str | None,
-        typer.Option(help="an empty PostgreSQL database to measure beside SQLite; it is filled"),
-    ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", dir_okay=False, help="write the figures here, - prints")
-    ] = None,
+    state_url: BesideSqlite = None,
+    json_file: FiguresFile = None,
 ) -> None:
     """Time what node and workers ask at every look, with 100 and with 100,000 jobs."""
     from workers.bench.claims import bench_claims

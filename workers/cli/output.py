@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -24,6 +24,10 @@ from workers.state.database import DATABASE_AWAY, SchemaMismatch
 
 console = Console()
 errors = Console(stderr=True)
+FiguresFile = Annotated[
+    Path | None, typer.Option("--json", dir_okay=False, help="write the figures here, - prints")
+]
+"""For `wrote_figures`."""
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
