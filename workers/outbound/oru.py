@@ -1,7 +1,7 @@
 """A result as HL7 v2.5.1 ORU^R01: one report, its text and a few OBX per nodule.
 
 A message follows from the result alone: whoever sends it again sends the same bytes under the same
-control ID. Nodules that an earlier message named and this result does not have are deleted by
+control ID. Nodules that earlier messages named and this result does not have are deleted by
 OBX-11 D, so that a RIS never shows findings of two revisions as one.
 
 References
@@ -81,7 +81,7 @@ class _Observation:
 
 
 def compose_oru(
-    told: ToldResult, addresses: Addresses, earlier: ToldResult | None = None
+    told: ToldResult, addresses: Addresses, earlier: Sequence[ToldResult] = ()
 ) -> OruMessage:
     """Compose the message of a result.
 
@@ -91,8 +91,8 @@ def compose_oru(
         The result.
     addresses : Addresses
         Of the destination.
-    earlier : ToldResult, optional
-        The result that a message to the same destination told before.
+    earlier : sequence of ToldResult
+        Results that messages to the same destination told, or may have told, before.
 
     Raises
     ------
@@ -100,11 +100,11 @@ def compose_oru(
         If the destination's character set cannot write the patient or the text.
     """
     observations = _observations(told)
-    status = FINAL if earlier is None else CORRECTED
+    status = CORRECTED if earlier else FINAL
     rows = [(item, status) for item in observations]
-    if earlier is not None:
-        known = {item.key for item in observations}
-        rows += [(item, DELETED) for item in _observations(earlier) if item.key not in known]
+    before = {item.key: item for result in earlier for item in _observations(result)}
+    now = {item.key for item in observations}
+    rows += [(item, DELETED) for key, item in before.items() if key not in now]
     segments = [
         _pid(told, addresses),
         _segment("ORC", {1: "RE", 3: _filler(told)}),

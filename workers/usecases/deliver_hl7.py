@@ -22,10 +22,13 @@ from workers.state.schema import Delivery, Job, Result
 from workers.usecases.told_result import report_of, told_result
 
 
-def earlier_result(session: Session, delivery: Delivery, job: Job) -> Result | None:
-    """The newest earlier result of the study of which the same destination may have a message."""
-    return session.scalars(
-        select(Result)
+def earlier_results(session: Session, delivery: Delivery, job: Job) -> list[Result]:
+    """Earlier results of the study of which the same destination may have a message, newest first.
+
+    None before the newest that it acknowledged: that message took back what they had told.
+    """
+    rows = session.execute(
+        select(Result, Delivery.delivered_at)
         .join(Delivery, Delivery.job_id == Result.job_id)
         .join(Job, Job.id == Result.job_id)
         .where(
@@ -36,8 +39,13 @@ def earlier_result(session: Session, delivery: Delivery, job: Job) -> Result | N
             or_(Delivery.attempts > 0, Delivery.fencing_token > 0),
         )
         .order_by(Result.job_id.desc())
-        .limit(1)
-    ).first()
+    )
+    found = []
+    for result, delivered_at in rows:
+        found.append(result)
+        if delivered_at is not None:
+            break
+    return found
 
 
 def message_for(
@@ -55,15 +63,13 @@ def message_for(
     with app.database.read() as session:
         delivery = session.get_one(Delivery, delivery_id)
         job = session.get_one(Job, delivery.job_id)
-        earlier = earlier_result(session, delivery, job)
         told = [
             (
                 session.get_one(Job, row.job_id).revision,
                 row,
                 report_of(session, row.job_id, delivery.profile),
             )
-            for row in (session.get_one(Result, job.id), earlier)
-            if row is not None
+            for row in (session.get_one(Result, job.id), *earlier_results(session, delivery, job))
         ]
     # The store may be slow: nothing of it is read inside a transaction.
     now, *before = (told_result(app, *item) for item in told)
@@ -77,7 +83,7 @@ def message_for(
         procedure=destination.procedure,
         authorities=authorities_of(app.settings),
     )
-    return compose_oru(now, addresses, before[0] if before else None)
+    return compose_oru(now, addresses, before)
 
 
 def authorities_of(settings: Settings) -> dict[str, str]:

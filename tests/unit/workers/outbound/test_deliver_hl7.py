@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import hl7
 import pytest
 from pydicom import dcmread
 
@@ -169,44 +170,70 @@ def test_what_is_withheld_or_in_shadow_is_not_told(tmp_path: Path, ris: Ris, mod
     assert ris.heard == []
 
 
-def test_a_revision_corrects_what_its_predecessor_told(tmp_path: Path, ris: Ris) -> None:
-    app, first = to_ris(tmp_path, ris.port)
-    deliver_one(app, first)
+def revise(app: Application, *nodules: dict[str, Any]) -> int:
+    """A revision of the newest result, with other nodules; its delivery's number."""
     with app.database.write() as session:
-        job = session.query(Job).one()
+        job = session.query(Job).order_by(Job.id.desc()).first()
+        assert job is not None
         revision = Job(
-            study_uid=job.study_uid, series_uid=job.series_uid, revision=2,
+            study_uid=job.study_uid, series_uid=job.series_uid, revision=job.revision + 1,
             state=JobState.ANALYSED, warnings=[], created_at=NOW, last_instance_at=NOW,
             state_since=NOW,
         )  # fmt: skip
         session.add(revision)
         session.flush()
-        path, sha256 = kept_findings(app, nodule(1, long_axis_mm=15.0))
+        path, sha256 = kept_findings(app, *nodules)
         session.add(
             Result(
                 job_id=revision.id, fencing_token=1, committed_at=NOW, findings_path=path,
-                findings_sha256=sha256, identity_sha256="x", nodule_count=1,
+                findings_sha256=sha256, identity_sha256="x", nodule_count=len(nodules),
             )
         )  # fmt: skip
-        row = session.query(ResultObject).one()
+        row = session.query(ResultObject).filter_by(job_id=job.id).one()
         session.add(
             ResultObject(
-                sop_uid="1.2.3.9", job_id=revision.id, kind="sr", profiles=["default"],
-                sop_class_uid=row.sop_class_uid, series_uid=row.series_uid, path=row.path,
-                sha256=row.sha256, size_bytes=1,
+                sop_uid=f"1.2.3.9.{revision.id}", job_id=revision.id, kind="sr",
+                profiles=["default"], sop_class_uid=row.sop_class_uid, series_uid=row.series_uid,
+                path=row.path, sha256=row.sha256, size_bytes=1,
             )
         )  # fmt: skip
         supersede(session, job, revision, NOW)
         begin_deliveries(session, app.settings, revision, NOW, message="deliveries queued")
-        second = session.query(Delivery).filter_by(job_id=revision.id).one().id
+        return session.query(Delivery).filter_by(job_id=revision.id).one().id
+
+
+def taken_back(message: hl7.Message) -> set[str]:
+    """Nodules (OBX-4) whose values a message deletes."""
+    return {str(row[4]) for row in message.segments("OBX") if str(row[11]) == "D"}
+
+
+def test_a_revision_corrects_what_its_predecessor_told(tmp_path: Path, ris: Ris) -> None:
+    app, first = to_ris(tmp_path, ris.port)
+    deliver_one(app, first)
+    second = revise(app, nodule(1, long_axis_mm=15.0))
 
     assert deliver_one(app, second) == DeliveryState.CONFIRMED
 
     assert (ris.statuses(0), ris.statuses(1)) == ({"F"}, {"C", "D"})
-    gone = {str(row[4]) for row in ris.heard[1].segments("OBX") if str(row[11]) == "D"}
-    assert gone == {"2"}
+    assert taken_back(ris.heard[1]) == {"2"}
     assert str(ris.heard[0]["OBR.F3"]) == str(ris.heard[1]["OBR.F3"])
     assert ris.controls()[0] != ris.controls()[1]
+
+
+def test_a_revision_takes_back_all_that_was_told_since_the_last_acknowledgement(
+    tmp_path: Path, ris: Ris
+) -> None:
+    app, first = to_ris(tmp_path, ris.port)
+    deliver_one(app, first)
+    second = revise(app, nodule(1), nodule(3))
+    ris.reply = refusing("AE")
+    deliver_one(app, second)
+    ris.reply = lambda message: message.create_ack()
+
+    deliver_one(app, revise(app, nodule(1)))
+    deliver_one(app, revise(app, nodule(1, long_axis_mm=15.0)))
+
+    assert [taken_back(heard) for heard in ris.heard] == [set(), {"2"}, {"2", "3"}, set()]
 
 
 def test_settings_hold_both_kinds_and_old_ones_still_mean_a_pacs() -> None:

@@ -82,7 +82,7 @@ def test_the_same_result_is_the_same_message_and_another_one_has_another_number(
 def test_a_correction_says_so_and_takes_away_what_is_no_longer_found() -> None:
     before, now = told(nodule(1), nodule(2)), told(nodule(1, long_axis_mm=14.0), revision=2)
 
-    message = read(compose_oru(now, RIS, before))
+    message = read(compose_oru(now, RIS, [before]))
 
     found = rows(message)
     assert {item.text(11) for key, item in found.items() if key[1] in ("", "1")} == {"C"}
