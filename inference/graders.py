@@ -222,12 +222,11 @@ def make_grading(
         If the bank cannot be used, or a site's own is given for the grader of all modalities.
     """
     every = tuple(name for name in BESIDE_PIXELS if name in by)
-    multimodal = bool(set(every) - set(BY_DEFAULT))
-    if multimodal and bank is not None:
-        lacking = ", ".join(name for name in every if name not in BY_DEFAULT)
-        raise BankRefused(str(bank), f"has no columns of {lacking}")
+    beyond = [name for name in every if name not in BY_DEFAULT]
+    if beyond and bank is not None:
+        raise BankRefused(str(bank), f"has no columns of {', '.join(beyond)}")
     encoder = make_encoder(options, folder)
-    loaded = load_judge(folder, bank, bank_sha256, multimodal=multimodal)
+    loaded = load_judge(folder, bank, bank_sha256, multimodal=bool(beyond))
     if loaded.encoder not in encoder.weights.values():
         raise WeightsRefused(NAME, "was trained with another encoder: train both anew")
     return TrainedGrading(

@@ -68,9 +68,11 @@ def grading_of(settings: Settings) -> Grading | None:
     # Here, not above: the graph's library takes seconds to load.
     from inference.graders import make_grading
 
-    bank, sha256 = _own_bank(settings) or (None, None)
     return make_grading(
-        engine_options(settings), settings.weights_dir, bank, sha256, by=settings.grade_by
+        engine_options(settings),
+        settings.weights_dir,
+        *_own_bank(settings),
+        by=settings.grade_by,
     )
 
 
@@ -87,14 +89,13 @@ def judge_of(settings: Settings) -> LoadedJudge:
             f"rows of nodules hold no {', '.join(settings.grade_by_simulated)}, which "
             "PULMONODE_GRADE_BY names: unset it, and the grader of the default is asked",
         )
-
     return load_judge(settings.weights_dir, *_own_bank(settings))
 
 
-def _own_bank(settings: Settings) -> tuple[Path, str] | tuple[()]:
-    """File and sha256 of the site's bank that counts now; nothing where it has none."""
+def _own_bank(settings: Settings) -> tuple[Path, str] | tuple[None, None]:
+    """File and sha256 of the site's bank that counts now; `None` where it has none."""
     if settings.bank_dir is None:
-        return ()
+        return None, None
     from workers.bank.current import find_current_bank
 
     found = find_current_bank(settings)

@@ -352,7 +352,7 @@ def _contributions(nodule: Nodule, words: Words) -> Box:
     if bars:
         return Box(title=title, bars=bars, lines=tuple(lines))
     used = [name for name, share in shares if share.present and not share.masked]
-    names = ", ".join(words.modalities.get(name, name) for name in used) or UNKNOWN
+    names = words.comma.join(words.modalities.get(name, name) for name in used) or UNKNOWN
     return Box(title=title, lines=(words.one_modality.format(name=names), *lines))
 
 

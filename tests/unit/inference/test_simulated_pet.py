@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -72,7 +70,7 @@ def test_a_small_nodule_shows_less_of_what_it_takes_up() -> None:
 
 
 def test_every_value_is_of_one_nodule() -> None:
-    drawn = add_simulated_pet(replace(table(4.0, patients=200)), seed=0)
+    drawn = add_simulated_pet(table(4.0, patients=200), seed=0)
     known = drawn.features[PET][drawn.present(PET)]
     suv_max, suv_peak, mtv_ml, tlg = np.exp(known).T
 

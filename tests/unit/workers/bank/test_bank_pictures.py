@@ -67,12 +67,17 @@ def test_a_sites_own_picture_comes_first_and_an_unknown_case_has_none(tmp_path: 
     assert find_picture(settings, "KGH-0001") is None
 
 
-@pytest.mark.parametrize("case_id", ["../secret", "/secret", "a/../../secret"])
+@pytest.mark.parametrize("case_id", ["../secret", "{bank}/secret", "a/../../secret"])
 def test_no_name_leads_out_of_the_folder(tmp_path: Path, case_id: str) -> None:
-    (tmp_path / "secret.png").write_bytes(b"PNG")
-    settings = Settings(bank_dir=tmp_path / "bank")
+    folder = BankFolder(tmp_path / "bank")
+    (folder.pictures_dir / "a").mkdir(parents=True)
+    (folder.path / "secret.png").write_bytes(b"PNG")
+    asked = case_id.format(bank=folder.path)
 
-    assert find_picture(settings, case_id) is None
+    found = find_picture(Settings(bank_dir=folder.path), asked)
+
+    assert (folder.pictures_dir / f"{asked}.png").is_file()  # where the name itself would lead
+    assert found is None
 
 
 def test_a_damaged_file_of_pictures_is_named(tmp_path: Path) -> None:
