@@ -68,11 +68,9 @@ def grading_of(settings: Settings) -> Grading | None:
     # Here, not above: the graph's library takes seconds to load.
     from inference.graders import make_grading
 
+    bank, sha256 = _own_bank(settings)
     return make_grading(
-        engine_options(settings),
-        settings.weights_dir,
-        *_own_bank(settings),
-        by=settings.grade_by,
+        engine_options(settings), settings.weights_dir, bank, sha256, by=settings.grade_by
     )
 
 
