@@ -37,6 +37,8 @@ from workers.errors import BankChangeRefused, BankInUse
 UNFINISHED = ".new-"
 """Begins the names of folders in which a bank is made."""
 PREFIX = re.compile(r"[A-Z][A-Z0-9]{1,11}")
+OWN_CASE = re.compile(rf"{PREFIX.pattern}-\d{{4,9}}")
+"""Name of a case that is the site's own."""
 POINTER = re.compile(r"([0-9a-f]{64})  versions/((\d{4,})-[0-9a-f]{8}\.safetensors)\n")
 
 

@@ -24,7 +24,7 @@ from inference.errors import BankRefused
 from inference.grading.stored import NAME
 from inference.pictures.tile import to_grey
 from inference.weights import folder_with
-from workers.bank.folder import BankFolder, put
+from workers.bank.folder import OWN_CASE, BankFolder, put
 from workers.settings import Settings
 
 SHIPPED_FILE = "bank_pictures.safetensors"
@@ -84,15 +84,15 @@ def keep_picture(folder: BankFolder, case_id: str, picture: Picture) -> None:
 
 
 def find_picture(settings: Settings, case_id: str) -> bytes | None:
-    """The PNG of a case, the site's own first; `None` where no picture is kept of it.
+    """The PNG of a case, the site's own or a shipped one; `None` where none is kept of it.
 
     Raises
     ------
     BankRefused
         If the file of the shipped pictures is damaged.
     """
-    if settings.bank_dir is not None:
-        kept = BankFolder(settings.bank_dir).pictures_dir / f"{Path(case_id).name}.png"
+    if settings.bank_dir is not None and OWN_CASE.fullmatch(case_id):
+        kept = BankFolder(settings.bank_dir).pictures_dir / f"{case_id}.png"
         if kept.is_file():
             return kept.read_bytes()
     path = folder_with(NAME, settings.weights_dir) / SHIPPED_FILE

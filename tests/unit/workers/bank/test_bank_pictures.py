@@ -51,20 +51,22 @@ def test_every_shipped_case_has_a_picture() -> None:
     assert len({picture.tobytes() for picture in drawn.values()}) == len(cases)
 
 
-def test_a_sites_own_picture_comes_first_and_an_unknown_case_has_none(tmp_path: Path) -> None:
+def test_a_sites_own_case_and_a_shipped_one_have_pictures_and_an_unknown_one_has_none(
+    tmp_path: Path,
+) -> None:
     case = next(iter(read_pictures(SHIPPED / SHIPPED_FILE)))
     folder = BankFolder(tmp_path / "bank")
     settings = Settings(bank_dir=folder.path)
-    shipped = find_picture(settings, case)
-    keep_picture(folder, case, GREY)
+    keep_picture(folder, "KGH-0001", GREY)
 
-    own = find_picture(settings, case)
+    own, shipped = find_picture(settings, "KGH-0001"), find_picture(settings, case)
 
     assert shipped is not None
     assert own is not None
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(own))), GREY)
     assert not np.array_equal(np.asarray(Image.open(io.BytesIO(shipped))), GREY)
-    assert find_picture(settings, "KGH-0001") is None
+    for unknown in ("KGH-0002", "K" * 300, "KGH-0001\0"):
+        assert find_picture(settings, unknown) is None
 
 
 @pytest.mark.parametrize("case_id", ["../secret", "{bank}/secret", "a/../../secret"])
