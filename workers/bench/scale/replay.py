@@ -150,7 +150,9 @@ def bench_scale(
             pacs.stop()
             database.close()
     return {
-        "plan": asdict(plan) | {"state_url": bool(plan.state_url), "waits": WAITS},
+        # URLs hold passwords
+        "plan": asdict(plan)
+        | {"state_url": bool(plan.state_url), "broker_url": bool(plan.broker_url), "waits": WAITS},
         "machine": {"cores": os.cpu_count(), "load_before": load, "load_after": os.getloadavg()[0]},
         "received": _received(scanners.told),
         "verdict": in_numbers(verdict),
