@@ -13,7 +13,9 @@ from dicom_node.deliver.peer import Peer
 from dicom_node.mini_pacs import MiniPacs
 from tests.conftest import need_program
 from tests.integration.service import Service, free_port, wait_for
+from tests.integration.tls_peers import Keys
 from tests.once import once
+from tests.servers.authority import Authority
 from workers.phantom import write_phantom
 
 
@@ -95,3 +97,15 @@ def make_recorder(tmp_path: Path) -> Iterator[Callable[..., MiniPacs]]:
     yield make
     for pacs in running:
         pacs.stop()
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    folder = tmp_path_factory.mktemp("keys")
+    hospital = Authority(folder / "hospital", "hospital")
+    return Keys(
+        hospital=hospital,
+        stranger=Authority(folder / "stranger", "stranger"),
+        ours=hospital.issue("pulmonode"),
+        pacs=hospital.issue("pacs"),
+    )

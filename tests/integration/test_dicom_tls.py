@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import ssl
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -28,46 +24,17 @@ from dicom_node.receive.limits import ReceiveLimits
 from dicom_node.receive.scp import ScpSettings, StorageScp, TlsPort
 from dicom_node.receive.spool import Spool
 from dicom_node.tls import TlsClient, TlsFiles
-from tests.conftest import missing, need_program
-from tests.integration.service import free_port, wait_for
-from tests.servers.authority import Authority, KeyPair
+from tests.integration.service import wait_for
+from tests.integration.tls_peers import (
+    Keys,
+    calling,
+    orthanc,
+    storescp,
+    storescu,
+)
+from tests.servers.authority import KeyPair
 
 pytestmark = pytest.mark.peer
-
-
-def dcmtk(name: str) -> str:
-    """DCMTK's own: pynetdicom has programs of the same name beside Python."""
-    folders = [
-        item
-        for item in os.environ.get("PATH", "").split(os.pathsep)
-        if Path(item) not in {Path(sys.prefix) / "bin", Path(sys.executable).parent}
-    ]
-    found = shutil.which(name, path=os.pathsep.join(folders))
-    if found is None:
-        missing(f"DCMTK's {name}")
-    return str(found)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keys:
-    """Of a hospital, and of somebody else."""
-
-    hospital: Authority
-    stranger: Authority
-    ours: KeyPair
-    pacs: KeyPair
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    folder = tmp_path_factory.mktemp("keys")
-    hospital = Authority(folder / "hospital", "hospital")
-    return Keys(
-        hospital=hospital,
-        stranger=Authority(folder / "stranger", "stranger"),
-        ours=hospital.issue("pulmonode"),
-        pacs=hospital.issue("pacs"),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -110,15 +77,6 @@ def listening(folder: Path, own: KeyPair, callers: Path | None) -> Iterator[Stor
         scp.stop()
 
 
-def calling(keys: Keys, own: KeyPair | None, *, check_host: bool = True) -> TlsClient:
-    files = TlsFiles(
-        certificate=own and own.certificate,
-        key=own and own.key,
-        authorities=keys.hospital.file,
-    )
-    return TlsClient(files=files, check_host=check_host)
-
-
 def peer(port: int, tls: TlsClient | None, host: str = "127.0.0.1") -> Peer:
     return Peer(
         ae_title="PULMONODE",
@@ -127,26 +85,6 @@ def peer(port: int, tls: TlsClient | None, host: str = "127.0.0.1") -> Peer:
         connect_timeout_s=10,
         response_timeout_s=10,
         tls=tls,
-    )
-
-
-def storescu(port: int, image: Path, *tls: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            dcmtk("storescu"),
-            "-to",
-            "10",
-            "-aec",
-            "PULMONODE",
-            *tls,
-            "127.0.0.1",
-            str(port),
-            str(image),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
     )
 
 
@@ -261,28 +199,6 @@ def test_a_certificate_that_was_replaced_counts_from_the_next_connection_on(
     assert events.index("tls_files_unusable") < events.index("tls_files_read_again")
 
 
-@contextmanager
-def storescp(folder: Path, own: KeyPair, callers: Path) -> Iterator[int]:
-    port = free_port()
-    process = subprocess.Popen(
-        [dcmtk("storescp"), "-aet", "PACS", "-od", str(folder), "+tls", str(own.key),
-         str(own.certificate), "+cf", str(callers), str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-
-    def up() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    try:
-        wait_for(up, limit_s=20, message="storescp listens")
-        yield port
-    finally:
-        process.kill()
-        process.wait()
-
-
 def test_results_go_to_a_peer_over_tls(tmp_path: Path, keys: Keys, image: Path) -> None:
     with storescp(tmp_path, keys.pacs, keys.hospital.file) as port:
         there = peer(port, calling(keys, keys.ours))
@@ -309,52 +225,6 @@ def test_a_peer_that_is_not_who_it_should_be_gets_nothing(
             echo(peer(port, calling(keys, keys.ours)), "PULMONODE")
         if whose == "one of another host":
             echo(peer(port, calling(keys, keys.ours, check_host=False)), "PULMONODE")
-
-
-@contextmanager
-def orthanc(
-    folder: Path, keys: Keys, our_port: int, our_title: str = "PULMONODE"
-) -> Iterator[tuple[int, int]]:
-    """Its DICOM port with TLS, and its HTTP port; it knows us by that port and title."""
-    program = need_program("Orthanc")
-    dicom_port, http_port = free_port(), free_port()
-    settings = {
-        "StorageDirectory": str(folder / "db"),
-        "IndexDirectory": str(folder / "db"),
-        "DicomAet": "ORTHANC",
-        "DicomPort": dicom_port,
-        "DicomAlwaysAllowStore": True,
-        "DicomAlwaysAllowFind": True,
-        "DicomAlwaysAllowGet": True,
-        "DicomAlwaysAllowMove": True,
-        "HttpPort": http_port,
-        "AuthenticationEnabled": False,
-        "DicomTlsEnabled": True,
-        "DicomTlsCertificate": str(keys.pacs.certificate),
-        "DicomTlsPrivateKey": str(keys.pacs.key),
-        "DicomTlsTrustedCertificates": str(keys.hospital.file),
-        "DicomModalities": {
-            "us": {"AET": our_title, "Host": "127.0.0.1", "Port": our_port, "UseDicomTls": True}
-        },
-        "Plugins": [],
-    }
-    (folder / "orthanc.json").write_text(json.dumps(settings))
-    with (folder / "orthanc.log").open("wb") as log:
-        process = subprocess.Popen(
-            [program, str(folder / "orthanc.json")], stdout=log, stderr=subprocess.STDOUT
-        )
-
-    def up() -> bool:
-        assert process.poll() is None, (folder / "orthanc.log").read_text()
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", http_port)) == 0
-
-    try:
-        wait_for(up, limit_s=60, message="Orthanc answers")
-        yield dicom_port, http_port
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
 
 
 def test_orthanc_and_we_store_over_tls_in_both_directions(

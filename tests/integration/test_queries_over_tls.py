@@ -22,10 +22,9 @@ from dicom_node.read.series import load_ct_series
 from dicom_node.tls import TlsFiles
 from tests.integration.bad_series import save
 from tests.integration.service import free_port
-from tests.integration.test_dicom_tls import (
+from tests.integration.tls_peers import (
     Keys,
     calling,
-    keys,  # noqa: F401 - a fixture
     orthanc,
 )
 from tests.migrated import migrated_application
@@ -48,14 +47,14 @@ class Archive:
     move_port: int
     now: CtSeries
 
-    def peer(self, keys: Keys) -> Peer:  # noqa: F811
+    def peer(self, keys: Keys) -> Peer:
         return Peer(
             ae_title="ORTHANC", host="127.0.0.1", port=self.port, tls=calling(keys, keys.ours)
         )
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[Archive]:  # noqa: F811
+def archive(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[Archive]:
     folder = tmp_path_factory.mktemp("archive")
     move_port = free_port()
     with orthanc(folder, keys, move_port, TITLE) as (dicom_port, _):
@@ -70,7 +69,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[Ar
         yield found
 
 
-def ours(keys: Keys) -> TlsFiles:  # noqa: F811
+def ours(keys: Keys) -> TlsFiles:
     return TlsFiles(
         certificate=keys.ours.certificate, key=keys.ours.key, authorities=keys.hospital.file
     )
@@ -78,7 +77,7 @@ def ours(keys: Keys) -> TlsFiles:  # noqa: F811
 
 def test_an_earlier_ct_is_found_and_comes_by_c_get_and_by_c_move_over_tls(
     archive: Archive,
-    keys: Keys,  # noqa: F811
+    keys: Keys,
     tmp_path: Path,
 ) -> None:
     there = archive.peer(keys)
@@ -108,7 +107,7 @@ def test_in_clear_text_the_archive_answers_nothing(archive: Archive) -> None:
 
 
 def test_the_listener_for_c_move_shakes_hands_with_nobody_without_a_certificate(
-    keys: Keys,  # noqa: F811
+    keys: Keys,
     tmp_path: Path,
 ) -> None:
     to = MoveDestination(ae_title=TITLE, host="127.0.0.1", port=free_port(), tls=ours(keys))
@@ -123,7 +122,7 @@ def test_the_listener_for_c_move_shakes_hands_with_nobody_without_a_certificate(
 
 def test_a_listener_whose_certificate_is_missing_says_so(
     archive: Archive,
-    keys: Keys,  # noqa: F811
+    keys: Keys,
     tmp_path: Path,
 ) -> None:
     to = MoveDestination(
@@ -141,7 +140,7 @@ def test_a_listener_whose_certificate_is_missing_says_so(
 @pytest.mark.parametrize("tls", [True, False])
 def test_settings_say_which_peers_are_called_over_tls(
     archive: Archive,
-    keys: Keys,  # noqa: F811
+    keys: Keys,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     tls: bool,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.migrated import migrated_application
+from tests.unit.workers.console.api_program import API, audited, program
 from tests.unit.workers.console.browser import Browser
-from tests.unit.workers.console.test_api import API, audited, program
 from tests.unit.workers.context.known import known, numbers
 from tests.unit.workers.context.messages import laboratory, message
 from tests.unit.workers.rows import with_settings
