@@ -98,6 +98,8 @@ from the smoking status or from pack-years."""
 NAMES: Mapping[str, tuple[str, ...]] = {
     name: tuple(column.name for column in columns) for name, columns in COLUMNS.items()
 }
+MARKER_UNITS = {column.source: column.units[0] for column in COLUMNS[SEROLOGY]}
+"""UCUM unit by item."""
 
 
 def rows_beside(

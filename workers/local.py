@@ -15,7 +15,7 @@ from dicom_node.compose.profile import DEFAULT, Profile
 from dicom_node.errors import SeriesRejected
 from dicom_node.read.eligibility import RuleSet
 from dicom_node.read.series import load_ct_series
-from inference.beside_pixels import COLUMNS
+from inference.beside_pixels import MARKER_UNITS
 from inference.detection import Detector
 from inference.detectors import make_detector
 from inference.errors import NotAnalysable
@@ -23,7 +23,7 @@ from inference.findings import ClinicalContext
 from inference.findings_json import not_eligible_to_dict
 from inference.follow_up.exam import PriorExam
 from inference.grading.table_file import save_table
-from inference.known import SEROLOGY, KnownContext, KnownValue
+from inference.known import KnownContext, KnownValue
 from inference.pet.uptake import SuvVolume
 from inference.pipeline import Grading
 from inference.segmentation import Segmenter
@@ -40,8 +40,6 @@ from workers.report_file import prefer, read_report_file
 FEATURES_FILE = "features.npz"
 PAGE_FILE = "report.pdf"
 KEY_IMAGE_FILE = "key_{number}.png"
-MARKERS = {column.source: column.units[0] for column in COLUMNS[SEROLOGY]}
-"""UCUM unit by item."""
 
 
 class ContextFile(BaseModel):
@@ -60,14 +58,14 @@ class ContextFile(BaseModel):
     immunosuppressed: bool | None = None
     high_risk: bool | None = None
     serology: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
-    """Markers by item, in the units of `inference.beside_pixels.COLUMNS`."""
+    """Markers by item, in the units of `inference.beside_pixels.MARKER_UNITS`."""
 
     @field_validator("serology")
     @classmethod
     def _known_markers(cls, value: dict[str, float]) -> dict[str, float]:
         for name in value:
-            if name not in MARKERS:
-                raise ValueError(f"there is no marker {name!r}: any of {', '.join(MARKERS)}")
+            if name not in MARKER_UNITS:
+                raise ValueError(f"there is no marker {name!r}: any of {', '.join(MARKER_UNITS)}")
         return value
 
     def to_context(self) -> ClinicalContext:
@@ -80,7 +78,7 @@ class ContextFile(BaseModel):
             return None
         return KnownContext(
             values=tuple(
-                KnownValue(item=name, number=number, unit=MARKERS[name], source="file")
+                KnownValue(item=name, number=number, unit=MARKER_UNITS[name], source="file")
                 for name, number in self.serology.items()
             )
         )

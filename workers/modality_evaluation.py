@@ -18,7 +18,7 @@ import numpy as np
 from scipy import ndimage
 
 from dicom_node.read.series import load_ct_series
-from inference.beside_pixels import COLUMNS
+from inference.beside_pixels import MARKER_UNITS
 from inference.evaluation.grading.simulated_pet import LUNG_SUV, RESOLUTION_MM
 from inference.findings import ClinicalContext, Nodule
 from inference.grade_values import NoduleGrade
@@ -175,10 +175,9 @@ def analyse_phantom(settings: Settings, told: Callable[[str], None]) -> PhantomC
 
 
 def _markers() -> KnownContext:
-    units = {column.source: column.units[0] for column in COLUMNS[SEROLOGY]}
     return KnownContext(
         values=tuple(
-            KnownValue(item=item, number=number, unit=units[item], source="file")
+            KnownValue(item=item, number=number, unit=MARKER_UNITS[item], source="file")
             for item, number in MARKERS.items()
         )
     )
