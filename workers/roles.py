@@ -1,21 +1,15 @@
-"""The processes: node, worker, console, HL7 port, and all of them in one (`pulmonode up`)."""
+"""The processes: node, worker, console, HL7 port; `workers.up` runs all of them."""
 
 from __future__ import annotations
 
 import os
-import signal
-import threading
-from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 
 import structlog
 
-from dicom_node.errors import NobodyAllowed
 from workers.application import open_application
 from workers.audit_trail.process import audited
-from workers.broker import EmbeddedBroker
-from workers.celery_app import ANALYSE, DELIVER, MAINTAIN, Hinter, run_celery_worker
+from workers.celery_app import Hinter, run_celery_worker
 from workers.compute import threads_for
 from workers.context.hl7_receive import Receiver
 from workers.context.inbox import MessageInbox
@@ -29,14 +23,12 @@ from workers.metrics.registry import OwnFigures
 from workers.metrics.worker import WorkerFigures
 from workers.node import Node
 from workers.settings import Settings
-from workers.state.database import DATABASE_AWAY, Database
 from workers.supervisor import (
-    COMMAND,
+    LOOK_S,
     SUPERVISOR_PID,
-    Child,
     end_with_supervisor,
     hold_folder,
-    stop_children,
+    stop_on_signal,
 )
 from workers.usecases.heartbeat import Heartbeat
 from workers.usecases.reindex import knows_no_job, warn_of_loss
@@ -44,8 +36,6 @@ from workers.usecases.share_settings import with_site_settings
 from workers.usecases.take_upload import accept_policy
 
 log = structlog.get_logger()
-
-LOOK_S = 1.0
 
 
 def broker_url(settings: Settings) -> str:
@@ -79,7 +69,7 @@ def run_node(settings: Settings) -> None:
     # The database may be away: instances are received and durable without it.
     app = open_application(settings, check=False)
     node = Node(app, hinter)
-    stop = _stop_on_signal()
+    stop = stop_on_signal()
     empty = knows_no_job(app)  # before the node indexes anything
     with audited(settings):
         node.start()
@@ -152,7 +142,7 @@ def run_hl7(settings: Settings) -> None:
     """
     end_with_supervisor()
     listener = open_hl7(settings)
-    stop = _stop_on_signal()
+    stop = stop_on_signal()
     listener.start()
     try:
         while not stop.wait(LOOK_S):
@@ -190,110 +180,6 @@ def open_hl7(settings: Settings) -> MllpListener:
     )
 
 
-def console_is_installed() -> bool:
-    """Whether what the console needs is there (extra ``console``)."""
-    return all(find_spec(name) is not None for name in ("fastapi", "uvicorn", "jinja2", "argon2"))
-
-
 def tell_share_of_cores(settings: Settings, *, processes: int) -> None:
     """Leave word for a pool's processes, which read their settings anew after the fork."""
     os.environ["PULMONODE_THREADS"] = str(threads_for(settings, processes=processes))
-
-
-def run_all(
-    settings: Settings,
-    *,
-    analysers: int = 1,
-    ready: Callable[[], None] | None = None,
-    analysing: str = COMMAND,
-) -> None:
-    """Run broker, node, workers, console and HL7 port on this machine until SIGTERM or SIGINT.
-
-    A process that dies is started again; jobs that it held come back by their leases. While
-    the database is away, the node already receives.
-
-    Parameters
-    ----------
-    analysers : int
-        Analyses at the same time.
-    ready : callable, optional
-        Called once, when all were started.
-    analysing : str
-        Module that is run as the worker that analyses.
-    """
-    if not settings.calling_ae_titles:
-        raise NobodyAllowed
-    guard_service()
-    hold_folder(settings.data_dir)
-    migrated = _migrate(settings)
-    stop = _stop_on_signal()
-    broker = None if settings.broker_url else EmbeddedBroker(settings.data_dir / "broker")
-    if broker is not None:
-        broker.start()
-    url = broker.url if broker else settings.broker_url or ""
-    children = _children(settings, url, analysers, analysing)
-    try:
-        for child in children:
-            child.keep_running()
-        if ready is not None:
-            ready()
-        while not stop.wait(LOOK_S):
-            migrated = migrated or _migrate(settings)
-            if broker is not None:
-                broker.keep_running()
-            for child in children:
-                child.keep_running()
-    finally:
-        stop_children(children)
-        if broker is not None:
-            broker.stop()
-
-
-def _migrate(settings: Settings) -> bool:
-    """Bring the database to this release's schema; False while it is away."""
-    database = Database(settings.database_url)
-    try:
-        database.migrate()
-    except DATABASE_AWAY as error:
-        log.error("database_unreachable", error=type(error).__name__)
-        return False
-    finally:
-        database.close()
-    return True
-
-
-def _children(
-    settings: Settings, url: str, analysers: int, analysing: str = COMMAND
-) -> list[Child]:
-    environment = {
-        "PULMONODE_BROKER_URL": url,
-        "PULMONODE_DATA_DIR": str(settings.data_dir),
-    }
-    commands: dict[str, tuple[str, ...]] = {
-        "node": ("node",),
-        ANALYSE: ("worker", "--queues", ANALYSE, "--concurrency", str(analysers)),
-        "deliver": ("worker", "--queues", f"{DELIVER},{MAINTAIN}", "--concurrency", "8"),
-    }
-    if settings.hl7_port is not None:
-        commands["hl7"] = ("hl7",)
-    if settings.console_enabled:
-        if console_is_installed():
-            commands["console"] = ("console",)
-        else:
-            log.warning("console_not_installed", process="console")
-    return [
-        Child(
-            name=name,
-            arguments=arguments,
-            module=analysing if name == ANALYSE else COMMAND,
-            environment=environment,
-        )
-        for name, arguments in commands.items()
-    ]
-
-
-def _stop_on_signal() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    return stop

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,8 +28,10 @@ LONG_LIVED_S = 10.0
 """A process that lived so long did not die of how it was started."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
-COMMAND = "workers.cli.role"
-"""The module that is `pulmonode node`, `worker` and so on."""
+LOOK_S = 1.0
+"""Between two looks whether everything runs."""
+COMMAND = "workers.cli.start"
+"""The module that is `pulmonode`."""
 
 
 @dataclass(slots=True)
@@ -108,3 +111,11 @@ def end_with_supervisor() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
     if os.getppid() != int(supervisor):  # it died before we asked
         raise SystemExit("the supervising process is gone")
+
+
+def stop_on_signal() -> threading.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    return stop

@@ -9,7 +9,6 @@ from celery import shared_task
 
 from workers.application import Application, open_application
 from workers.settings import Settings
-from workers.usecases.analyse import analyse_next
 from workers.usecases.confirm import expire_commitments
 from workers.usecases.deliver import deliver_one
 from workers.usecases.record import record_due
@@ -41,6 +40,8 @@ def _application() -> Application:
 @shared_task(name="workers.tasks.analyse")
 def analyse() -> None:
     """Analyse the most urgent due job; pass the hint on while there may be more."""
+    from workers.usecases.analyse import analyse_next  # here: other queues need no images
+
     try:
         job_id = analyse_next(_application())
     except Exception:

@@ -68,6 +68,7 @@ def resends(system: System, series: list[Path]) -> int:
     return count_results(system, uids(series)[0])[2]
 
 
+@pytest.mark.long  # the matrix's smoke kills the worker that analyses, too
 def test_a_worker_killed_during_the_analysis(system: System, series: list[Path]) -> None:
     system.plan.arm(Barrier.ANALYSE_TAKEN, "hold")
     system.service.send(series)

@@ -101,7 +101,7 @@ class Service:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "workers.cli.main", "up"],
+                [sys.executable, "-m", "workers.cli.start", "up"],
                 env=self.variables,
                 stdout=log,
                 stderr=subprocess.STDOUT,

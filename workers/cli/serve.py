@@ -28,7 +28,7 @@ def up(
     analysers: Annotated[int, typer.Option(min=1, help="analyses at the same time")] = 1,
 ) -> None:
     """Run everything on this machine: broker, node, workers and console."""
-    from workers.roles import run_all
+    from workers.up import run_all
 
     settings = load_settings()
     with reported_errors():
@@ -58,7 +58,8 @@ def worker(
 
 def serve_console() -> None:
     """Run the console alone: pages and HTTP API (production: one per site)."""
-    from workers.roles import console_is_installed, run_console
+    from workers.roles import run_console
+    from workers.up import console_is_installed
 
     settings = load_settings()
     if not console_is_installed():

@@ -116,7 +116,7 @@ def test_no_setting_reaches_the_shortened_inference(tmp_path: Path) -> None:
 
     assert detector_choice.segmenter_of(settings).kind == "classical"
     loaded = (
-        "import sys, workers.cli.role, workers.roles, workers.tasks\n"
+        "import sys, workers.cli.start, workers.up, workers.roles, workers.tasks\n"
         "print([name for name in sys.modules if 'bench.scale' in name])"
     )
     told = subprocess.run(

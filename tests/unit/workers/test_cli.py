@@ -11,14 +11,16 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import typer
 from click.testing import Result as Done
 from typer.testing import CliRunner
 
 from tests.conftest import REPOSITORY
 from tests.integration.bad_series import plain_series, save
 from workers.application import Application
-from workers.cli import output
+from workers.cli import output, serve
 from workers.cli.main import app as command
+from workers.cli.start import SERVING
 from workers.phantom import write_phantom
 from workers.state.schema import Event, Job, JobState, Result, ResultObject
 from workers.state.store import put_content
@@ -268,3 +270,12 @@ def test_a_demonstration_empties_no_folder_of_others(tmp_path: Path) -> None:
 
     assert done.exit_code == 1
     assert (tmp_path / "thesis.txt").exists()
+
+
+def test_the_commands_that_load_themselves_alone_are_those_of_serve() -> None:
+    alone = typer.Typer()
+    serve.register(alone)
+
+    names = {item.name or item.callback.__name__ for item in alone.registered_commands}  # type: ignore[union-attr]
+
+    assert names == SERVING

@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.bad_series import plain_series
 from tests.unit.workers.rows import alarms, lose_database, receive, with_settings
-from workers import roles
+from workers import roles, up
 from workers.application import Application
 from workers.errors import FolderInUse
 from workers.supervisor import SUPERVISOR_PID, hold_folder
@@ -35,7 +35,7 @@ def stopped_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     stop = threading.Event()
     stop.set()
     monkeypatch.setattr(roles, "Node", QuietNode)
-    monkeypatch.setattr(roles, "_stop_on_signal", lambda: stop)
+    monkeypatch.setattr(roles, "stop_on_signal", lambda: stop)
     monkeypatch.setattr(roles, "end_with_supervisor", lambda: None)
     monkeypatch.delenv(SUPERVISOR_PID, raising=False)
 
@@ -90,10 +90,10 @@ def test_the_console_is_one_of_the_processes_where_it_is_wanted_and_installed(
 ) -> None:
     def names(*, wanted: bool) -> set[str]:
         settings = with_settings(app.settings, console_enabled=wanted)
-        return {child.name for child in roles._children(settings, "redis://127.0.0.1:1", 1)}
+        return {child.name for child in up._children(settings, "redis://127.0.0.1:1", 1)}
 
     others = {"node", "analyse", "deliver"}
     assert names(wanted=True) == others | {"console"}
     assert names(wanted=False) == others
-    monkeypatch.setattr(roles, "console_is_installed", lambda: False)
+    monkeypatch.setattr(up, "console_is_installed", lambda: False)
     assert names(wanted=True) == others

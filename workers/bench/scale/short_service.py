@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 
 from workers.log import configure_logging
-from workers.roles import run_all
 from workers.settings import Settings
+from workers.up import run_all
 
 MODULE = "workers.bench.scale.short_service"
 WORKER = "workers.bench.scale.short_worker"
