@@ -12,6 +12,7 @@ import httpx
 
 from workers.access_errors import ServerRefused, ServerUnavailable
 from workers.console_settings import LOOPBACK_NAMES
+from workers.state.jobs import job_number
 from workers.usecases.act import Done, JobAction
 from workers.usecases.list_queue import QueueFilter
 
@@ -170,8 +171,9 @@ class RemoteSite:
 
     def _number(self, wanted: str) -> int:
         """The job's number: a UID goes in the body, never into an address."""
-        if wanted.isdigit():
-            return int(wanted)
+        typed = job_number(wanted)
+        if typed is not None:
+            return typed
         number: int = self._ask("POST", "jobs/find", json={"wanted": wanted})["job"]
         return number
 

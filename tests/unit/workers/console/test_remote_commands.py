@@ -370,3 +370,10 @@ def test_an_operator_manages_nobody_from_afar(remote: Run) -> None:
         refused = remote(*arguments)
         assert refused.exit_code == 1
         assert "role" in refused.output
+
+
+def test_a_digit_that_is_no_number_is_no_job(remote: Run) -> None:
+    done = remote("jobs", "show", "\u00b2")
+
+    assert done.exit_code == 1
+    assert "no job" in done.stderr
