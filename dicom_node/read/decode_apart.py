@@ -93,6 +93,8 @@ def decode_apart(ds: FileDataset) -> NDArray[Any]:
         If the decoder did not survive it.
     ValueError
         If it cannot be decoded, with the decoder's words.
+    OSError
+        If the process cannot be started, which says nothing of the instance.
     """
     file = _pixels_alone(ds)
     with _lock:

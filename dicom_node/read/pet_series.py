@@ -15,7 +15,7 @@ from dicom_node.errors import SeriesRejected, UnreadableInstance
 from dicom_node.read.geometry import DEFAULT_LIMITS, GeometryLimits
 from dicom_node.read.pixels import decode_pixels
 from dicom_node.read.series import named_by, read_series_geometry
-from dicom_node.read.stored_file import MALFORMED, find_excess, read_with_pixels
+from dicom_node.read.stored_file import MALFORMED, find_excess, is_of_the_machine, read_with_pixels
 from dicom_node.read.suv import SuvScale, suv_scale
 
 
@@ -104,6 +104,8 @@ def _decode(ds: FileDataset) -> NDArray[np.float32]:
         stored = decode_pixels(ds).astype(np.float32)
         shape = (int(ds.Rows), int(ds.Columns))
     except MALFORMED as error:
+        if is_of_the_machine(error):
+            raise
         why = " ".join(str(error).split())[:300]
         raise SeriesRejected("undecodable", f"{named} cannot be decoded: {why}") from error
     if stored.shape != shape:

@@ -24,7 +24,7 @@ from dicom_node.read.geometry import (
 )
 from dicom_node.read.header import InstanceHeader, digests, read_header
 from dicom_node.read.pixels import FRAME_PIXELS_AT_MOST, decode_pixels
-from dicom_node.read.stored_file import MALFORMED, find_excess, read_with_pixels
+from dicom_node.read.stored_file import MALFORMED, find_excess, is_of_the_machine, read_with_pixels
 
 AIR_HU = -1024
 INT16 = np.iinfo(np.int16)
@@ -107,6 +107,8 @@ def load_ct_series(
         ``too_large``, ``undecodable``, ``wrong_rescale``.
     UnreadableInstance
         If a file is no DICOM instance.
+    OSError
+        If the disk does not give it, or no decoder's process can be started.
     """
     by_uid = _read_headers(paths)
     geometry, tolerated = accept_geometry(
@@ -288,6 +290,8 @@ def _decode(path: Path, out: NDArray[np.int16]) -> _Slice:
         )
         padding = _padding(ds)
     except MALFORMED as error:
+        if is_of_the_machine(error):
+            raise
         why = " ".join(str(error).split())[:DECODER_WORDS]
         syntax = ds.file_meta.TransferSyntaxUID.name
         raise SeriesRejected(

@@ -93,6 +93,11 @@ class EncodedDataSet:
     size: int
 
 
+def is_of_the_machine(error: BaseException) -> bool:
+    """Whether one of `MALFORMED` says nothing of the file, so that another attempt may help."""
+    return isinstance(error, OSError) and error.errno not in OF_THE_FILE
+
+
 @contextmanager
 def _malformed_as_unreadable(path: Path) -> Iterator[None]:
     """Make an `UnreadableInstance` of what a malformed file raises; the disk's errors stay."""
@@ -101,8 +106,8 @@ def _malformed_as_unreadable(path: Path) -> Iterator[None]:
     except UnreadableInstance:
         raise
     except MALFORMED as error:
-        if isinstance(error, OSError) and error.errno not in OF_THE_FILE:
-            raise  # another attempt may help
+        if is_of_the_machine(error):
+            raise
         raise UnreadableInstance(path.name, f"{type(error).__name__}: {error}") from error
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import shutil
 import struct
+import subprocess
 import threading
 import time
 import zlib
@@ -26,6 +28,7 @@ from pydicom.uid import (
 
 from dicom_node.compose.ct import CtIdentity, slice_dataset
 from dicom_node.errors import DicomNodeError, SeriesRejected, UnreadableInstance
+from dicom_node.read import decode_apart
 from dicom_node.read import inflate as inflating
 from dicom_node.read.codestream import JPEG_2000_START, FrameSize, read_frame_size
 from dicom_node.read.header import digests, read_header
@@ -356,3 +359,18 @@ def test_a_frame_that_ends_its_decoder_is_refused_and_the_next_one_is_decoded(pl
 
     assert any("process ended" in why for why in said), said
     assert np.array_equal(again, expected)
+
+
+def test_that_no_decoder_can_be_started_says_nothing_of_the_instance(
+    plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to_jpeg_lossless(plain)
+    decode_apart.close()
+
+    def fail(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "no more processes")
+
+    monkeypatch.setattr(subprocess, "Popen", fail)
+
+    with pytest.raises(BlockingIOError):
+        decode_slice(plain)
