@@ -11,7 +11,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode
 
-from workers.context.hl7_text import CHARSETS
+from workers.peer_settings import Charset
 
 HL7_PORT = 2575
 """IANA's port for HL7 over MLLP; what `pulmonode hl7` listens on where none is set."""
@@ -39,7 +39,7 @@ class Hl7Settings(BaseSettings):
     hl7_tls_client_ca: Path | None = Field(
         default=None, description="PEM file; only senders with a certificate of these may connect"
     )
-    hl7_default_charset: str = Field(
+    hl7_default_charset: Charset = Field(
         default="UNICODE UTF-8",
         description="character set of messages with an empty MSH-18, by its name in HL7 table 0211",
     )
@@ -72,13 +72,6 @@ class Hl7Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
-
-    @field_validator("hl7_default_charset")
-    @classmethod
-    def _known_charset(cls, value: str) -> str:
-        if value.upper() not in CHARSETS:
-            raise ValueError(f"unknown: one of {', '.join(CHARSETS)}")
-        return value.upper()
 
     @model_validator(mode="after")
     def _hl7_tls_is_whole(self) -> Self:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from workers.context.hl7_text import CHARSETS
 
@@ -19,6 +19,16 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 PROFILE_PATTERN = r"^[a-z][a-z0-9_-]{0,31}$"
 HL7_NAME_PATTERN = r"^[^|^~\\&\x00-\x1f]{0,180}$"
 """Of MSH-3 to MSH-6: nothing that would part the field (HL7 v2.9 section 2.14.9)."""
+
+
+def _known_charset(value: str) -> str:
+    if value.upper() not in CHARSETS:
+        raise ValueError(f"unknown: one of {', '.join(CHARSETS)}")
+    return value.upper()
+
+
+Charset = Annotated[str, AfterValidator(_known_charset)]
+"""A character set of HL7 messages, by its name in table 0211."""
 
 
 class _Destination(BaseModel):
@@ -86,7 +96,7 @@ class Hl7DestinationSettings(_Destination):
     processing_id: Literal["P", "T", "D"] = Field(
         default="P", description="MSH-11: production, training, debugging"
     )
-    charset: str = Field(
+    charset: Charset = Field(
         default="UNICODE UTF-8",
         description="MSH-18, by its name in HL7 table 0211; a text that it cannot write stops the "
         "delivery",
@@ -108,13 +118,6 @@ class Hl7DestinationSettings(_Destination):
     maximum_associations: int = Field(
         default=1, ge=1, le=32, description="messages under way to it at once"
     )
-
-    @field_validator("charset")
-    @classmethod
-    def _known_charset(cls, value: str) -> str:
-        if value.upper() not in CHARSETS:
-            raise ValueError(f"unknown: one of {', '.join(CHARSETS)}")
-        return value.upper()
 
     @property
     def retraction(self) -> Literal["none"]:

@@ -20,17 +20,17 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from dicom_node.compose.content_tree import walk
-from dicom_node.compose.ct import CtIdentity, write_ct_series
+from dicom_node.compose.ct import CtIdentity
 from dicom_node.mini_pacs import MiniPacs
-from inference.phantom import PhantomNodule, PhantomSpec, make_phantom
 from tests.conftest import need_program
 from tests.integration.service import Service, free_port, wait_for
 from tests.integration.test_clinical_context import analysed
+from tests.unit.workers.context.fhir_server import bundle, observation, patient
 from tests.unit.workers.context.known import give
 from tests.unit.workers.context.messages import laboratory, message
 from tests.unit.workers.context.test_mllp import write_certificate
 from tests.unit.workers.outbound.ris import Ris, listening_ris
-from tests.unit.workers.test_pet import DIAMETER_MM, PLACE, SUV_AT, pet_of
+from tests.unit.workers.test_pet import SUV_AT, ct_with_nodule, pet_of
 from workers.application import open_application
 from workers.settings import Settings
 from workers.state.schema import JobState
@@ -67,38 +67,13 @@ REPORT = message(
 )
 EARLY_LAB = laboratory("7.5", control="LAB-1")
 LATE_LAB = laboratory("9.1", code="25390-6^CYFRA 21-1^LN", control="LAB-2", order="O2")
-BUNDLE = {
-    "resourceType": "Bundle",
-    "id": "FHIR-1",
-    "type": "collection",
-    "timestamp": "2026-03-01T08:00:00Z",
-    "entry": [
-        {
-            "resource": {
-                "resourceType": "Patient",
-                "id": "p",
-                "identifier": [{"system": "urn:oid:1.2.3", "value": "4711"}],
-                "name": [{"family": "Roe", "given": ["Jane"]}],
-                "birthDate": "1960-04-02",
-                "gender": "female",
-            }
-        },
-        {
-            "resource": {
-                "resourceType": "Observation",
-                "status": "final",
-                "subject": {"reference": "Patient/p"},
-                "code": {"coding": [{"system": "http://loinc.org", "code": "8664-5"}]},
-                "effectiveDateTime": "2026-02-01",
-                "valueQuantity": {
-                    "value": 42,
-                    "system": "http://unitsofmeasure.org",
-                    "code": "{PackYears}",
-                },
-            }
-        },
-    ],
-}
+PACK_YEARS = {"value": 42, "system": "http://unitsofmeasure.org", "code": "{PackYears}"}
+BUNDLE = bundle(
+    patient(),
+    observation("", "8664-5", effectiveDateTime="2026-02-01", valueQuantity=PACK_YEARS),
+    id="FHIR-1",
+    timestamp="2026-03-01T08:00:00Z",
+)
 
 
 @dataclass
@@ -188,19 +163,7 @@ def site(
 
 @pytest.fixture
 def ct(tmp_path: Path) -> Path:
-    phantom = make_phantom(
-        PhantomSpec(
-            slices=64,
-            slice_spacing_mm=4.0,
-            pixels=256,
-            pixel_spacing_mm=1.4,
-            vessels=False,
-            nodules=(PhantomNodule(diameter_mm=DIAMETER_MM, centre_lps_mm=tuple(PLACE)),),
-        )
-    )
-    folder = tmp_path / "ct"
-    write_ct_series(folder, hu=phantom.volume.hu, affine=phantom.volume.affine, identity=IDENTITY)
-    return folder
+    return ct_with_nodule(tmp_path / "ct", IDENTITY)
 
 
 def by_default(site: Site) -> Settings:
@@ -236,12 +199,12 @@ def test_what_is_known_comes_in_any_order_reaches_the_report_and_what_is_late_re
     slices = sorted(ct.glob("*.dcm"))
     series = str(dcmread(slices[0], stop_before_pixels=True).SeriesInstanceUID)
     pet = pet_of(ct, tmp_path / "pet", **WHO)
-    bundle = tmp_path / "bundle.json"
-    bundle.write_text(json.dumps(BUNDLE))
+    file = tmp_path / "bundle.json"
+    file.write_bytes(BUNDLE)
 
     assert site.tell(ADT) == "AA"
     site.service.send(pet[:20])
-    taken = site.service.cli("context", "import", str(bundle))
+    taken = site.service.cli("context", "import", str(file))
     site.service.send(slices[:30])
     assert (taken.returncode, "1 taken" in taken.stdout) == (0, True), taken.stderr
     assert site.tell(EARLY_LAB) == "AA"

@@ -63,7 +63,7 @@ def assemble_due(
         ).all()
         due = waiting.due(session, quiet, settings, now=now)
     moved = 0
-    for job_id in due:  # a transaction each: one bad series holds no other back
+    for number, job_id in enumerate(due):  # a transaction each: one bad series holds no other back
         try:
             with app.database.write() as session:
                 job = session.get_one(Job, job_id)
@@ -80,7 +80,7 @@ def assemble_due(
                     instances=job.instance_count,
                 )
         except (*DATABASE_AWAY, OSError, MemoryError):  # these say nothing of the series
-            waiting.forget(job_id)
+            waiting.forget(due[number:])
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the others must go on
             changed = _hold_unjudged(app, job_id, error, now)
@@ -131,7 +131,10 @@ def _assemble(session: Session, job: Job, settings: Settings, rules: RuleSet, no
     geometry = check_geometry(headers)
     verdict = judge(headers, geometry, rules)
     job.warnings = list(dict.fromkeys((*geometry.warnings, *verdict.warnings)))
+    waiting = unstored(session, job.series_uid)
     if not verdict.eligible:
+        if job.modality == PET and waiting:
+            return _await_store(job, waiting)  # its end has results of the study look at it
         move(session, job, JobState.NOT_ELIGIBLE, verdict.reason, at=now, reason_code=verdict.code)
         if job.modality == PET:
             revise_for_pet(session, settings, job.study_uid, now)
@@ -158,9 +161,8 @@ def _assemble(session: Session, job: Job, settings: Settings, rules: RuleSet, no
     ]
     if gone := removed(session, job.series_uid):
         return _await_again(session, job, gone, settings, now)
-    if waiting := unstored(session, job.series_uid):
-        job.reason = f"{waiting} instances do not stand in the object store yet"
-        return False  # no worker could read them, however long this lasts
+    if waiting:
+        return _await_store(job, waiting)
     decision = judge_assembly(
         now=now,
         last_instance_at=job.last_instance_at,
@@ -183,6 +185,12 @@ def _refuse_size(session: Session, job: Job, limit: int, now: float) -> bool:
     )
     move(session, job, JobState.NOT_ELIGIBLE, message, at=now, reason_code=TOO_MANY_INSTANCES)
     return True
+
+
+def _await_store(job: Job, waiting: int) -> bool:
+    """Wait for instances that no worker could read yet, however long this lasts."""
+    job.reason = f"{waiting} instances do not stand in the object store yet"
+    return False
 
 
 def _await_again(session: Session, job: Job, gone: int, settings: Settings, now: float) -> bool:

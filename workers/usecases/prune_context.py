@@ -126,11 +126,11 @@ def _prune(
         if pending or message.state != MessageState.TAKEN or message.received_at > limit:
             return 0
     values = select(ContextValue).where(ContextValue.person_id.in_(numbers))
-    said = {person.id: message.said_at for person in persons for message in messages
-            if message.id == person.message_id}  # fmt: skip
+    said_at = {message.id: message.said_at for message in messages}
+    message_of = {person.id: person.message_id for person in persons}
     today = date.fromisoformat(today_of(now))
     for value in session.scalars(values):
-        if _may_count(table, value, said[value.person_id], today):
+        if _may_count(table, value, said_at[message_of[value.person_id]], today):
             return 0
     for child in (ContextValue, ContextReport):
         session.execute(delete(child).where(child.person_id.in_(numbers)))

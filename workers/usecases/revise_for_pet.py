@@ -28,11 +28,11 @@ PETS = "pets"
 
 
 def pets_of(session: Session, study_uid: str) -> dict[str, int]:
-    """PET series of a study: Series Instance UID to how many instances of it are here."""
+    """PET series of a study: Series Instance UID to how many instances of it can be read."""
     of_study = select(Job.series_uid).where(Job.study_uid == study_uid, Job.modality == PET)
     rows = session.execute(
         select(Instance.series_uid, func.count())
-        .where(Instance.series_uid.in_(of_study), Instance.removed_at.is_(None))
+        .where(Instance.series_uid.in_(of_study), Instance.stored)
         .group_by(Instance.series_uid)
     )
     return {row[0]: row[1] for row in rows}

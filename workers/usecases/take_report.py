@@ -18,6 +18,7 @@ from workers.context.facts import (
     ReportText,
 )
 from workers.context.issuers import OwnedFacts
+from workers.state.schema import printable
 from workers.usecases.take_messages import keep_facts
 
 LOBES = {name: short for short, name in LOBE_NAMES.items()}
@@ -77,8 +78,8 @@ def _report(told: StoredReport, key: str, status: str) -> ReportText:
         key=f"sr/{key}",
         status=status,
         observed_on=told.on,
-        title=told.title[:TITLE_LENGTH],
-        text="" if gone else told.text.replace("\0", " "),
+        title=printable(told.title)[:TITLE_LENGTH],
+        text="" if gone else printable(told.text),
         accession=told.header.identity.accession_number,
         study_uid=told.header.study_instance_uid,
         nodules=() if gone else tuple(map(_coded, told.nodules)),

@@ -49,9 +49,10 @@ class Waiting:
             self._looks[job.id] = look
         return found
 
-    def forget(self, job_id: int) -> None:
-        """Have a job judged at the next look."""
-        self._looks.pop(job_id, None)
+    def forget(self, job_ids: Sequence[int]) -> None:
+        """Have jobs judged at the next look."""
+        for job_id in job_ids:
+            self._looks.pop(job_id, None)
 
 
 def _state(session: Session, job: Job) -> tuple[object, ...]:

@@ -14,6 +14,7 @@ from dicom_node.read.eligibility import load_rules
 from tests.migrated import migrated_application
 from tests.unit.workers.rows import (
     add_result,
+    change,
     get_job,
     history,
     receive,
@@ -22,7 +23,7 @@ from tests.unit.workers.rows import (
 from workers.application import Application
 from workers.settings import Settings
 from workers.state.context_tables import UsedContext
-from workers.state.schema import Job, JobState
+from workers.state.schema import Instance, Job, JobState
 from workers.usecases.assemble import assemble_due, queue_due
 from workers.usecases.revise_for_pet import PETS, pets_of, revise_for_pet
 
@@ -112,6 +113,22 @@ def test_a_pet_that_was_there_begins_nothing_until_more_of_it_comes(
     with app.database.write() as session:
         assert revise_for_pet(session, app.settings, STUDY, app.now()) == 0
     receive(app, tmp_path / "more", third)
+    judge(app)
+
+    assert revisions(app, series) == [1, 2]
+
+
+def test_a_pet_counts_when_it_can_be_read_and_its_end_waits_for_that(
+    app: Application, tmp_path: Path
+) -> None:
+    pet = slices("pet", 2)
+    receive(app, tmp_path / "pet", *pet)
+    change(app, Instance, str(pet[1].SOPInstanceUID), stored=False)
+    series = analysed_ct(app, tmp_path / "ct")
+
+    judge(app)
+    assert revisions(app, series) == [1]
+    change(app, Instance, str(pet[1].SOPInstanceUID), stored=True)
     judge(app)
 
     assert revisions(app, series) == [1, 2]

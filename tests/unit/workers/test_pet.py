@@ -38,7 +38,11 @@ IDENTITY = CtIdentity(key="pet ct", patient_id="4711", patient_sex="M")
 
 @pytest.fixture(scope="module")
 def ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pet") / "ct"
+    return ct_with_nodule(tmp_path_factory.mktemp("pet") / "ct", IDENTITY)
+
+
+def ct_with_nodule(folder: Path, identity: CtIdentity) -> Path:
+    """A CT with one nodule, where `pet_of` has its hot ball."""
     phantom = make_phantom(
         PhantomSpec(
             slices=64,
@@ -49,7 +53,7 @@ def ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
             nodules=(PhantomNodule(diameter_mm=DIAMETER_MM, centre_lps_mm=tuple(PLACE)),),
         )
     )
-    write_ct_series(folder, hu=phantom.volume.hu, affine=phantom.volume.affine, identity=IDENTITY)
+    write_ct_series(folder, hu=phantom.volume.hu, affine=phantom.volume.affine, identity=identity)
     return folder
 
 

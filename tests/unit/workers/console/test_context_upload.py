@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from codecs import BOM_UTF8
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from tests.migrated import migrated_application
 from tests.unit.workers.console.api_program import API, audited, program
 from tests.unit.workers.console.browser import Browser
+from tests.unit.workers.context.fhir_server import bundle, observation, patient
 from tests.unit.workers.context.known import known, numbers
 from tests.unit.workers.context.messages import laboratory, message
 from tests.unit.workers.rows import with_settings
@@ -19,34 +20,7 @@ from workers.state.access_tables import Role
 from workers.state.context_tables import ContextMessage
 from workers.usecases.take_messages import open_inbox
 
-BUNDLE: dict[str, Any] = {
-    "resourceType": "Bundle",
-    "id": "B1",
-    "type": "collection",
-    "timestamp": "2026-03-01T08:00:00Z",
-    "entry": [
-        {
-            "resource": {
-                "resourceType": "Patient",
-                "id": "p",
-                "identifier": [{"system": "urn:oid:1.2.3", "value": "4711"}],
-                "name": [{"family": "Roe", "given": ["Jane"]}],
-            }
-        },
-        {
-            "resource": {
-                "resourceType": "Observation",
-                "status": "final",
-                "subject": {"reference": "Patient/p"},
-                "code": {"coding": [{"system": "http://loinc.org", "code": "2039-6"}]},
-                "effectiveDateTime": "2026-03-01",
-                "valueQuantity": {
-                    "value": 7.5, "system": "http://unitsofmeasure.org", "code": "ng/mL"
-                },
-            }
-        },
-    ],
-}  # fmt: skip
+BUNDLE = bundle(patient(), observation(), id="B1")
 
 
 @pytest.fixture
@@ -100,19 +74,18 @@ def test_each_hl7_message_is_answered_and_what_is_accepted_is_read(
     assert ("context.import", None, "", "done") in audited(site)
 
 
-@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte order mark"])
+@pytest.mark.parametrize("mark", [b"", BOM_UTF8], ids=["plain", "byte order mark"])
 def test_a_bundle_is_taken_whole_or_refused_with_a_reason(
-    site: Application, send: Sender, mark: str
+    site: Application, send: Sender, mark: bytes
 ) -> None:
-    status, answers = send(mark + json.dumps(BUNDLE))
+    status, answers = send(mark + BUNDLE)
 
     assert (status, answers) == (
         200,
         [{"message_id": "B1", "answer": "AA", "error": None, "why": "", "outcome": "taken"}],
     )
     assert numbers(known(site)) == {"cea": 7.5}
-    without = {**BUNDLE, "entry": [BUNDLE["entry"][1]]}
-    status, problem = send(json.dumps(without))
+    status, problem = send(bundle(observation()))
     assert (status, problem["code"]) == (422, "context_refused")
     assert "no Patient" in problem["detail"]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import json
 from typing import Any
 
 import pytest
 
 from dicom_node.compose.words import LANGUAGES, words_of
+from tests.unit.workers.context.fhir_server import bundle, patient
 from tests.unit.workers.context.known import ct, give, known
 from tests.unit.workers.context.messages import message
 from tests.unit.workers.outbound import results
@@ -271,14 +271,11 @@ def test_pack_years_of_an_old_report_are_stale(app: Application) -> None:
     assert any("over 1095 days" in why for why in resolved.known.left_out)
 
 
-def bundle(**others: Any) -> bytes:
+def reported(**others: Any) -> bytes:
+    """A Bundle with a report, and the study that it may name."""
     text = base64.b64encode(NODULE.encode()).decode()
-    entries: list[dict[str, Any]] = [
-        {
-            "resourceType": "Patient", "id": "p1", "birthDate": "1960-04-02", "gender": "female",
-            "identifier": [{"system": "urn:oid:1.2.3", "value": "4711"}],
-            "name": [{"family": "Roe", "given": ["Jane"]}],
-        },
+    return bundle(
+        patient(),
         {
             "resourceType": "ImagingStudy", "id": "s1",
             "identifier": [{"system": "urn:dicom:uid", "value": f"urn:oid:{STUDY}"}],
@@ -290,9 +287,7 @@ def bundle(**others: Any) -> bytes:
             "presentedForm": [{"contentType": "text/plain", "data": text}],
             **others,
         },
-    ]  # fmt: skip
-    whole = {"resourceType": "Bundle", "id": "b1", "entry": [{"resource": one} for one in entries]}
-    return json.dumps(whole).encode()
+    )  # fmt: skip
 
 
 ACSN = {"coding": [{"code": "ACSN"}]}
@@ -323,7 +318,7 @@ ACSN = {"coding": [{"code": "ACSN"}]}
 def test_a_fhir_report_names_its_study(
     app: Application, others: dict[str, Any], of_the_ct: bool
 ) -> None:
-    give(app, bundle(**others))
+    give(app, reported(**others))
 
     resolved = known(app, of=of_study())
 
