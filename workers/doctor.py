@@ -305,9 +305,8 @@ def _hl7(settings: Settings) -> Iterator[Check]:
     if certificate is not None:
         try:
             tls_context(certificate, settings.hl7_tls_key, settings.hl7_tls_client_ca)
-        except OSError as error:  # ssl.SSLError is one
-            why = error.strerror or getattr(error, "reason", None) or type(error).__name__
-            yield Check(what="HL7", ok=False, found=f"TLS files of the HL7 port: {why}")
+        except TlsUnusable as error:
+            yield Check(what="HL7", ok=False, found=f"TLS files of the HL7 port: {error}")
             return
     elif settings.hl7_host not in LOOPBACK_NAMES:
         found = (

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import structlog
 
+from dicom_node.tls import TlsFiles, acceptor_context
 from workers.context.hl7_receive import Receiver
 
 log = structlog.get_logger()
@@ -237,17 +238,15 @@ class Pace:
 
 
 def tls_context(certificate: Path, key: Path | None, client_ca: Path | None) -> ssl.SSLContext:
-    """TLS of a server; with `client_ca` only those whom it vouches for may connect.
+    """TLS as the DICOM ports have it; with `client_ca` only whom it vouches for may connect.
+
+    Without `key`, the certificate's file holds it too.
 
     Raises
     ------
-    OSError
+    TlsUnusable
         If a file cannot be read or does not belong to the other.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
-    if client_ca is not None:
-        context.load_verify_locations(client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
+    return acceptor_context(
+        TlsFiles(certificate=certificate, key=key or certificate, authorities=client_ca)
+    )

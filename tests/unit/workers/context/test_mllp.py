@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
+from dicom_node.errors import TlsUnusable
 from tests.unit.workers.context.messages import MllpClient, code_of, laboratory, message
 from workers.context.hl7_accept import AcceptPolicy
 from workers.context.hl7_receive import Receiver
@@ -216,6 +218,21 @@ def test_with_tls_the_same_is_said_in_private(tmp_path: Path, listen: Listen) ->
     plain = MllpClient(port)
     with pytest.raises((ConnectionError, TimeoutError)):
         plain.send(laboratory())
+
+
+def test_a_key_with_a_passphrase_is_said_and_nobody_is_asked_for_it(tmp_path: Path) -> None:
+    certificate, key = write_certificate(tmp_path)
+    private = serialization.load_pem_private_key(key.read_bytes(), password=None)
+    key.write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"hush"),
+        )
+    )
+
+    with pytest.raises(TlsUnusable, match="passphrase"):
+        tls_context(certificate, key, None)
 
 
 def test_with_a_client_ca_only_known_senders_may_connect(tmp_path: Path, listen: Listen) -> None:
