@@ -25,20 +25,23 @@ from workers.usecases.told_result import report_of, told_result
 def earlier_results(session: Session, delivery: Delivery, job: Job) -> list[Result]:
     """Earlier results of the study of which the same destination may have a message, newest first.
 
-    None before the newest that it acknowledged: that message took back what they had told.
+    None before the newest that it acknowledged: that message took back what they had told. A job
+    that somebody forced has its result after those of later jobs.
     """
+    committed_at = session.get_one(Result, job.id).committed_at
     rows = session.execute(
         select(Result, Delivery.delivered_at)
         .join(Delivery, Delivery.job_id == Result.job_id)
         .join(Job, Job.id == Result.job_id)
         .where(
             Job.study_uid == job.study_uid,
-            Result.job_id < job.id,
+            Result.job_id != job.id,
+            or_(Result.job_id < job.id, Result.committed_at < committed_at),
             Result.removed_at.is_(None),
             Delivery.destination == delivery.destination,
             or_(Delivery.attempts > 0, Delivery.fencing_token > 0),
         )
-        .order_by(Result.job_id.desc())
+        .order_by(Result.committed_at.desc(), Result.job_id.desc())
     )
     found = []
     for result, delivered_at in rows:

@@ -236,6 +236,22 @@ def test_a_revision_takes_back_all_that_was_told_since_the_last_acknowledgement(
     assert [taken_back(heard) for heard in ris.heard] == [set(), {"2"}, {"2", "3"}, set()]
 
 
+def test_a_series_that_was_forced_later_takes_the_place_of_a_later_jobs_message(
+    tmp_path: Path, ris: Ris
+) -> None:
+    app, first = to_ris(tmp_path, ris.port)
+    with app.database.write() as session:
+        session.query(Result).one().committed_at = NOW + 60
+    deliver_one(app, revise(app, nodule(1), nodule(2), nodule(3)))
+    with app.database.write() as session:
+        session.get_one(Delivery, first).state = DeliveryState.QUEUED
+
+    deliver_one(app, first)
+
+    assert ris.statuses(1) == {"C", "D"}
+    assert taken_back(ris.heard[1]) == {"3"}
+
+
 def test_settings_hold_both_kinds_and_old_ones_still_mean_a_pacs() -> None:
     settings = Settings.model_validate(
         {
