@@ -17,6 +17,8 @@ FINAL = frozenset({"F", "C", "U"})
 (HL7 table 0085)."""
 GONE = frozenset({"D", "W", "X"})
 """Deleted, wrong (the wrong patient's, say), cannot be obtained."""
+TITLE_LENGTH = 200
+"""Letters of a report's title, or of a value as it was written, that are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

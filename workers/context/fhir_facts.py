@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from workers.context.facts import (
+    TITLE_LENGTH,
     Identifier,
     MessageFacts,
     PatientFacts,
@@ -260,7 +261,7 @@ def _observation(entry: Json, table: ItemTable) -> Iterator[Value]:
             number=number_found,
             comparator=comparator,
             flag=flag,
-            written=written[:200],
+            written=written[:TITLE_LENGTH],
             reference_range=_range(part),
             abnormal=next((item.code for item in codes_of_all(part.get("interpretation"))), "")[
                 :16
@@ -288,7 +289,7 @@ def _condition(entry: Json, table: ItemTable) -> Iterator[Value]:
         observed_on=day,
         flag="refuted" not in verification,
         since=iso_onset(since),
-        written=code.code[:200],
+        written=code.code[:TITLE_LENGTH],
         problem=_doubt(verification) or ("" if day else "there is no day"),
         reference=own_reference(entry),
     )
@@ -312,7 +313,7 @@ def _family(entry: Json, table: ItemTable) -> Iterator[Value]:
                 status="W" if status == "entered-in-error" else "F",
                 observed_on=day,
                 flag=True,
-                written=code.code[:200],
+                written=code.code[:TITLE_LENGTH],
                 problem="" if day else "there is no day",
                 reference=own_reference(entry),
             )

@@ -8,7 +8,7 @@ import html
 import re
 from collections.abc import Iterable, Mapping
 
-from workers.context.facts import ReportText, iso_date
+from workers.context.facts import TITLE_LENGTH, ReportText, iso_date
 from workers.context.fhir_values import Json, as_mapping, as_mappings, as_text, codes
 
 DICOM_UID = "urn:dicom:uid"
@@ -51,7 +51,9 @@ def read_report(
         key=key,
         status=status,
         observed_on=observed,
-        title=(as_text(title.get("text")) or next((c.text for c in codes(title)), ""))[:200],
+        title=(as_text(title.get("text")) or next((c.text for c in codes(title)), ""))[
+            :TITLE_LENGTH
+        ],
         text=_text(entry).replace("\0", " "),
         accession=next(filter(None, accessions), "")[:64],
         orders=tuple(filter(None, (as_text(item.get("value"))[:64] for item in orders))),

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from workers.context.facts import (
+    TITLE_LENGTH,
     Identifier,
     MessageFacts,
     PatientFacts,
@@ -21,7 +22,7 @@ from workers.context.facts import (
 )
 from workers.context.hl7_message import Components, Hl7Message, Segment, pick
 from workers.context.hl7_order import Order, accession_of, observed_of, result_key
-from workers.context.hl7_report import TITLE_LENGTH, read_reports
+from workers.context.hl7_report import read_reports
 from workers.context.items import Code, ItemTable
 from workers.context.quantities import read_flag, read_number
 

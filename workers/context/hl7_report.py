@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 
-from workers.context.facts import FINAL, GONE, ReportText
+from workers.context.facts import FINAL, GONE, TITLE_LENGTH, ReportText
 from workers.context.hl7_message import Segment, pick
 from workers.context.hl7_order import (
     Order,
@@ -17,7 +17,6 @@ from workers.context.hl7_order import (
 )
 
 TEXT_TYPES = frozenset({"TX", "FT", "ST"})
-TITLE_LENGTH = 200
 ADDENDUM = frozenset({"ADT", "ADDENDUM"})
 """OBX-3: the suffix of an addendum (HL7 v2.5, 7.2.4), or the code itself."""
 STUDY_UID_CODES = frozenset({"110180", "113014"})

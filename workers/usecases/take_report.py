@@ -10,6 +10,7 @@ from dicom_node.read.report_text import MeasuredNodule, StoredReport
 from inference.report_text.facts import LOBE_NAMES
 from workers.application import Application
 from workers.context.facts import (
+    TITLE_LENGTH,
     CodedNodule,
     Identifier,
     MessageFacts,
@@ -23,7 +24,6 @@ from workers.usecases.take_messages import keep_facts
 
 LOBES = {name: short for short, name in LOBE_NAMES.items()}
 SENDER_LENGTH = 16
-TITLE_LENGTH = 200
 FINAL, PRELIMINARY, WITHDRAWN = "F", "P", "W"
 """HL7 table 0085."""
 
