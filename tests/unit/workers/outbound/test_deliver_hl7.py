@@ -308,7 +308,7 @@ def checks(name: str, settings: Settings) -> list[Check]:
             "from LAB|HOSP",
         ),
         ({"hl7_host": "0.0.0.0"}, None, "in clear text"),  # noqa: S104
-        ({"hl7_tls_certificate": Path("/nowhere.pem")}, False, "No such file"),
+        ({"hl7_tls_certificate": Path("/nowhere.pem")}, False, "/nowhere.pem is not there"),
     ],
 )
 def test_the_doctor_says_what_is_missing_for_the_hl7_port(
