@@ -14,7 +14,7 @@ def reported_nodule_to_dict(told: ReportedAs | None) -> dict[str, Any]:
         return {}
     return {
         "report": {
-            **asdict(told.report),
+            "reports": [asdict(item) for item in told.reports],
             "said": dict(told.said),
             "why": list(told.why),
             "listed_for_report": told.listed_for_it,
@@ -31,7 +31,11 @@ def comparison_to_dict(comparison: ReportComparison | None) -> dict[str, Any]:
         "report": {
             "reports": [asdict(item) for item in comparison.reports],
             "not_found": [
-                {**asdict(item.report), "said": dict(item.said), "why": item.why}
+                {
+                    "reports": [asdict(report) for report in item.reports],
+                    "said": dict(item.said),
+                    "why": item.why,
+                }
                 for item in comparison.not_found
             ],
             "detected_only": list(comparison.detected_only),

@@ -28,6 +28,8 @@ class ReportedAs:
 
     Attributes
     ----------
+    reports : tuple of ReportUsed
+        Those that tell of it, the oldest first: a later one adds to it or corrects it.
     said : mapping
         Fields of `inference.report_text.facts.ReportedNodule` that are told; lengths in mm.
     words : str
@@ -40,7 +42,7 @@ class ReportedAs:
         What Brock and Mayo were given; `None` where the report does not say.
     """
 
-    report: ReportUsed
+    reports: tuple[ReportUsed, ...]
     said: Mapping[str, Any]
     words: str
     why: tuple[str, ...]
@@ -52,7 +54,7 @@ class ReportedAs:
 class ReportedOnly:
     """A nodule that a report describes and that was not found."""
 
-    report: ReportUsed
+    reports: tuple[ReportUsed, ...]
     said: Mapping[str, Any]
     words: str
     why: str

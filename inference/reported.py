@@ -113,7 +113,7 @@ def with_reported(
         if isinstance(found, str):
             not_found.append(
                 ReportedOnly(
-                    report=exam.report_of(wanted.reported),
+                    reports=exam.reports_of(wanted.reported),
                     said=said_of(told),
                     words=in_words(told),
                     why=found,
@@ -161,7 +161,7 @@ def _told(nodule: Nodule, exam: ReportedExam, link: Link, *, listed_for_it: bool
         nodule,
         reported={name: value for name, value in report_columns(told).items() if value is not None},
         reported_as=ReportedAs(
-            report=exam.report_of(link.reported),
+            reports=exam.reports_of(link.reported),
             said=said_of(told),
             words=in_words(told),
             why=link.why,

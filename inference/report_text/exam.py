@@ -57,19 +57,19 @@ class ReportedExam:
     Attributes
     ----------
     nodules : tuple of ReportedNodule
-    told_in : tuple of int
-        For each nodule the place of its report in `reports`.
+    told_in : tuple of tuple of int
+        For each nodule the places in `reports` of those that tell of it, the oldest first.
     reports : tuple of ReportUsed
         In the order in which they were given, the oldest first.
     """
 
     nodules: tuple[ReportedNodule, ...]
-    told_in: tuple[int, ...]
+    told_in: tuple[tuple[int, ...], ...]
     reports: tuple[ReportUsed, ...]
 
-    def report_of(self, number: int) -> ReportUsed:
-        """The report that describes a nodule."""
-        return self.reports[self.told_in[number]]
+    def reports_of(self, number: int) -> tuple[ReportUsed, ...]:
+        """The reports that describe a nodule, the oldest first."""
+        return tuple(self.reports[place] for place in self.told_in[number])
 
 
 def read_exam(texts: Sequence[ExamText]) -> ReportedExam:
@@ -81,7 +81,7 @@ def read_exam(texts: Sequence[ExamText]) -> ReportedExam:
         If a text is too long to be a report.
     """
     nodules: list[ReportedNodule] = []
-    told_in: list[int] = []
+    told_in: list[tuple[int, ...]] = []
     for place, item in enumerate(texts):
         before = len(nodules)
         taken: set[int] = set()
@@ -97,10 +97,12 @@ def read_exam(texts: Sequence[ExamText]) -> ReportedExam:
             )
             if same is None:
                 nodules.append(told)
-                told_in.append(place)
+                told_in.append((place,))
             else:
                 taken.add(same)
                 nodules[same] = _completed(nodules[same], told)
+                if place not in told_in[same]:
+                    told_in[same] += (place,)
     return ReportedExam(
         nodules=tuple(nodules),
         told_in=tuple(told_in),

@@ -140,7 +140,8 @@ def test_context_reaches_the_result_and_what_comes_late_makes_a_revision(
     assert (cea["number"], cea["unit"], cea["message_id"]) == (7.5, "ng/mL", "LAB-9")
     assert "CEA 7.5 ng/mL [H] (reference 0-5) (HL7 message LAB-9, 2026-03-01)" in said
     told, exam = findings["nodules"][0]["report"], findings["exam"]["report"]
-    assert (told["message_id"], told["on"], told["spiculation_used"]) == (
+    (radiology,) = told["reports"]
+    assert (radiology["message_id"], radiology["on"], told["spiculation_used"]) == (
         "RAD-1", "2026-03-02", True
     )  # fmt: skip
     assert "spiculation" not in findings["nodules"][0]["guidelines"]["brock"]["missing"]

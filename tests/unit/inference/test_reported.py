@@ -113,7 +113,7 @@ def test_a_nodule_that_is_described_is_linked_and_says_why(scene: Scene) -> None
 
     told = nodules[1].reported_as
     assert told is not None
-    assert (told.report, told.listed_for_it, told.spiculation) == (SOURCE, False, True)
+    assert (told.reports, told.listed_for_it, told.spiculation) == ((SOURCE,), False, True)
     assert told.why == ("lobe RUL", "reported 15 mm, measured 14.1 mm")
     assert told.words == "15 mm, solid, right upper lobe, spiculated"
     assert nodules[1].reported == {"reported_texture": 5.0, "reported_spiculation": 4.0}
@@ -205,7 +205,7 @@ def test_what_is_not_found_where_it_is_described_is_a_warning(
     assert (len(rows), len(nodules)) == (1, 1)
     (missed,) = comparison.not_found
     assert missed.why == why
-    assert missed.report == SOURCE
+    assert missed.reports == (SOURCE,)
     (warning,) = not_found_warnings(comparison)
     assert warning.endswith(f"that was not found: {why}")
 
@@ -258,7 +258,7 @@ def test_what_two_reports_tell_alike_is_one_nodule_and_the_later_one_adds_to_it(
         (8.0, "RUL"), (5.0, "LLL"), (12.0, "LUL")
     ]  # fmt: skip
     assert told.nodules[0].spiculation == "present"
-    assert told.told_in == (0, 0, 2)
+    assert told.told_in == ((0, 1), (0,), (2,))
 
 
 def test_two_nodules_of_one_report_stay_two() -> None:

@@ -227,7 +227,8 @@ def test_context_and_report_of_files_reach_the_guidelines(tmp_path: Path) -> Non
     nodule, exam = findings["nodules"][0], findings["exam"]["report"]
     assert nodule["guidelines"]["brock"]["missing"] == ["sex", "family_history_lung_cancer"]
     told = nodule["report"]
-    assert (told["source"], told["message_id"], told["listed_for_report"]) == (
+    (source,) = told["reports"]
+    assert (source["source"], source["message_id"], told["listed_for_report"]) == (
         "file", "report.txt", False
     )  # fmt: skip
     assert told["said"] == {

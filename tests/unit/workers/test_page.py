@@ -247,7 +247,7 @@ def test_a_page_says_what_the_radiologists_report_says(
     report = ReportUsed(source="hl7", message_id="RAD-1", on="2026-03-02")
     first, second = nodules_of(series, 2)
     told = ReportedAs(
-        report=report, said={}, words="9 mm", why=("right side",), listed_for_it=True,
+        reports=(report,), said={}, words="9 mm", why=("right side",), listed_for_it=True,
         spiculation=True,
     )  # fmt: skip
 

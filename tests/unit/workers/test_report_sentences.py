@@ -184,15 +184,15 @@ def of_reports() -> Iterator[str]:
     assert len(why) == len(found)
     for source in (*SOURCES, "hl7"):
         report = ReportUsed(source=source, message_id="A.1^x", on="" if source == "file" else DAY)
-        for nodule, reasons, listed in product(told, why, (False, True)):
+        for nodule, reasons, listed, times in product(told, why, (False, True), (1, 2)):
             yield from nodule_remarks(
                 ReportedAs(
-                    report=report, said={}, words=in_words(nodule), why=reasons,
+                    reports=(report,) * times, said={}, words=in_words(nodule), why=reasons,
                     listed_for_it=listed, spiculation=not listed,
                 )
             )  # fmt: skip
         for reason in (TOO_LITTLE, TOO_SMALL, TOO_MANY, NOTHING_FITS):
-            only = ReportedOnly(report=report, said={}, words=in_words(told[0]), why=reason)
+            only = ReportedOnly(reports=(report,), said={}, words=in_words(told[0]), why=reason)
             yield from not_found_warnings(ReportComparison(reports=(report,), not_found=(only,)))
         facts = report_facts(ReportComparison(reports=(report,) * 2, detected_only=(2, 3)))
         yield from (*facts, facts["Radiologist's report"])

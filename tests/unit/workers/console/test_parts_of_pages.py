@@ -86,8 +86,17 @@ def test_the_viewers_words_on_the_radiologists_report() -> None:
     )
     reported: Any = pages.get_template("reported.html").module
     source = {"source": "hl7", "message_id": "RAD-<1>", "on": "2026-03-02"}
-    told = {**source, "why": ["lobe RUL"], "listed_for_report": True, "spiculation_used": False}
-    missed = {**source, "said": {"size_mm": 9.0}, "why": "no candidate fits in place and size"}
+    told = {
+        "reports": [source],
+        "why": ["lobe RUL"],
+        "listed_for_report": True,
+        "spiculation_used": False,
+    }
+    missed = {
+        "reports": [source],
+        "said": {"size_mm": 9.0},
+        "why": "no candidate fits in place and size",
+    }
 
     nodule = str(reported.nodule_report(told))
     exam = str(
