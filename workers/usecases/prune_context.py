@@ -121,8 +121,9 @@ def _prune(
             ContextMessage.id.in_({person.message_id for person in persons})
         )
     ).all()
+    revises = settings.context_revises and settings.context_enabled
     for message in messages:
-        pending = settings.context_revises and not message.considered
+        pending = revises and not message.considered
         if pending or message.state != MessageState.TAKEN or message.received_at > limit:
             return 0
     values = select(ContextValue).where(ContextValue.person_id.in_(numbers))

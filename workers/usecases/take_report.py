@@ -1,10 +1,17 @@
 """A report of somebody else that came by DICOM becomes what is known of its patient.
 
 It is kept like a message of HL7: by patient ID and issuer, compared with the CT's patient when it
-is used, replaced by the report that names it as predecessor.
+is used, replaced by the report that names it as predecessor. One that comes again for another
+patient is taken back from the first.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from dicom_node.read.report_text import MeasuredNodule, StoredReport
 from inference.report_text.facts import LOBE_NAMES
@@ -19,10 +26,14 @@ from workers.context.facts import (
     ReportText,
 )
 from workers.context.issuers import OwnedFacts
+from workers.context.links import PatientId
+from workers.state.answer_tables import AnswerReport
+from workers.state.context_tables import ContextMessage, ContextPerson
 from workers.state.schema import printable
 from workers.usecases.take_messages import keep_facts
 
 LOBES = {name: short for short, name in LOBE_NAMES.items()}
+SOURCE: Final = "dicom sr"
 SENDER_LENGTH = 16
 FINAL, PRELIMINARY, WITHDRAWN = "F", "P", "W"
 """HL7 table 0085."""
@@ -54,21 +65,45 @@ def take_report(app: Application, told: StoredReport, *, sha256: str, size_bytes
         is_identity=False,
         reports=(*replaced, _report(told, uid, FINAL if told.final else PRELIMINARY)),
     )
-    issuer = identity.issuer_of_patient_id or app.settings.context_default_issuer
+    patient = (
+        identity.patient_id,
+        identity.issuer_of_patient_id or app.settings.context_default_issuer,
+    )
+    with app.database.read() as session:
+        others = _earlier_patients(session, uid) - {patient}
+    gone = replace(facts, person=Person(), reports=(_report(told, uid, WITHDRAWN),))
+    owned = [
+        # the patient's own last: where two IDs are one patient's, the last word counts
+        *(OwnedFacts(patients=(other,), merged=(), facts=gone) for other in sorted(others)),
+        OwnedFacts(patients=(patient,), merged=(), facts=facts),
+    ]
     keep_facts(
         app,
         MessageFacts(
-            source="dicom sr",
+            source=SOURCE,
             sender=told.header.source_ae_title[:SENDER_LENGTH],
             control_id=uid,
             kind="SR",
             at=told.said_at,
             patients=(facts,),
         ),
-        (OwnedFacts(patients=((identity.patient_id, issuer),), merged=(), facts=facts),),
+        owned,
         sha256=sha256,
         size_bytes=size_bytes,
     )
+
+
+def _earlier_patients(session: Session, uid: str) -> frozenset[PatientId]:
+    """Whose a report with this UID was when it came before."""
+    copies = select(func.count()).where(AnswerReport.sop_uid == uid)
+    if (session.scalar(copies) or 0) < 2:  # messages have no index by which to find it
+        return frozenset()
+    rows = session.execute(
+        select(ContextPerson.patient_id, ContextPerson.issuer)
+        .join(ContextMessage, ContextMessage.id == ContextPerson.message_id)
+        .where(ContextMessage.control_id == uid, ContextMessage.source == SOURCE)
+    )
+    return frozenset((row[0], row[1]) for row in rows)
 
 
 def _report(told: StoredReport, key: str, status: str) -> ReportText:

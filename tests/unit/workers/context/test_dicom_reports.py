@@ -151,3 +151,15 @@ def test_a_report_that_is_sent_again_is_kept_once(app: Application, tmp_path: Pa
 
     with app.database.read() as session:
         assert len(session.scalars(select(ContextMessage.id)).all()) == 1
+
+
+def test_a_report_that_comes_again_for_another_patient_leaves_the_first(
+    app: Application, tmp_path: Path
+) -> None:
+    words = ("8 mm nodule in the RUL.", "40 pack-years.")
+    assert "pack_years" in values(arrive(app, basic_text(tmp_path / "1.dcm", *words)))
+    whose = {"PatientID": "0815", "PatientName": "Doe^John"}
+
+    resolved = arrive(app, basic_text(tmp_path / "2.dcm", *words, **whose))
+
+    assert (sizes(resolved), values(resolved)) == (None, {})
