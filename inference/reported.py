@@ -45,7 +45,8 @@ DIAMETER_FACTOR = 2.0
 """A candidate's diameter is rough: so far outside the reported size it is still outlined."""
 REPORT_LIMIT = (
     "reports were read by rules and linked by side, lobe and size, which reports do not say "
-    "exactly: check the links against the report"
+    "exactly: check the links against the report; a nodule that one describes with its size is "
+    "listed under 6 mm, too"
 )
 TOO_LITTLE = "the report says too little of its place and size to look for it"
 TOO_SMALL = f"under {REPORT_AT_LEAST_MM:g} mm, which is not looked for without a size"
