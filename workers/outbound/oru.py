@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import hl7
 from pydicom.sr.coding import Code
@@ -34,6 +34,8 @@ STUDY_INSTANCE_UID = Code("110180", "DCM", "Study Instance UID")
 REPORT_TEXT = Code("18782-3", "LN", "Radiology Study observation")
 FINAL, CORRECTED, DELETED = "F", "C", "D"
 """HL7 table 0085."""
+CANCELED = "X"
+"""HL7 table 0123: no results available."""
 NAME_GROUPS = ("A", "I", "P")
 """XPN-8, HL7 table 4000, in the order of DICOM's component groups."""
 Field = str | tuple[str, ...] | Sequence[tuple[str, ...]]
@@ -92,7 +94,8 @@ def compose_oru(
     addresses : Addresses
         Of the destination.
     earlier : sequence of ToldResult
-        Results that messages to the same destination told, or may have told, before.
+        The same patient's results that messages to the same destination told, or may have told,
+        before; what was told of another patient is taken back by `compose_withdrawal`.
 
     Raises
     ------
@@ -105,6 +108,40 @@ def compose_oru(
     before = {item.key: item for result in earlier for item in _observations(result)}
     now = {item.key for item in observations}
     rows += [(item, DELETED) for key, item in before.items() if key not in now]
+    return _compose(told, addresses, rows, status)
+
+
+def compose_withdrawal(
+    earlier: Sequence[ToldResult], addresses: Addresses, *, because: ToldResult
+) -> OruMessage:
+    """Compose the message that takes back all that a patient was told to have.
+
+    Parameters
+    ----------
+    earlier : sequence of ToldResult
+        Results of one patient that messages to the same destination told, or may have told.
+    addresses : Addresses
+        Of the destination.
+    because : ToldResult
+        The result of the same study under another patient, which it turned out to be of.
+
+    Raises
+    ------
+    ResultNotTold
+        As `compose_oru`.
+    """
+    told = replace(earlier[0], committed_at=because.committed_at)
+    gone = {item.key: item for result in earlier for item in _observations(result)}
+    return _compose(told, addresses, [(item, DELETED) for item in gone.values()], CANCELED)
+
+
+def _compose(
+    told: ToldResult,
+    addresses: Addresses,
+    rows: Sequence[tuple[_Observation, str]],
+    status: str,
+) -> OruMessage:
+    """The message of some observations with their states (OBX-11), under a report's (OBR-25)."""
     segments = [
         _pid(told, addresses),
         _segment("ORC", {1: "RE", 3: _filler(told)}),

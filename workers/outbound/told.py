@@ -67,6 +67,11 @@ class ToldResult:
     """Of the examination."""
     nodules: tuple[ToldNodule, ...]
 
+    @property
+    def patient(self) -> tuple[str, str]:
+        """Under which Patient ID and issuer it is filed."""
+        return self.identity.patient_id, self.identity.issuer_of_patient_id
+
 
 def tell(
     findings: Mapping[str, Any], report: Dataset, *, revision: int, committed_at: float

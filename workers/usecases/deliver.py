@@ -60,7 +60,7 @@ from workers.state.schema import (
 from workers.state.store import get_content
 from workers.usecases.begin_deliveries import hold_by_mode
 from workers.usecases.confirm import record_commitment
-from workers.usecases.deliver_hl7 import send_message
+from workers.usecases.deliver_hl7 import send_messages
 from workers.usecases.keep_lease import keep_lease
 from workers.usecases.quarantine import study_identity
 from workers.usecases.retract import objects_for
@@ -260,7 +260,7 @@ def _attempt(app: Application, parcel: _Parcel, scratch: Path) -> _Proof:
         return _send(app, parcel, destination, objects)
     with told_transfer(app.settings, parcel.transfer):
         still_held = partial(_check_lease, app, parcel.lease)
-        send_message(app, parcel.lease.id, destination, still_held)
+        send_messages(app, parcel.lease.id, destination, still_held)
     reach(Barrier.DELIVER_ACKNOWLEDGED)
     return _Proof.GIVEN
 

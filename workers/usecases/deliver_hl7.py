@@ -1,4 +1,7 @@
-"""A result to a RIS: its HL7 message, made of what was committed, and the answer to it.
+"""A result to a RIS: its HL7 messages, made of what was committed, and the answers to them.
+
+Mostly one. Where the study turned out to be another patient's, one before it takes back what was
+told of the first.
 
 Nothing of a message is kept: it follows from findings and report, which are final, so every attempt
 sends the same bytes under the same control ID.
@@ -15,7 +18,8 @@ from dicom_node.tls import requestor_context
 from workers.application import Application
 from workers.outbound.acknowledged import check_acknowledged
 from workers.outbound.mllp_client import MllpPeer, exchange
-from workers.outbound.oru import Addresses, OruMessage, compose_oru
+from workers.outbound.oru import Addresses, OruMessage, compose_oru, compose_withdrawal
+from workers.outbound.told import ToldResult
 from workers.peer_settings import Hl7DestinationSettings
 from workers.settings import Settings
 from workers.state.schema import Delivery, Job, Result
@@ -51,10 +55,10 @@ def earlier_results(session: Session, delivery: Delivery, job: Job) -> list[Resu
     return found
 
 
-def message_for(
+def messages_for(
     app: Application, delivery_id: int, destination: Hl7DestinationSettings
-) -> OruMessage:
-    """The message of a delivery.
+) -> tuple[OruMessage, ...]:
+    """The messages of a delivery, in the order in which they are sent.
 
     Raises
     ------
@@ -86,7 +90,14 @@ def message_for(
         procedure=destination.procedure,
         authorities=authorities_of(app.settings),
     )
-    return compose_oru(now, addresses, before)
+    others: dict[tuple[str, str], list[ToldResult]] = {}
+    for item in before:
+        if item.patient != now.patient:
+            others.setdefault(item.patient, []).append(item)
+    return (
+        *(compose_withdrawal(told_of, addresses, because=now) for told_of in others.values()),
+        compose_oru(now, addresses, [item for item in before if item.patient == now.patient]),
+    )
 
 
 def authorities_of(settings: Settings) -> dict[str, str]:
@@ -100,13 +111,13 @@ def authorities_of(settings: Settings) -> dict[str, str]:
     }
 
 
-def send_message(
+def send_messages(
     app: Application,
     delivery_id: int,
     destination: Hl7DestinationSettings,
     still_held: Callable[[], None],
 ) -> None:
-    """Send a delivery's message; returns when it was taken.
+    """Send a delivery's messages; returns when all were taken.
 
     Parameters
     ----------
@@ -116,12 +127,12 @@ def send_message(
     Raises
     ------
     ResultNotTold
-        If it was not taken; `transient` decides about the next attempt.
+        If one was not taken; `transient` decides about the next attempt.
     """
-    message = message_for(app, delivery_id, destination)
-    still_held()
-    answer = exchange(peer_of(app.settings, destination), message.data)
-    check_acknowledged(answer, message.control_id)
+    for message in messages_for(app, delivery_id, destination):
+        still_held()
+        answer = exchange(peer_of(app.settings, destination), message.data)
+        check_acknowledged(answer, message.control_id)
 
 
 def peer_of(settings: Settings, destination: Hl7DestinationSettings) -> MllpPeer:

@@ -44,12 +44,20 @@ def told_result(app: Application, revision: int, row: Result, report: ResultObje
     ------
     StoreUnavailable, ObjectMissing, ObjectChanged
         If findings or report are not there as they were kept.
+    ResultNotTold
+        If the findings are of a release that did not say what is told.
     """
     findings: dict[str, Any] = json.loads(
         get_content(app.store, row.findings_path, row.findings_sha256)
     )
     ds = dcmread(io.BytesIO(get_content(app.store, report.path, report.sha256)))
-    return tell(findings, ds, revision=revision, committed_at=row.committed_at)
+    try:
+        return tell(findings, ds, revision=revision, committed_at=row.committed_at)
+    except KeyError as error:
+        raise ResultNotTold(
+            f"its findings lack {error}: an earlier release made them; have the series analysed "
+            "again ('pulmonode jobs force')"
+        ) from error
 
 
 def told_job(app: Application, wanted: str) -> tuple[int, ToldResult]:

@@ -26,6 +26,7 @@ from workers.settings import Settings
 from workers.state.schema import (
     Delivery,
     DeliveryState,
+    Instance,
     Job,
     JobState,
     Result,
@@ -82,8 +83,11 @@ def kept_findings(app: Application, *nodules: dict[str, Any]) -> tuple[str, str]
     return put_content(app.store, json.dumps(findings(*nodules)).encode(), ".json")
 
 
-def kept_report(app: Application, name: str = "Name^One") -> tuple[str, str]:
+def kept_report(
+    app: Application, name: str = "Name^One", patient_id: str | None = None
+) -> tuple[str, str]:
     ds = ct(name)
+    ds.PatientID = patient_id or ds.PatientID
     add_sentences(ds)
     written = io.BytesIO()
     ds.save_as(written, enforce_file_format=True)
@@ -234,6 +238,46 @@ def test_a_revision_takes_back_all_that_was_told_since_the_last_acknowledgement(
     deliver_one(app, revise(app, nodule(1, long_axis_mm=15.0)))
 
     assert [taken_back(heard) for heard in ris.heard] == [set(), {"2"}, {"2", "3"}, set()]
+
+
+def test_a_study_that_is_another_patients_is_withdrawn_from_the_first_before_it_is_told(
+    tmp_path: Path, ris: Ris
+) -> None:
+    app, first = to_ris(tmp_path, ris.port)
+    deliver_one(app, first)
+    second = revise(app, nodule(1))
+    with app.database.write() as session:
+        job_id = session.get_one(Delivery, second).job_id
+        row = session.query(ResultObject).filter_by(job_id=job_id).one()
+        row.path, row.sha256 = kept_report(app, patient_id="OTHER")
+        for instance in session.query(Instance):
+            identity = {**instance.header["identity"], "patient_id": "OTHER"}
+            instance.header = {**instance.header, "identity": identity}
+
+    assert deliver_one(app, second) == DeliveryState.CONFIRMED
+
+    before, withdrawn, told = ris.heard
+    assert [str(item["PID.F3.R1.C1"]) for item in (withdrawn, told)] == [
+        str(before["PID.F3.R1.C1"]), "OTHER"
+    ]  # fmt: skip
+    assert [ris.statuses(number) for number in (0, 1, 2)] == [{"F"}, {"D"}, {"F"}]
+    assert taken_back(withdrawn) == {"", "1", "2"}
+
+
+def test_findings_of_an_earlier_release_are_a_dead_letter_that_says_so(
+    tmp_path: Path, ris: Ris
+) -> None:
+    app, delivery_id = to_ris(tmp_path, ris.port)
+    old = nodule(1)
+    del old["short_axis_mm"]
+    with app.database.write() as session:
+        result = session.query(Result).one()
+        result.findings_path, result.findings_sha256 = kept_findings(app, old)
+
+    assert deliver_one(app, delivery_id) == DeliveryState.FAILED
+
+    assert "short_axis_mm" in reason(app, delivery_id)
+    assert ris.heard == []
 
 
 def test_a_series_that_was_forced_later_takes_the_place_of_a_later_jobs_message(

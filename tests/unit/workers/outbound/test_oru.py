@@ -13,7 +13,7 @@ from workers.context.hl7_text import decode, split_messages
 from workers.context.inbox import MessageInbox
 from workers.errors import ResultNotTold
 from workers.outbound.acknowledged import check_acknowledged
-from workers.outbound.oru import Addresses, OruMessage, compose_oru
+from workers.outbound.oru import Addresses, OruMessage, compose_oru, compose_withdrawal
 
 RIS = Addresses(
     receiving_application="RIS",
@@ -92,6 +92,21 @@ def test_a_correction_says_so_and_takes_away_what_is_no_longer_found() -> None:
     assert message.first("OBR").text(25) == "C"  # type: ignore[union-attr]
     first = read(compose_oru(before, RIS))
     assert first.first("OBR").text(3) == message.first("OBR").text(3)  # type: ignore[union-attr]
+
+
+def test_a_withdrawal_takes_everything_back_from_the_patient_who_was_told_to_have_it() -> None:
+    older, newer = told(nodule(1), nodule(2)), told(nodule(1), nodule(3), revision=2)
+    right = told(nodule(1), revision=3, PatientID="4712")
+
+    message = read(compose_withdrawal([newer, older], RIS, because=right))
+
+    assert message.first("PID").text(3) == "4711"  # type: ignore[union-attr]
+    assert message.first("OBR").text(25) == "X"  # type: ignore[union-attr]
+    found = rows(message)
+    assert {number for _, number in found} == {"", "1", "2", "3"}
+    assert {(item.text(11), item.text(5)) for item in found.values()} == {("D", "")}
+    order = read(compose_oru(right, RIS)).first("OBR")
+    assert message.first("OBR").text(3) == order.text(3)  # type: ignore[union-attr]
 
 
 def test_what_is_not_known_is_not_said() -> None:
