@@ -147,8 +147,11 @@ def test_an_addendum_adds_to_the_report_and_leaves_it(app: Application) -> None:
     exam = known(app, of=of_study()).exam
 
     assert exam is not None
-    told = [(one.size_mm, exam.report_of(at).message_id) for at, one in enumerate(exam.nodules)]
-    assert told == [(8.0, "1"), (5.0, "2"), (11.0, "3")]
+    told = [
+        (one.size_mm, [report.message_id for report in exam.reports_of(at)])
+        for at, one in enumerate(exam.nodules)
+    ]
+    assert told == [(8.0, ["1"]), (5.0, ["2"]), (11.0, ["3"])]
 
 
 def test_a_report_that_is_taken_back_is_gone(app: Application) -> None:
