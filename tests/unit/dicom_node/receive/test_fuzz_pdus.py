@@ -31,6 +31,7 @@ SHORT_S = 12.0
 """In `make test`; the long form sends a million PDUs."""
 LONG_PDUS = 1_000_000
 GROWTH_BYTES = 50 * 1024 * 1024
+SAID_EVERY_PDUS = 25_000
 WARM_UP_PDUS = 100
 """What is loaded and cached once is no leak."""
 SEED = 20261126
@@ -112,7 +113,7 @@ def fuzz(scp: RunningScp, *, until: float | None, pdus: int | None) -> Fuzzed:
     """Send broken associations until a time or a number of PDUs."""
     recorded = [Recorder(scp.port).relay(send_rightly)]
     dice = random.Random(SEED)
-    sent, baseline = 0, 0
+    sent, baseline, said = 0, 0, 0
     for count, association in enumerate(associations(dice, recorded), start=1):  # noqa: B007
         with contextlib.suppress(OSError), RawPeer(scp.port, limit_s=2) as peer:
             peer.send(association[0])
@@ -123,6 +124,9 @@ def fuzz(scp: RunningScp, *, until: float | None, pdus: int | None) -> Fuzzed:
         assert scp.process.poll() is None, scp.log.read_text()[-3000:]
         if not baseline and sent > WARM_UP_PDUS:
             baseline = scp.rss()
+        if sent // SAID_EVERY_PDUS > said:
+            said = sent // SAID_EVERY_PDUS
+            print(f"{sent} PDUs, grown by {(scp.rss() - baseline) / 1e6:.1f} MB", flush=True)  # noqa: T201
         if (until and time.monotonic() > until) or (pdus and sent >= pdus):
             break
     wait_for(
