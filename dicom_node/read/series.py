@@ -15,6 +15,7 @@ from pydicom.uid import EnhancedCTImageStorage
 
 from dicom_node.errors import SeriesRejected, UnreadableInstance
 from dicom_node.read.ct_series import CtSeries
+from dicom_node.read.densities import SampledDensities, check_densities, sample_densities
 from dicom_node.read.geometry import (
     DEFAULT_LIMITS,
     GeometryLimits,
@@ -31,24 +32,6 @@ INT16 = np.iinfo(np.int16)
 DECODING_THREADS = 2
 DECODER_WORDS = 300
 """Characters of a decoder's own explanation that are repeated."""
-AIR_RANGE_HU = (-1023, -700)
-LEAST_AIR = 0.01
-"""A chest CT holds air: about -1000 HU around the body, about -850 HU in the lungs."""
-TISSUE_RANGE_HU = (-200, 200)
-LEAST_TISSUE = 0.1
-"""Fat, muscle and blood lie between -120 and 80 HU (some hundred with contrast). They fill a
-third of a usual chest image; the least share seen in real series is 0.24."""
-FILL_AT_MOST_HU = -1024
-"""Scanners fill the corners of the image with low values (stored -1024, -2000 ..., not always
-one and the same) without saying so; with the intercept lost they look like air. So what is not
-above this is no proof of air; real air is -1000 HU and noisy, and lungs are denser."""
-DENSE_FROM_HU = 600
-MOST_DENSE = 0.1
-"""Of one slice. Only bone, metal and barium are that dense: the largest share seen in a slice of
-a real series is 0.02. With the intercept of a slice lost, all its soft tissue is (1000 HU and
-more, the least share seen is 0.26), whatever its padding looks like."""
-SAMPLE_EVERY = 8
-"""Rows and columns between the pixels by which densities are judged."""
 PADDING_AT_MOST_HU = -500
 """Padding that would be denser is no padding but a value that tissue has as well (a Pixel
 Padding Value of 0 with an intercept of 0): it is left as it is."""
@@ -73,8 +56,7 @@ class FolderScan:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Slice:
     header: Dataset
-    named: str
-    sample_hu: NDArray[np.float32]
+    densities: SampledDensities
     warning: str = ""
 
 
@@ -124,7 +106,7 @@ def load_ct_series(
         slices = list(pool.map(_decode, ordered, hu))
     finally:
         pool.shutdown(cancel_futures=True)
-    _check_densities(slices)
+    check_densities([item.densities for item in slices])
     return CtSeries(
         hu=hu,
         affine=geometry.affine,
@@ -314,13 +296,11 @@ def _decode(path: Path, out: NDArray[np.int16]) -> _Slice:
             is_padding = (stored >= padding[0]) & (stored <= padding[1])
         else:
             warning = f"Pixel Padding Value means {padding_hu:.0f} HU, so it was not taken as such"
-    thin = np.s_[::SAMPLE_EVERY, ::SAMPLE_EVERY]
-    sample = hu[thin][~is_padding[thin]]
+    densities = sample_densities(named, hu, is_padding)
     hu[is_padding] = AIR_HU
     np.clip(np.rint(hu), INT16.min, INT16.max, out=hu)
     out[...] = hu.astype(np.int16)
-    sample = sample[sample > FILL_AT_MOST_HU]
-    return _Slice(header=_without_pixels(ds), named=named, sample_hu=sample, warning=warning)
+    return _Slice(header=_without_pixels(ds), densities=densities, warning=warning)
 
 
 def _padding(ds: Dataset) -> tuple[int, int] | None:
@@ -346,38 +326,6 @@ def _without_pixels(ds: Dataset) -> Dataset:
         if keyword in ds:
             del ds[keyword]
     return ds
-
-
-def _check_densities(slices: Sequence[_Slice]) -> None:
-    """Refuse densities that no chest CT has, whatever the header says of them."""
-    sample_hu = np.concatenate([item.sample_hu for item in slices])
-    if sample_hu.size == 0:
-        raise SeriesRejected(
-            "wrong_rescale", f"every pixel is padding or not above {FILL_AT_MOST_HU} HU"
-        )
-    air, tissue = (
-        float(((sample_hu >= low) & (sample_hu <= high)).mean())
-        for low, high in (AIR_RANGE_HU, TISSUE_RANGE_HU)
-    )
-    if air < LEAST_AIR or tissue < LEAST_TISSUE:
-        low, middle, high = (float(value) for value in np.percentile(sample_hu, (1, 50, 99)))
-        raise SeriesRejected(
-            "wrong_rescale",
-            f"densities are not those of a chest CT: {air:.1%} of the pixels are air "
-            f"({AIR_RANGE_HU[0]} to {AIR_RANGE_HU[1]} HU, at least {LEAST_AIR:.0%} expected), "
-            f"{tissue:.1%} soft tissue ({TISSUE_RANGE_HU[0]} to {TISSUE_RANGE_HU[1]} HU, at least "
-            f"{LEAST_TISSUE:.0%} expected); percentiles 1, 50, 99: {low:.0f}, {middle:.0f}, "
-            f"{high:.0f} HU; check Rescale Slope and Intercept at the source",
-        )
-    for item in slices:
-        dense = float((item.sample_hu > DENSE_FROM_HU).mean()) if item.sample_hu.size else 0.0
-        if dense > MOST_DENSE:
-            raise SeriesRejected(
-                "wrong_rescale",
-                f"densities of {item.named} are not those of a chest CT: {dense:.1%} of the "
-                f"pixels are above {DENSE_FROM_HU} HU, at most {MOST_DENSE:.0%} expected; "
-                "check Rescale Slope and Intercept at the source",
-            )
 
 
 def scan_folder(folder: Path) -> FolderScan:
