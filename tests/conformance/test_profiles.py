@@ -91,7 +91,9 @@ def test_highdicom_reads_every_report_back(study: Study, profile: Profile) -> No
         warnings.filterwarnings("ignore", message="The string .* is unlikely to represent")
         report = highdicom.sr.srread(str(sr_path))
     for uid, nodule in zip(uids, study.content.nodules, strict=True):
-        (axes,) = report.content.get_image_measurement_groups(tracking_uid=uid)
+        (axes,) = report.content.get_image_measurement_groups(  # type: ignore[attr-defined] # TID 1500
+            tracking_uid=uid
+        )
         values = {each.name.meaning: float(each.value) for each in axes.get_measurements()}
         assert values["Volume"] == pytest.approx(nodule.volume_mm3, abs=0.06)
 

@@ -11,11 +11,11 @@ from inference.evaluation.grading.crossval import RANDOM_30, Plan, cross_validat
 from inference.evaluation.grading.entrants import Entrant
 from inference.evaluation.grading.features import drop_at_random
 from inference.evaluation.grading.folds import fold_of_rows, patient_folds
+from inference.evaluation.grading.markers import SEROLOGY
 from inference.evaluation.grading.results import GRAPH, Figures
 from inference.evaluation.grading.roster import baseline_entrants
 from inference.evaluation.grading.simulated_cohort import (
     CLINICAL,
-    SEROLOGY,
     add_simulated_cohort,
 )
 from tests.unit.inference.grading_tables import ExplainingHalf, make_table

@@ -172,7 +172,8 @@ def test_a_network_learns_a_few_cubes_by_heart() -> None:
     optimiser = torch.optim.AdamW(model.parameters(), lr=5e-3)
     for _ in range(150):
         optimiser.zero_grad()
-        loss = voi_loss(*model(images), target)
+        masks, judged = model(images)
+        loss = voi_loss(masks, judged, target)
         loss.total.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
 

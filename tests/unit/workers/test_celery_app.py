@@ -7,7 +7,8 @@ import pytest
 from tests.integration.service import free_port
 from tests.servers.authority import Authority
 from tests.servers.redis_server import RedisServer
-from workers.celery_app import ANALYSE, broker_answers, make_celery
+from workers.broker import ANALYSE
+from workers.celery_app import broker_answers, make_celery
 
 
 def received(connection: object) -> object:

@@ -18,7 +18,7 @@ from workers.application import Application
 from workers.errors import IllegalTransition, StoreUnavailable
 from workers.state.schema import Instance, JobState
 from workers.state.store import FolderStore
-from workers.usecases import index
+from workers.usecases import index, revise
 from workers.usecases.index import index_inbox
 
 
@@ -169,7 +169,7 @@ def test_an_error_of_our_own_that_nobody_foresaw_is_one_files_and_not_the_inboxs
 ) -> None:
     poison, good = plain_series("our own error", slices=2)
     accept(app, tmp_path, poison, good)
-    once = index.job_for_arrival
+    once = revise.job_for_arrival
 
     def job_for_arrival(session, header, settings, *, now):  # type: ignore[no-untyped-def]
         if header.sop_instance_uid == str(poison.SOPInstanceUID):

@@ -25,7 +25,7 @@ from tests.unit.workers.rows import (
 )
 from workers.application import Application
 from workers.state.schema import DeliveryState, Instance, Job, JobState
-from workers.usecases import index
+from workers.usecases import index, revise
 from workers.usecases.index import index_inbox
 from workers.usecases.quarantine import hold_job
 
@@ -112,7 +112,7 @@ def test_a_file_that_nobody_foresaw_is_kept_aside_and_the_others_are_indexed(
 ) -> None:
     good, poison = plain_series("poison", slices=2)
     paths = save([good, poison], tmp_path / "sent")
-    once = index.job_for_arrival
+    once = revise.job_for_arrival
 
     def job_for_arrival(session, header, settings, *, now):  # type: ignore[no-untyped-def]
         if header.sop_instance_uid == str(poison.SOPInstanceUID):

@@ -6,6 +6,7 @@ import copy
 import json
 import shutil
 from pathlib import Path
+from typing import cast
 
 from pydicom.dataset import Dataset
 from sqlalchemy import select
@@ -70,7 +71,8 @@ def test_a_result_is_recorded_beside_its_bytes_once(app: Application, tmp_path: 
 
     record = record_of(app, uid_of(ds))
     assert (record["revision"], record["instance_count"]) == (1, 1)
-    (item,) = record["objects"]  # type: ignore[misc]
+    items = cast("list[dict[str, str]]", record["objects"])
+    (item,) = items
     assert get_content(app.store, item["path"], item["sha256"]) == b"report of job 1"
 
 

@@ -71,7 +71,7 @@ def child(monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
     """A process that would live for minutes."""
     made = Child(name="sleeper", arguments=())
     with monkeypatch.context() as patch:
-        patch.setattr(supervisor.subprocess, "Popen", sleeping(subprocess.Popen))
+        patch.setattr("workers.supervisor.subprocess.Popen", sleeping(subprocess.Popen))
         yield made
     if made.process is not None and made.process.poll() is None:
         made.process.kill()

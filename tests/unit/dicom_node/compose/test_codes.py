@@ -11,7 +11,7 @@ KNOWN = {
     (scheme, value)
     for scheme, by_keyword in concepts.items()
     for values in by_keyword.values()
-    for value in values
+    for value in values  # type: ignore[attr-defined] # pydicom says no type
 }
 NOT_IN_PYDICOM = {
     # Looked up one by one: pydicom's tables leave them out.
