@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import resource
 import struct
 import sys
 import warnings
@@ -21,6 +22,8 @@ from pydicom import dcmread
 from dicom_node.read.stored_file import MALFORMED
 
 LENGTH = struct.Struct("<Q")
+MEMORY_AT_MOST_BYTES = 2 << 30
+"""Addresses, not pages: libraries take 0.4 GB of them before anything is decoded."""
 
 
 def serve(asked: BinaryIO, told: BinaryIO) -> None:
@@ -44,6 +47,8 @@ def decode(file: bytes) -> bytes:
 
 def main() -> None:
     """Serve standard input and output; what decoders print goes nowhere."""
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_AT_MOST_BYTES, most))
     told = os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)

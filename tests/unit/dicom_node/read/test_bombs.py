@@ -7,6 +7,7 @@ import random
 import shutil
 import struct
 import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -31,6 +32,7 @@ from dicom_node.errors import DicomNodeError, SeriesRejected, UnreadableInstance
 from dicom_node.read import decode_apart
 from dicom_node.read import inflate as inflating
 from dicom_node.read.codestream import JPEG_2000_START, FrameSize, read_frame_size
+from dicom_node.read.decoder_process import MEMORY_AT_MOST_BYTES
 from dicom_node.read.header import digests, read_header
 from dicom_node.read.inflate import INFLATED_AT_MOST_BYTES
 from dicom_node.read.pixels import (
@@ -359,6 +361,17 @@ def test_a_frame_that_ends_its_decoder_is_refused_and_the_next_one_is_decoded(pl
 
     assert any("process ended" in why for why in said), said
     assert np.array_equal(again, expected)
+
+
+@pytest.mark.parametrize(("wanted_bytes", "status"), [(100 << 20, 0), (MEMORY_AT_MOST_BYTES, 1)])
+def test_a_decoder_gets_no_more_memory_than_its_share(wanted_bytes: int, status: int) -> None:
+    serve_then_want = f"decoder_process.main(); bytearray({wanted_bytes})"
+    ended = subprocess.run(
+        [sys.executable, "-c", f"from dicom_node.read import decoder_process; {serve_then_want}"],
+        stdin=subprocess.DEVNULL,
+    )
+
+    assert ended.returncode == status
 
 
 def test_that_no_decoder_can_be_started_says_nothing_of_the_instance(
