@@ -118,6 +118,22 @@ def test_a_proxy_delays_and_cuts_after_some_bytes_once(echo_port: int) -> None:
             assert echoed(client, bytes(200_000))
 
 
+def test_a_wire_freezes_in_the_middle_of_what_is_sent(echo_port: int) -> None:
+    with TcpProxy("127.0.0.1", echo_port) as proxy:
+        proxy.freeze_after(40)
+        with dialled(proxy.port) as client:
+            client.sendall(bytes(100))
+            wait_for(lambda: proxy.to_target, limit_s=5, message="the wire carries something")
+            client.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+            assert proxy.to_target == 40
+            proxy.mend()
+            client.settimeout(5)
+            assert client.recv(1) == bytes(1)
+            wait_for(lambda: proxy.to_target == 100, limit_s=5, message="the rest goes on")
+
+
 def test_probes_knock_and_go_away(echo_port: int) -> None:
     with TcpProxy("127.0.0.1", echo_port) as proxy:
         assert tcp_probes("127.0.0.1", proxy.port, 90) == 90

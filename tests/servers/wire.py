@@ -41,7 +41,8 @@ class TcpProxy:
         self.to_target = 0
         self.to_client = 0
         self._delay_s = 0.0
-        self._left: int | None = None  # bytes to the target until the reset
+        self._left: int | None = None  # bytes to the target until the reset, or until it freezes
+        self._then_freeze = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._gate = asyncio.Event()
         self._gate.set()
@@ -78,7 +79,11 @@ class TcpProxy:
 
     def cut_after(self, n_bytes_to_target: int) -> None:
         """Reset, once, the connection with which so many more bytes reached the target."""
-        self._left = n_bytes_to_target
+        self._left, self._then_freeze = n_bytes_to_target, False
+
+    def freeze_after(self, n_bytes_to_target: int) -> None:
+        """Freeze, once, as soon as so many more bytes reached the target."""
+        self._left, self._then_freeze = n_bytes_to_target, True
 
     def close(self) -> None:
         if self._loop.is_closed():
@@ -174,6 +179,9 @@ class TcpProxy:
                 self._left = left - sent
                 if self._left <= 0:
                     self._left = None
+                    if self._then_freeze:
+                        self._gate.clear()
+                        continue
                     raise ConnectionResetError("cut_after")
 
     async def _writable(self, sink: socket.socket) -> None:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import hl7
 import pytest
 from pydicom import dcmread
 
-from dicom_node.deliver.peer import Peer
-from tests.unit.workers.delivery_cases import ct, make_due, result_to_deliver, states
-from tests.unit.workers.outbound.results import add_sentences, findings, nodule
-from tests.unit.workers.outbound.ris import Ris, listening_ris, refusing
+from tests.unit.workers.delivery_cases import make_due, states
+from tests.unit.workers.outbound.hl7_cases import destination, kept_findings, kept_report, to_ris
+from tests.unit.workers.outbound.results import nodule
+from tests.unit.workers.outbound.ris import Ris, refusing
 from workers.application import Application
 from workers.doctor import CHECKS
 from workers.doctor_host import Check, ports
@@ -32,7 +29,6 @@ from workers.state.schema import (
     Result,
     ResultObject,
 )
-from workers.state.store import put_content
 from workers.usecases.administer import retry
 from workers.usecases.begin_deliveries import begin_deliveries
 from workers.usecases.deliver import deliver_one
@@ -40,58 +36,6 @@ from workers.usecases.echo import echo_destination
 from workers.usecases.revise import supersede
 
 NOW = 1_000_100.0
-
-
-@pytest.fixture
-def ris() -> Iterator[Ris]:
-    with listening_ris() as listening:
-        yield listening
-
-
-def destination(port: int, **others: Any) -> Hl7DestinationSettings:
-    return Hl7DestinationSettings.model_validate(
-        {
-            "kind": "hl7",
-            "name": "main",
-            "host": "127.0.0.1",
-            "port": port,
-            "connect_timeout_s": 2,
-            "response_timeout_s": 2,
-            "receiving_application": "RIS",
-            **others,
-        }
-    )
-
-
-def to_ris(
-    folder: Path, port: int, name: str = "Name^One", **others: Any
-) -> tuple[Application, int]:
-    """A result with sentences and two nodules that waits for its message."""
-    nobody = SimpleNamespace(peer=Peer(ae_title="X", host="127.0.0.1", port=1))
-    app, delivery_id = result_to_deliver(folder, nobody, name)  # type: ignore[arg-type]
-    settings = app.settings.model_copy(update={"destinations": (destination(port, **others),)})
-    app = replace(app, settings=settings)
-    with app.database.write() as session:
-        result = session.query(Result).one()
-        result.findings_path, result.findings_sha256 = kept_findings(app, nodule(1), nodule(2))
-        row = session.query(ResultObject).one()
-        row.path, row.sha256 = kept_report(app, name)
-    return app, delivery_id
-
-
-def kept_findings(app: Application, *nodules: dict[str, Any]) -> tuple[str, str]:
-    return put_content(app.store, json.dumps(findings(*nodules)).encode(), ".json")
-
-
-def kept_report(
-    app: Application, name: str = "Name^One", patient_id: str | None = None
-) -> tuple[str, str]:
-    ds = ct(name)
-    ds.PatientID = patient_id or ds.PatientID
-    add_sentences(ds)
-    written = io.BytesIO()
-    ds.save_as(written, enforce_file_format=True)
-    return put_content(app.store, written.getvalue(), ".dcm")
 
 
 def reason(app: Application, delivery_id: int) -> str:
@@ -240,19 +184,24 @@ def test_a_revision_takes_back_all_that_was_told_since_the_last_acknowledgement(
     assert [taken_back(heard) for heard in ris.heard] == [set(), {"2"}, {"2", "3"}, set()]
 
 
+def becomes_another_patients(app: Application, delivery_id: int) -> None:
+    """Let a delivery's result, and what was received, be of another patient."""
+    with app.database.write() as session:
+        job_id = session.get_one(Delivery, delivery_id).job_id
+        row = session.query(ResultObject).filter_by(job_id=job_id).one()
+        row.path, row.sha256 = kept_report(app, patient_id="OTHER")
+        for instance in session.query(Instance):
+            identity = {**instance.header["identity"], "patient_id": "OTHER"}
+            instance.header = {**instance.header, "identity": identity}
+
+
 def test_a_study_that_is_another_patients_is_withdrawn_from_the_first_before_it_is_told(
     tmp_path: Path, ris: Ris
 ) -> None:
     app, first = to_ris(tmp_path, ris.port)
     deliver_one(app, first)
     second = revise(app, nodule(1))
-    with app.database.write() as session:
-        job_id = session.get_one(Delivery, second).job_id
-        row = session.query(ResultObject).filter_by(job_id=job_id).one()
-        row.path, row.sha256 = kept_report(app, patient_id="OTHER")
-        for instance in session.query(Instance):
-            identity = {**instance.header["identity"], "patient_id": "OTHER"}
-            instance.header = {**instance.header, "identity": identity}
+    becomes_another_patients(app, second)
 
     assert deliver_one(app, second) == DeliveryState.CONFIRMED
 
@@ -262,6 +211,24 @@ def test_a_study_that_is_another_patients_is_withdrawn_from_the_first_before_it_
     ]  # fmt: skip
     assert [ris.statuses(number) for number in (0, 1, 2)] == [{"F"}, {"D"}, {"F"}]
     assert taken_back(withdrawn) == {"", "1", "2"}
+
+
+def test_both_messages_of_another_patients_study_come_again_under_their_control_ids(
+    tmp_path: Path, ris: Ris
+) -> None:
+    app, first = to_ris(tmp_path, ris.port)
+    deliver_one(app, first)
+    second = revise(app, nodule(1))
+    becomes_another_patients(app, second)
+    ris.reply = lambda message: None if len(ris.heard) == 3 else message.create_ack()
+
+    deliver_one(app, second)
+    make_due(app, second)
+    assert deliver_one(app, second) == DeliveryState.CONFIRMED
+
+    _, *both = ris.controls()
+    assert both[:2] == both[2:]
+    assert len(set(both)) == 2
 
 
 def test_findings_of_an_earlier_release_are_a_dead_letter_that_says_so(
