@@ -277,3 +277,10 @@ def export(
     out.mkdir(parents=True, exist_ok=True)
     (out / "fhir.json").write_text(json.dumps(bundle, indent=2, ensure_ascii=False) + "\n")
     console.print(f"wrote {out}/fhir.json: {len(bundle['entry'])} resources")
+    report = next(
+        item["resource"]
+        for item in bundle["entry"]
+        if item["resource"]["resourceType"] == "DiagnosticReport"
+    )
+    if report["status"] == "entered-in-error":
+        console.print(report["conclusion"])

@@ -1,11 +1,15 @@
 """A result as FHIR R4: a Bundle with DiagnosticReport, one Observation per nodule, and whose it is.
 
 The same values as in the SR, under the same codes. The status is ``preliminary``: FHIR's ``final``
-says that an authorised person has verified it, which nobody has.
+says that an authorised person has verified it, which nobody has. ``amended`` and ``corrected`` are
+changes "subsequent to being final", so a revision is ``preliminary`` again and names what it
+replaces; what it replaced is ``entered-in-error``, the only status that says that a resource is
+not to be treated as valid.
 
 References
 ----------
-HL7 FHIR R4 (4.0.1): DiagnosticReport, Observation, ImagingStudy, Patient, Device, Bundle.
+HL7 FHIR R4 (4.0.1): DiagnosticReport with its extension replaces and its notes on reports that are
+withdrawn, Observation, ImagingStudy, Patient, Device, Bundle. RFC 5829 (``successor-version``).
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from pydicom.sr.coding import Code
 from dicom_node.compose import codes
 from dicom_node.compose.identity import derive_uid
 from dicom_node.equipment import CODING_SCHEME_DESIGNATOR, MANUFACTURER
-from workers.outbound.told import ToldNodule, ToldResult
+from workers.outbound.told import Standing, ToldNodule, ToldResult
 
 Json = dict[str, Any]
 SYSTEMS = {
@@ -31,14 +35,17 @@ SYSTEMS = {
 }
 """Coding Scheme Designator -> URI (FHIR R4 section 4.3.5)."""
 CT_CHEST = Code("24627-2", "LN", "CT Chest")
-STATUS = "preliminary"
+COUNTS, WITHDRAWN = "preliminary", "entered-in-error"
+REPLACES = "http://hl7.org/fhir/StructureDefinition/diagnosticReport-replaces"
 NOT_FOR_DIAGNOSIS = "Research use, not for diagnosis."
 GENDERS = {"F": "female", "M": "male", "O": "other"}
 DICOM_UID = "urn:dicom:uid"
 DATE_LETTERS = len("YYYYMMDD")
 
 
-def compose_bundle(told: ToldResult, systems: Mapping[str, str]) -> Json:
+def compose_bundle(
+    told: ToldResult, systems: Mapping[str, str], standing: Standing | None = None
+) -> Json:
     """Compose the Bundle of a result.
 
     Parameters
@@ -47,24 +54,37 @@ def compose_bundle(told: ToldResult, systems: Mapping[str, str]) -> Json:
         The result.
     systems : mapping of str to str
         Issuer (0010,0021) -> identifier system (URI) of its patient IDs, where one is known.
+    standing : Standing, optional
+        Whether it still counts, and what it replaces; without one it does, and replaces nothing.
     """
+    standing = standing or Standing()
     key = f"{told.identity.study_instance_uid} {told.report_uid}"
     urls = {name: _url(key, name) for name in ("patient", "device", "study", "report")}
     nodules = [(_url(key, f"nodule {item.number}"), item) for item in told.nodules]
     entries = [
-        (urls["report"], _report(told, urls, [url for url, _ in nodules])),
+        (urls["report"], _report(told, urls, [url for url, _ in nodules], standing)),
         (urls["patient"], _patient(told, systems)),
         (urls["study"], _study(told, urls)),
         (urls["device"], _device(told)),
-        *((url, _observation(told, item, urls)) for url, item in nodules),
+        *((url, _observation(told, item, urls, standing)) for url, item in nodules),
     ]
-    return {
-        "resourceType": "Bundle",
-        "type": "collection",
-        "identifier": {"system": DICOM_UID, "value": _oid(told.report_uid)},
-        "timestamp": _instant(told),
-        "entry": [{"fullUrl": url, "resource": resource} for url, resource in entries],
-    }
+    newer = standing.newer_uid
+    return _present(
+        resourceType="Bundle",
+        type="collection",
+        identifier=_report_identifier(told.report_uid),
+        timestamp=_instant(told),
+        link=[{"relation": "successor-version", "url": _oid(newer)}] if newer else None,
+        entry=[{"fullUrl": url, "resource": resource} for url, resource in entries],
+    )
+
+
+def _report_identifier(uid: str) -> Json:
+    return {"system": DICOM_UID, "value": _oid(uid)}
+
+
+def _status(standing: Standing) -> str:
+    return WITHDRAWN if standing.withdrawn else COUNTS
 
 
 def _url(key: str, name: str) -> str:
@@ -176,11 +196,25 @@ def _device(told: ToldResult) -> Json:
     }
 
 
-def _report(told: ToldResult, urls: Mapping[str, str], results: list[str]) -> Json:
+def _report(
+    told: ToldResult, urls: Mapping[str, str], results: list[str], standing: Standing
+) -> Json:
+    """One that is withdrawn concludes nothing but that."""
+    category = None if standing.withdrawn else told.lung_rads
     return _present(
         resourceType="DiagnosticReport",
-        identifier=[{"system": DICOM_UID, "value": _oid(told.report_uid)}],
-        status=STATUS,
+        extension=[
+            {
+                "url": REPLACES,
+                "valueReference": {
+                    "type": "DiagnosticReport",
+                    "identifier": _report_identifier(uid),
+                },
+            }
+            for uid in standing.replaces
+        ],
+        identifier=[_report_identifier(told.report_uid)],
+        status=_status(standing),
         category=[
             {
                 "coding": [
@@ -198,16 +232,18 @@ def _report(told: ToldResult, urls: Mapping[str, str], results: list[str]) -> Js
         issued=_instant(told),
         imagingStudy=[{"reference": urls["study"]}],
         result=[{"reference": url} for url in results],
-        conclusion="\n".join(told.lines),
-        conclusionCode=[_concept(told.lung_rads)] if told.lung_rads else None,
+        conclusion=standing.withdrawn or "\n".join(told.lines),
+        conclusionCode=[_concept(category)] if category else None,
     )
 
 
-def _observation(told: ToldResult, nodule: ToldNodule, urls: Mapping[str, str]) -> Json:
+def _observation(
+    told: ToldResult, nodule: ToldNodule, urls: Mapping[str, str], standing: Standing
+) -> Json:
     return _present(
         resourceType="Observation",
         identifier=[{"system": DICOM_UID, "value": _oid(nodule.tracking_uid)}],
-        status=STATUS,
+        status=_status(standing),
         category=[
             {
                 "coding": [
@@ -226,7 +262,7 @@ def _observation(told: ToldResult, nodule: ToldNodule, urls: Mapping[str, str]) 
         issued=_instant(told),
         device={"reference": urls["device"]},
         bodySite=_concept(nodule.site) if nodule.site else None,
-        note=[{"text": NOT_FOR_DIAGNOSIS}],
+        note=[{"text": text} for text in (standing.withdrawn, NOT_FOR_DIAGNOSIS) if text],
         component=_components(nodule),
     )
 

@@ -73,6 +73,18 @@ class ToldResult:
         return self.identity.patient_id, self.identity.issuer_of_patient_id
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a result stands among those of its study."""
+
+    withdrawn: str = ""
+    """Why it counts no more; empty while it counts."""
+    newer_uid: str = ""
+    """SOP Instance UID of the report that took its place, where there is one by now."""
+    replaces: tuple[str, ...] = ()
+    """SOP Instance UIDs of the reports whose place it took."""
+
+
 def tell(
     findings: Mapping[str, Any], report: Dataset, *, revision: int, committed_at: float
 ) -> ToldResult:

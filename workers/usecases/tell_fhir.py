@@ -14,6 +14,8 @@ from workers.usecases.told_result import told_job
 def tell_fhir(app: Application, wanted: str, *, by: Actor) -> dict[str, Any]:
     """The Bundle of a job, by number or Series Instance UID; whoever asks is recorded.
 
+    By UID it is the newest revision's. One whose place another took says so, and names that.
+
     Raises
     ------
     NoSuchJob, NoResult, ResultNotTold
@@ -21,8 +23,8 @@ def tell_fhir(app: Application, wanted: str, *, by: Actor) -> dict[str, Any]:
     StoreUnavailable, ObjectMissing, ObjectChanged
         If findings or report are not there as they were kept.
     """
-    job_id, told = told_job(app, wanted)
-    bundle = compose_bundle(told, identifier_systems(app.settings))
+    job_id, told, standing = told_job(app, wanted)
+    bundle = compose_bundle(told, identifier_systems(app.settings), standing)
     record_alone(app, by, "job.export", job_id=job_id)
     return bundle
 

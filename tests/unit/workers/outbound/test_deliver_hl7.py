@@ -12,7 +12,13 @@ import pytest
 from pydicom import dcmread
 
 from tests.unit.workers.delivery_cases import make_due, states
-from tests.unit.workers.outbound.hl7_cases import destination, kept_findings, kept_report, to_ris
+from tests.unit.workers.outbound.hl7_cases import (
+    destination,
+    kept_findings,
+    kept_report,
+    revise,
+    to_ris,
+)
 from tests.unit.workers.outbound.results import nodule
 from tests.unit.workers.outbound.ris import Ris, refusing
 from workers.application import Application
@@ -24,16 +30,13 @@ from workers.state.schema import (
     Delivery,
     DeliveryState,
     Instance,
-    Job,
     JobState,
     Result,
     ResultObject,
 )
 from workers.usecases.administer import retry
-from workers.usecases.begin_deliveries import begin_deliveries
 from workers.usecases.deliver import deliver_one
 from workers.usecases.echo import echo_destination
-from workers.usecases.revise import supersede
 
 NOW = 1_000_100.0
 
@@ -116,38 +119,6 @@ def test_what_is_withheld_or_in_shadow_is_not_told(tmp_path: Path, ris: Ris, mod
 
     assert states(app, delivery_id)[0] == mode
     assert ris.heard == []
-
-
-def revise(app: Application, *nodules: dict[str, Any]) -> int:
-    """A revision of the newest result, with other nodules; its delivery's number."""
-    with app.database.write() as session:
-        job = session.query(Job).order_by(Job.id.desc()).first()
-        assert job is not None
-        revision = Job(
-            study_uid=job.study_uid, series_uid=job.series_uid, revision=job.revision + 1,
-            state=JobState.ANALYSED, warnings=[], created_at=NOW, last_instance_at=NOW,
-            state_since=NOW,
-        )  # fmt: skip
-        session.add(revision)
-        session.flush()
-        path, sha256 = kept_findings(app, *nodules)
-        session.add(
-            Result(
-                job_id=revision.id, fencing_token=1, committed_at=NOW, findings_path=path,
-                findings_sha256=sha256, identity_sha256="x", nodule_count=len(nodules),
-            )
-        )  # fmt: skip
-        row = session.query(ResultObject).filter_by(job_id=job.id).one()
-        session.add(
-            ResultObject(
-                sop_uid=f"1.2.3.9.{revision.id}", job_id=revision.id, kind="sr",
-                profiles=["default"], sop_class_uid=row.sop_class_uid, series_uid=row.series_uid,
-                path=row.path, sha256=row.sha256, size_bytes=1,
-            )
-        )  # fmt: skip
-        supersede(session, job, revision, NOW)
-        begin_deliveries(session, app.settings, revision, NOW, message="deliveries queued")
-        return session.query(Delivery).filter_by(job_id=revision.id).one().id
 
 
 def taken_back(message: hl7.Message) -> set[str]:

@@ -14,7 +14,9 @@ from dicom_node.compose import codes
 from tests.unit.workers.outbound.results import LINES, STUDY_UID, nodule, told
 from workers.outbound.fhir_report import CT_CHEST, SYSTEMS, compose_bundle
 from workers.outbound.oru import STUDY_INSTANCE_UID
+from workers.outbound.told import Standing
 
+GONE = Standing(withdrawn="Withdrawn: job 2 took its place.", newer_uid="1.2.3.9")
 HOSPITAL = {"HOSP": "urn:oid:1.2.3"}
 
 
@@ -67,6 +69,23 @@ def test_fhirs_own_schemas_accept_it_and_every_reference_leads_somewhere(result:
     assert len(urls) == len(read.entry) == 4 + len(result.nodules)
     assert asked <= urls
     assert not [item for item in walk(bundle) for value in item.values() if value in ("", [], {})]
+
+
+@pytest.mark.parametrize("standing", [GONE, Standing(replaces=("1.2.3.8", "1.2.3.7"))])
+def test_fhirs_own_schemas_accept_what_replaces_and_what_is_replaced(standing: Standing) -> None:
+    Bundle.model_validate(json.loads(json.dumps(compose_bundle(told(), HOSPITAL, standing))))
+
+
+def test_what_is_withdrawn_concludes_nothing_else_and_names_the_newer_report() -> None:
+    bundle = compose_bundle(told(), HOSPITAL, GONE)
+
+    (report,) = resources(bundle, "DiagnosticReport")
+    observations = resources(bundle, "Observation")
+    assert {item["status"] for item in (report, *observations)} == {"entered-in-error"}
+    assert report["conclusion"] == GONE.withdrawn
+    assert "conclusionCode" not in report
+    assert [item["note"][0]["text"] for item in observations] == [GONE.withdrawn] * 2
+    assert bundle["link"] == [{"relation": "successor-version", "url": "urn:oid:1.2.3.9"}]
 
 
 def test_it_says_whose_it_is_and_what_was_found() -> None:
