@@ -39,7 +39,8 @@ class Verdict(enum.StrEnum):
 class AnswerReport(Base):
     """A report (SR) by somebody else, and what came of looking for answers in it.
 
-    One row for each content: a copy with another `header_sha256` is looked at again.
+    One row for each content: a copy with another `header_sha256` is looked at again. So is one
+    that comes back after another, unless answers were found in it.
     """
 
     __tablename__ = "answer_report"

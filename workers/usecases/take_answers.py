@@ -64,20 +64,25 @@ def await_answers(session: Session, header: InstanceHeader, sha256: str, *, at: 
     Parameters
     ----------
     sha256 : str
-        Of its data set: the same content is looked at once.
+        Of its data set: the same content is looked at once. One that said nothing of our nodules
+        is looked at again when it comes back in the place of another: the last copy counts.
     """
     uid = header.sop_instance_uid
     if not is_report(header) or session.get(ResultObject, uid) is not None:
         return
-    known = select(AnswerReport.id).where(
-        AnswerReport.sop_uid == uid, AnswerReport.header_sha256 == sha256
-    )
-    if session.scalars(known).first() is None:
+    known = session.scalars(
+        select(AnswerReport).where(
+            AnswerReport.sop_uid == uid, AnswerReport.header_sha256 == sha256
+        )
+    ).first()
+    if known is None:
         session.add(
             AnswerReport(
                 sop_uid=uid, header_sha256=sha256, outcome=ReportOutcome.PENDING, received_at=at
             )
         )
+    elif known.outcome in {ReportOutcome.NOT_OURS, ReportOutcome.UNCLEAR}:
+        known.outcome, known.received_at = ReportOutcome.PENDING, at
 
 
 def take_answers(app: Application) -> int:

@@ -2,11 +2,12 @@
 
 It is kept like a message of HL7: by patient ID and issuer, compared with the CT's patient when it
 is used, replaced by the report that names it as predecessor. One that comes again for another
-patient is taken back from the first.
+patient is taken back from the first; the last copy that came counts, also one that came before.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import Final
 
@@ -45,7 +46,7 @@ def take_report(app: Application, told: StoredReport, *, sha256: str, size_bytes
     Parameters
     ----------
     sha256 : str
-        Of its data set: the same content counts once.
+        Of its data set: the same content counts once, unless another took its place meanwhile.
     """
     identity = told.header.identity
     if not identity.patient_id or not (told.text or told.nodules):
@@ -71,6 +72,7 @@ def take_report(app: Application, told: StoredReport, *, sha256: str, size_bytes
     )
     with app.database.read() as session:
         others = _earlier_patients(session, uid) - {patient}
+        sha256 = _digest_to_keep(session, uid, sha256)
     gone = replace(facts, person=Person(), reports=(_report(told, uid, WITHDRAWN),))
     owned = [
         # the patient's own last: where two IDs are one patient's, the last word counts
@@ -93,10 +95,40 @@ def take_report(app: Application, told: StoredReport, *, sha256: str, size_bytes
     )
 
 
+def _came_otherwise(session: Session, uid: str) -> bool:
+    """Whether there are two contents of a report: messages have no index by which to find it."""
+    copies = select(func.count()).where(AnswerReport.sop_uid == uid)
+    return (session.scalar(copies) or 0) > 1
+
+
+def _digest_to_keep(session: Session, uid: str, sha256: str) -> str:
+    """Under which digest a content is kept: its own, and another one each time it comes back.
+
+    A message is kept once by its digest; what comes back after another content was the last word
+    is a new word, whose digest follows from its own and from that of the word before.
+    """
+    if not _came_otherwise(session, uid):
+        return sha256
+    words = session.scalars(
+        select(ContextMessage.sha256)
+        .where(ContextMessage.control_id == uid, ContextMessage.source == SOURCE)
+        .order_by(ContextMessage.id)
+    ).all()
+    if sha256 not in words:
+        return sha256
+    *_, before, last = ("", *words)
+    if last in (sha256, _after(before, sha256)):
+        return last
+    return _after(last, sha256)
+
+
+def _after(before: str, sha256: str) -> str:
+    return hashlib.sha256(f"{before} {sha256}".encode()).hexdigest()
+
+
 def _earlier_patients(session: Session, uid: str) -> frozenset[PatientId]:
     """Whose a report with this UID was when it came before."""
-    copies = select(func.count()).where(AnswerReport.sop_uid == uid)
-    if (session.scalar(copies) or 0) < 2:  # messages have no index by which to find it
+    if not _came_otherwise(session, uid):
         return frozenset()
     rows = session.execute(
         select(ContextPerson.patient_id, ContextPerson.issuer)

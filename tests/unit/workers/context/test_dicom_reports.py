@@ -27,6 +27,7 @@ from tests.unit.dicom_node.read.sr_files import (
 from tests.unit.workers.context.known import give, known
 from tests.unit.workers.context.test_reports import of_study, report, sizes, values
 from workers.application import Application
+from workers.context.facts import Person
 from workers.context.resolve import Resolved
 from workers.state.answer_tables import AnswerReport, ReportOutcome
 from workers.state.context_tables import ContextMessage
@@ -163,3 +164,39 @@ def test_a_report_that_comes_again_for_another_patient_leaves_the_first(
     resolved = arrive(app, basic_text(tmp_path / "2.dcm", *words, **whose))
 
     assert (sizes(resolved), values(resolved)) == (None, {})
+
+
+def test_the_last_word_on_whose_a_report_is_counts_also_where_it_was_said_before(
+    app: Application, tmp_path: Path
+) -> None:
+    words = ("8 mm nodule in the RUL.", "40 pack-years.")
+    of_jane = basic_text(tmp_path / "1.dcm", *words)
+    of_john = basic_text(tmp_path / "2.dcm", *words, PatientID="0815", PatientName="Doe^John")
+    john = of_study(person=Person(names=("Doe^John",), birth_date="19600402", sex="F"))
+
+    for path, hers, his in (
+        (of_jane, [8.0], None),
+        (of_john, None, [8.0]),
+        (of_jane, [8.0], None),
+        (of_jane, [8.0], None),
+        (of_john, None, [8.0]),
+        (of_jane, [8.0], None),
+    ):
+        assert sizes(arrive(app, path)) == hers
+        assert sizes(known(app, ("0815", "HOSP"), of=john)) == his
+
+    with app.database.read() as session:
+        assert len(session.scalars(select(ContextMessage.id)).all()) == 5
+        assert len(session.scalars(select(AnswerReport.id)).all()) == 2
+
+
+def test_a_copy_that_was_not_looked_at_in_time_counts_when_it_comes_back(
+    app: Application, tmp_path: Path
+) -> None:
+    of_jane = basic_text(tmp_path / "1.dcm", "8 mm nodule in the RUL.")
+    of_john = basic_text(
+        tmp_path / "2.dcm", "8 mm nodule in the RUL.", PatientID="0815", PatientName="Doe^John"
+    )
+    assert sizes(arrive(app, of_jane, of_john)) is None
+
+    assert sizes(arrive(app, of_jane)) == [8.0]
