@@ -38,6 +38,21 @@ CANCELED = "X"
 """HL7 table 0123: no results available."""
 NAME_GROUPS = ("A", "I", "P")
 """XPN-8, HL7 table 4000, in the order of DICOM's component groups."""
+TOLD = (
+    ("ST", STUDY_INSTANCE_UID),
+    ("FT", REPORT_TEXT),
+    ("CWE", codes.LUNG_RADS),
+    ("ST", codes.TRACKING_UNIQUE_IDENTIFIER),
+    ("CWE", codes.FINDING_SITE),
+    ("CWE", codes.NODULE_TYPE),
+    ("CWE", codes.MODEL_LEVEL),
+    ("NM", codes.LONG_AXIS),
+    ("NM", codes.SHORT_AXIS),
+    ("NM", codes.VOLUME),
+    ("NM", codes.MODEL_SUSPICION),
+    ("NM", codes.BROCK_RISK),
+)
+"""OBX-2 and OBX-3 of all that a message may hold."""
 Field = str | tuple[str, ...] | Sequence[tuple[str, ...]]
 """One value; the components of one; repetitions of components."""
 
@@ -82,8 +97,20 @@ class _Observation:
         return self.code.value, self.sub_id
 
 
+def names_told(told: ToldResult) -> dict[str, list[str]]:
+    """What a result's message names, without the values: OBX-3.1 to all of its OBX-4."""
+    found: dict[str, list[str]] = {}
+    for item in _observations(told):
+        found.setdefault(item.code.value, []).append(item.sub_id)
+    return found
+
+
 def compose_oru(
-    told: ToldResult, addresses: Addresses, earlier: Sequence[ToldResult] = ()
+    told: ToldResult,
+    addresses: Addresses,
+    earlier: Sequence[ToldResult] = (),
+    *,
+    gone: Sequence[Mapping[str, Sequence[str]]] = (),
 ) -> OruMessage:
     """Compose the message of a result.
 
@@ -96,6 +123,8 @@ def compose_oru(
     earlier : sequence of ToldResult
         The same patient's results that messages to the same destination told, or may have told,
         before; what was told of another patient is taken back by `compose_withdrawal`.
+    gone : sequence of mapping
+        The same of results that are not kept any more: what `names_told` said of each.
 
     Raises
     ------
@@ -103,12 +132,23 @@ def compose_oru(
         If the destination's character set cannot write the patient or the text.
     """
     observations = _observations(told)
-    status = CORRECTED if earlier else FINAL
+    status = CORRECTED if earlier or gone else FINAL
     rows = [(item, status) for item in observations]
-    before = {item.key: item for result in earlier for item in _observations(result)}
+    before = {item.key: item for names in gone for item in _named(names)}
+    before |= {item.key: item for result in earlier for item in _observations(result)}
     now = {item.key for item in observations}
-    rows += [(item, DELETED) for key, item in before.items() if key not in now]
+    # In an order of their own: the same whether an earlier result is still kept or not.
+    rows += [(before[key], DELETED) for key in sorted(before.keys() - now)]
     return _compose(told, addresses, rows, status)
+
+
+def _named(names: Mapping[str, Sequence[str]]) -> list[_Observation]:
+    """Observations without their values; codes that this release does not tell are left out."""
+    return [
+        _Observation(type=kind, code=code, sub_id=sub_id, value="")
+        for kind, code in TOLD
+        for sub_id in names.get(code.value, ())
+    ]
 
 
 def compose_withdrawal(

@@ -292,7 +292,11 @@ class ReportedNodule(Base):
 
 
 class Delivery(Base):
-    """One result's way to one destination, under the profile that it used at that time."""
+    """One result's way to one destination, under the profile that it used at that time.
+
+    `told` names the values that an HL7 message holds, or may hold by now, without the values
+    (workers/outbound/oru.py): the next one corrects them when findings and objects are gone.
+    """
 
     __tablename__ = "delivery"
     __table_args__ = (
@@ -320,6 +324,7 @@ class Delivery(Base):
     delivered_at: Mapped[float | None]
     confirmed_at: Mapped[float | None]
     awaits_commitment_until: Mapped[float | None]
+    told: Mapped[dict[str, Any] | None]
 
 
 class Commitment(Base):

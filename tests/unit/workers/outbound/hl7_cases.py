@@ -9,6 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import hl7
+
 from dicom_node.deliver.peer import Peer
 from tests.unit.workers.delivery_cases import ct, result_to_deliver
 from tests.unit.workers.outbound.results import add_sentences, findings, nodule
@@ -104,3 +106,8 @@ def revise(app: Application, *nodules: dict[str, Any]) -> int:
         supersede(session, job, revision, NOW)
         begin_deliveries(session, app.settings, revision, NOW, message="deliveries queued")
         return session.query(Delivery).filter_by(job_id=revision.id).one().id
+
+
+def taken_back(message: hl7.Message) -> set[str]:
+    """Nodules (OBX-4) whose values a message deletes."""
+    return {str(row[4]) for row in message.segments("OBX") if str(row[11]) == "D"}

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import hl7
 import pytest
 from pydicom import dcmread
 
@@ -17,6 +16,7 @@ from tests.unit.workers.outbound.hl7_cases import (
     kept_findings,
     kept_report,
     revise,
+    taken_back,
     to_ris,
 )
 from tests.unit.workers.outbound.results import nodule
@@ -119,11 +119,6 @@ def test_what_is_withheld_or_in_shadow_is_not_told(tmp_path: Path, ris: Ris, mod
 
     assert states(app, delivery_id)[0] == mode
     assert ris.heard == []
-
-
-def taken_back(message: hl7.Message) -> set[str]:
-    """Nodules (OBX-4) whose values a message deletes."""
-    return {str(row[4]) for row in message.segments("OBX") if str(row[11]) == "D"}
 
 
 def test_a_revision_corrects_what_its_predecessor_told(tmp_path: Path, ris: Ris) -> None:

@@ -13,7 +13,14 @@ from workers.context.hl7_text import decode, split_messages
 from workers.context.inbox import MessageInbox
 from workers.errors import ResultNotTold
 from workers.outbound.acknowledged import check_acknowledged
-from workers.outbound.oru import Addresses, OruMessage, compose_oru, compose_withdrawal
+from workers.outbound.oru import (
+    TOLD,
+    Addresses,
+    OruMessage,
+    compose_oru,
+    compose_withdrawal,
+    names_told,
+)
 
 RIS = Addresses(
     receiving_application="RIS",
@@ -203,3 +210,17 @@ def test_what_is_not_taken_is_tried_again_only_where_that_may_help(
     assert refused.value.transient is transient
     assert why in str(refused.value)
     assert "Jane" not in str(refused.value)
+
+
+def test_all_that_a_message_may_hold_can_be_taken_back_by_its_name_alone() -> None:
+    full = read(compose_oru(told(), RIS))
+    names = names_told(told())
+
+    assert {(item.text(2), item.text(3)) for item in full.all("OBX")} == {
+        (kind, code.value) for kind, code in TOLD
+    }
+    bare = told(nodule(1, grade={"withheld": "too small"}))
+    kept = compose_oru(bare, RIS, [told()])
+    assert compose_oru(bare, RIS, gone=[names]) == kept
+    assert compose_oru(bare, RIS, [told()], gone=[names]) == kept
+    assert compose_oru(bare, RIS, gone=[{}, {"OF A LATER RELEASE": ["1"]}]) != kept
