@@ -5,7 +5,8 @@ already (`Nodule.reported`). Whether a modality may count is not decided here.
 
 Days, units and identity are the caller's to resolve: what comes here may be used. A value in
 another unit than the table's is left unknown. A laboratory's limit (``<`` or ``>``) counts as the
-limit itself, the nearest that the value may be.
+limit itself, the nearest that the value may be. The uptake of a nodule under `PET_COUNTS_FROM_MM`
+is left unknown: a low one says nothing of so small a nodule.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from inference.findings import ClinicalContext, Nodule
 from inference.known import CLINICAL, PET, SEROLOGY, KnownContext
+from inference.thresholds import PET_COUNTS_FROM_MM
 
 LEAST = 1e-2
 """Under the logarithm, in the column's unit: a laboratory may say 0 for what it cannot see."""
@@ -110,7 +112,7 @@ def rows_beside(
     Parameters
     ----------
     nodules : sequence of Nodule
-        With their uptake, where a PET covers them.
+        With their size, and their uptake where a PET covers them.
     context : ClinicalContext
         Of their patient.
     known : KnownContext, optional
@@ -123,18 +125,18 @@ def rows_beside(
     """
     clinical = [column.value(getattr(context, column.source)) for column in COLUMNS[CLINICAL]]
     serology = [_measured(column, known) for column in COLUMNS[SEROLOGY]]
-    pet = [
-        [
-            np.nan if nodule.uptake is None else column.value(getattr(nodule.uptake, column.source))
-            for column in COLUMNS[PET]
-        ]
-        for nodule in nodules
-    ]
+    pet = [[_uptake_of(nodule, column) for column in COLUMNS[PET]] for nodule in nodules]
     rows = {CLINICAL: [clinical] * len(nodules), SEROLOGY: [serology] * len(nodules), PET: pet}
     return {
         name: np.array(values, dtype=np.float32).reshape(len(nodules), len(COLUMNS[name]))
         for name, values in rows.items()
     }
+
+
+def _uptake_of(nodule: Nodule, column: Column) -> float:
+    if nodule.uptake is None or nodule.measurements.mean_diameter_mm < PET_COUNTS_FROM_MM:
+        return np.nan
+    return column.value(getattr(nodule.uptake, column.source))
 
 
 def _measured(column: Column, known: KnownContext | None) -> float:

@@ -45,5 +45,8 @@ REPORT_AT_LEAST_MM = 6.0
 routine, and this method cannot tell nodules from vessels."""
 REPORT_AT_MOST_MM = 60.0
 """Larger is a mass or consolidation; the classical segmentation does not delineate those."""
+PET_COUNTS_FROM_MM = 8.0
+"""Mean diameter: smaller ones are not asked of a PET, for its resolution leaves too little of their
+uptake (ACCP, Gould et al., Chest 2013;143 Suppl:e93S; Fleischner 2017; Lung-RADS v2022)."""
 THICK_SLICE_MM = 3.0
 """Above it small nodules are missed (ACR-STR practice parameter: 2.5 mm or less)."""

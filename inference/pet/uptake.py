@@ -37,7 +37,7 @@ PET_LIMIT = (
 )
 PET_GRADED_LIMIT = (
     "SUV is measured by published formulas that were checked on computed cases only; breathing and "
-    "small size make it too low"
+    "small size make it too low, and under 8 mm it counts for no level"
 )
 PARTIAL_VOLUME_MM = 15.0
 """About twice the resolution of a clinical scanner (FWHM 5 to 7 mm)."""

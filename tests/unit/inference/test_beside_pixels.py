@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,9 +25,10 @@ UPTAKE = Uptake(
 )  # fmt: skip
 
 
-def nodules(*uptakes: Uptake | None) -> list[Any]:
-    """Nodules of which nothing but the uptake is looked at."""
-    return [SimpleNamespace(uptake=uptake) for uptake in uptakes]
+def nodules(*uptakes: Uptake | None, diameter_mm: float = 20.0) -> list[Any]:
+    """Nodules of which nothing but size and uptake is looked at."""
+    measurements = SimpleNamespace(mean_diameter_mm=diameter_mm)
+    return [SimpleNamespace(uptake=uptake, measurements=measurements) for uptake in uptakes]
 
 
 def of_marker(**said: Any) -> float:
@@ -74,3 +76,14 @@ def test_uptake_is_the_nodules_own() -> None:
 
     np.testing.assert_allclose(rows[0], np.log([6.0, 5.0, 2.0, 7.0]), rtol=1e-6)
     assert np.isnan(rows[1]).all()
+
+
+@pytest.mark.parametrize(("diameter_mm", "counts"), [(7.9, False), (8.0, True), (14.0, True)])
+def test_uptake_counts_from_the_size_on_at_which_a_pet_is_asked(
+    diameter_mm: float, counts: bool
+) -> None:
+    small = replace(UPTAKE, too_small_to_trust=True)
+
+    (row,) = rows_beside(nodules(small, diameter_mm=diameter_mm), NOBODY, None)[PET]
+
+    assert np.isfinite(row).tolist() == [counts] * 4
