@@ -189,7 +189,7 @@ def analyse(
                 detector=detector,
                 report_from=report_from,
             )
-            shown, nodules, reported = with_reported(report, shown, searched, context)
+            shown, nodules, reported = with_reported(report, shown, nodules, searched, context)
     if pet is not None:
         with stage("pet"):
             nodules = with_uptake(volume, nodules, pet)

@@ -79,7 +79,11 @@ class SearchedCt:
 
 
 def with_reported(
-    exam: ReportedExam, shown: Sequence[Measured], ct: SearchedCt, context: ClinicalContext
+    exam: ReportedExam,
+    shown: Sequence[Measured],
+    listed: Sequence[Nodule],
+    ct: SearchedCt,
+    context: ClinicalContext,
 ) -> tuple[list[Measured], tuple[Nodule, ...], ReportComparison]:
     """Link what reports describe to what was found, and look for the rest.
 
@@ -89,6 +93,8 @@ def with_reported(
         Of this examination.
     shown : sequence of Measured
         What is listed without the report, best first.
+    listed : sequence of Nodule
+        The same, assessed without the report.
     ct : SearchedCt
         For the search.
     context : ClinicalContext
@@ -103,7 +109,6 @@ def with_reported(
     comparison : ReportComparison
         What was not found, and what the report does not name.
     """
-    listed = assess_nodules(ct.volume, ct.lungs, ct.lobes, shown, context)
     linked = link_nodules(exam.nodules, listed)
     links = {link.detected: link for link in linked.links}
     rows, not_found = list(shown), []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from inference.lungs import LungMask, segment_lungs
 from inference.measurement import measure_segmented
 from inference.phantom import Phantom
 from inference.report_text.exam import ExamText, ReportedExam, read_exam
-from inference.report_values import ReportUsed
+from inference.report_values import ReportComparison, ReportUsed
 from inference.reported import (
     LISTED_AT_MOST,
     NOTHING_FITS,
@@ -98,14 +98,22 @@ def exam(*texts: str) -> ReportedExam:
     return read_exam([ExamText(report=SOURCE, text=text) for text in texts])
 
 
+def linked(
+    told: ReportedExam, rows: Sequence[Measured], ct: SearchedCt
+) -> tuple[list[Measured], tuple[Nodule, ...], ReportComparison]:
+    """As the pipeline asks: what is listed was assessed before."""
+    listed = assess_nodules(ct.volume, ct.lungs, ct.lobes, rows, KNOWN)
+    return with_reported(told, rows, listed, ct, KNOWN)
+
+
 def is_at(nodule: Nodule, phantom: Phantom, number: int) -> bool:
     place = phantom.truth["nodules"][number]["centre_lps_mm"]
     return math.dist(nodule.centre_lps_mm, place) < 3.0
 
 
 def test_a_nodule_that_is_described_is_linked_and_says_why(scene: Scene) -> None:
-    rows, nodules, comparison = with_reported(
-        exam("Spiculated 15 mm solid nodule in the right upper lobe."), scene.rows, scene.ct, KNOWN
+    rows, nodules, comparison = linked(
+        exam("Spiculated 15 mm solid nodule in the right upper lobe."), scene.rows, scene.ct
     )
     alone = assess_nodules(
         scene.ct.volume, scene.ct.lungs, scene.ct.lobes, scene.rows, ClinicalContext()
@@ -143,7 +151,7 @@ def test_a_nodule_that_is_described_is_linked_and_says_why(scene: Scene) -> None
 def test_spiculation_of_the_report_is_what_brock_and_mayo_lacked(
     scene: Scene, words: str, brock: float | None, mayo: float | None
 ) -> None:
-    _, nodules, _ = with_reported(exam(words), scene.rows, scene.ct, KNOWN)
+    _, nodules, _ = linked(exam(words), scene.rows, scene.ct)
 
     assert nodules[1].measurements.long_axis.length_mm == pytest.approx(14.05, abs=0.005)
     for estimate, expected in ((nodules[1].brock, brock), (nodules[1].mayo, mayo)):
@@ -161,8 +169,8 @@ def test_a_described_nodule_below_the_threshold_is_found_and_listed_last(
     omitted = scene.rows[1][0]
     ct = replace(scene.ct, report_from=omitted.probability + 0.05)
 
-    rows, nodules, comparison = with_reported(
-        exam("A 13 x 12 mm nodule is seen in the right upper lobe."), scene.rows[:1], ct, KNOWN
+    rows, nodules, comparison = linked(
+        exam("A 13 x 12 mm nodule is seen in the right upper lobe."), scene.rows[:1], ct
     )
 
     assert [row[0] for row in rows[:1]] == [scene.rows[0][0]]
@@ -181,7 +189,7 @@ def test_a_described_nodule_below_the_threshold_is_found_and_listed_last(
 def test_the_search_gives_the_same_each_time(scene: Scene) -> None:
     told = exam("A 13 mm nodule in the right upper lobe.")
 
-    first, second = (with_reported(told, scene.rows[:1], scene.ct, KNOWN) for _ in range(2))
+    first, second = (linked(told, scene.rows[:1], scene.ct) for _ in range(2))
 
     assert first[0][1][0] == second[0][1][0]
     assert np.array_equal(first[0][1][1].voi.mask, second[0][1][1].voi.mask)
@@ -200,7 +208,7 @@ def test_the_search_gives_the_same_each_time(scene: Scene) -> None:
 def test_what_is_not_found_where_it_is_described_is_a_warning(
     scene: Scene, words: str, why: str
 ) -> None:
-    rows, nodules, comparison = with_reported(exam(words), scene.rows[:1], scene.ct, KNOWN)
+    rows, nodules, comparison = linked(exam(words), scene.rows[:1], scene.ct)
 
     assert (len(rows), len(nodules)) == (1, 1)
     (missed,) = comparison.not_found
@@ -214,8 +222,8 @@ def test_a_candidate_far_below_the_threshold_is_not_taken_for_it(scene: Scene) -
     faint = tuple(replace(item, probability=0.25) for item in scene.ct.found)
     ct = replace(scene.ct, found=faint)
 
-    _, nodules, comparison = with_reported(
-        exam("A 13 mm nodule in the right upper lobe."), scene.rows[:1], ct, KNOWN
+    _, nodules, comparison = linked(
+        exam("A 13 mm nodule in the right upper lobe."), scene.rows[:1], ct
     )
 
     assert len(nodules) == 1
@@ -227,8 +235,8 @@ def test_no_more_than_a_few_are_listed_for_a_report(
 ) -> None:
     monkeypatch.setattr("inference.reported.LISTED_AT_MOST", 0)
 
-    _, nodules, comparison = with_reported(
-        exam("A 13 mm nodule in the right upper lobe."), scene.rows[:1], scene.ct, KNOWN
+    _, nodules, comparison = linked(
+        exam("A 13 mm nodule in the right upper lobe."), scene.rows[:1], scene.ct
     )
 
     assert len(nodules) == 1
@@ -237,9 +245,7 @@ def test_no_more_than_a_few_are_listed_for_a_report(
 
 
 def test_a_report_without_nodules_names_none_and_changes_none(scene: Scene) -> None:
-    rows, nodules, comparison = with_reported(
-        exam("The lungs are clear."), scene.rows, scene.ct, KNOWN
-    )
+    rows, nodules, comparison = linked(exam("The lungs are clear."), scene.rows, scene.ct)
 
     assert rows == list(scene.rows)
     assert comparison.detected_only == (1, 2)
