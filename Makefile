@@ -16,7 +16,7 @@ demo: $(VENV)/.worker
 ## Install what the tests need, check the code, run every test.
 test: $(VENV)/.dev
 	$(MAKE) --no-print-directory --jobs 2 --output-sync setup-tests check # one waits for apt
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile \
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile \
 		--no-loadscope-reorder $(PYTEST_ARGS)
 
 ## The long forms as well; leaves docs/evidence/DATE-test-long.txt and the tables of faults.

@@ -50,6 +50,17 @@ def need_ct(name: str) -> Path:
     return folder
 
 
+THREADS = int(os.environ.get("OMP_NUM_THREADS") or 0)
+
+
+@pytest.fixture(autouse=True)
+def _threads_of_one_test_end_with_it() -> None:
+    """An analysis sets torch's threads for its whole process; here other tests follow in it."""
+    torch = sys.modules.get("torch")
+    if THREADS and torch is not None:
+        torch.set_num_threads(THREADS)
+
+
 @pytest.fixture(scope="session")
 def analysed_ct(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], CaseResult]:
     """What the analysis of a real CT series gives, by the series' name."""

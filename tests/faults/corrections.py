@@ -53,6 +53,6 @@ def indexed_again(system: System, series_uid: str, revision: int) -> None:
     """Until the correction is in the database."""
     wait_for(
         lambda: system.service.job(series_uid)["revision"] == revision,
-        limit_s=60,
+        limit_s=180,
         message="the correction is known",
     )

@@ -166,7 +166,7 @@ def test_either_steps_or_minutes_must_be_given() -> None:
 
 def test_a_network_learns_one_patch_by_heart() -> None:
     torch.manual_seed(0)
-    maker = PatchMaker(shapes=[ball(10)], backgrounds=[lung_box()], spacing_mm=SPACING_MM, size=48)
+    maker = PatchMaker(shapes=[ball(10)], backgrounds=[lung_box()], spacing_mm=SPACING_MM, size=32)
     patch = next(
         patch
         for patch in (maker.make(number) for number in range(50))

@@ -170,7 +170,7 @@ def test_a_network_learns_a_few_cubes_by_heart() -> None:
     images, target = to_batch(samples, SMALL)
     model = VoiNetwork(SMALL)
     optimiser = torch.optim.AdamW(model.parameters(), lr=5e-3)
-    for _ in range(150):
+    for _ in range(70):
         optimiser.zero_grad()
         masks, judged = model(images)
         loss = voi_loss(masks, judged, target)
