@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from inference.pet_values import PetUsed, Uptake
+from inference.pet_values import PetRegistration, PetUsed, Uptake
 
 
 def uptake_to_dict(uptake: Uptake | None) -> dict[str, Any] | None:
@@ -15,4 +15,22 @@ def uptake_to_dict(uptake: Uptake | None) -> dict[str, Any] | None:
 
 def pet_to_dict(pet: PetUsed | None) -> dict[str, Any] | None:
     """The examination's ``pet``; `None` where there is none."""
-    return None if pet is None else {"series_instance_uid": pet.series, "suv": pet.how}
+    if pet is None:
+        return None
+    return {
+        "series_instance_uid": pet.series,
+        "suv": pet.how,
+        "registration": _registration_to_dict(pet.registration),
+    }
+
+
+def _registration_to_dict(used: PetRegistration | None) -> dict[str, Any] | None:
+    """`None` where CT and PET have one frame of reference."""
+    if used is None:
+        return None
+    return {
+        "ct_series_instance_uid": used.ct_series,
+        "overlap": used.overlap,
+        "likeness": used.likeness,
+        "residual_mm": used.residual_mm,
+    }

@@ -21,6 +21,25 @@ class Uptake:
     """By lean body mass; `None` where that is not known."""
     too_small_to_trust: bool
     """Partial volume: the values are too low."""
+    corrected_mm: float | None = None
+    """Through a registration: what that was off by at this nodule, and was made up for."""
+    likeness: float | None = None
+    """Through a registration: correlation of the nodule and the lung around it with the place in
+    the PET's own CT, -1 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PetRegistration:
+    """How a PET in another frame of reference was brought to the CT."""
+
+    ct_series: str
+    """Series Instance UID of the CT in the PET's frame."""
+    overlap: float
+    """Dice coefficient of the lungs of both CTs, 0 to 1."""
+    likeness: float
+    """Correlation of the densities in both lungs, -1 to 1."""
+    residual_mm: float | None
+    """The most that it was off by at a nodule that was measured; made up for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,3 +50,5 @@ class PetUsed:
     """Its Series Instance UID."""
     how: str
     """By which attributes its values became SUV."""
+    registration: PetRegistration | None = None
+    """`None` where it has the CT's own frame of reference."""

@@ -26,7 +26,9 @@ from inference.known import PET, KnownContext
 from inference.lobes import find_lobes
 from inference.lungs import LungMask, segment_lungs
 from inference.measurement import measure_segmented
-from inference.pet.uptake import PET_GRADED_LIMIT, PET_LIMIT, SuvVolume, with_uptake
+from inference.pet.beside import CARRIED_LIMIT, PET_GRADED_LIMIT, PET_LIMIT, measure_beside
+from inference.pet.uptake import SuvVolume
+from inference.pet_values import PetUsed
 from inference.report_text.exam import ReportedExam
 from inference.report_values import ReportComparison
 from inference.reported import REPORT_LIMIT, SearchedCt, not_found_warnings, with_reported
@@ -115,7 +117,7 @@ def analyse(
     prior : PriorExam, optional
         An earlier chest CT of the same patient, to compare with.
     pet : SuvVolume, optional
-        A PET in the same frame of reference, to measure nodules in.
+        A PET to measure nodules in; with a CT of its own where it has another frame of reference.
     report : ReportedExam, optional
         What radiologists' reports of this examination say of its nodules.
     progress : callable, optional
@@ -190,9 +192,12 @@ def analyse(
                 report_from=report_from,
             )
             shown, nodules, reported = with_reported(report, shown, nodules, searched, context)
+    measured_in: PetUsed | None = None
+    pet_warnings: tuple[str, ...] = ()
     if pet is not None:
         with stage("pet"):
-            nodules = with_uptake(volume, nodules, pet)
+            beside = measure_beside(volume, lungs, nodules, pet)
+            nodules, measured_in, pet_warnings = beside.nodules, beside.used, beside.warnings
     if grading is not None:
         with stage("grading"):
             nodules = grading.grade(volume, nodules, context, known)
@@ -216,7 +221,7 @@ def analyse(
         },
         timings_s=timings_s,
         peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0,
-        quality=_quality(volume, lungs, len(reportable), unlisted, reported),
+        quality=_quality(volume, lungs, len(reportable), unlisted, reported, pet_warnings),
         lungs=LungSummary(
             left_ml=lungs.left_ml,
             right_ml=lungs.right_ml,
@@ -241,18 +246,20 @@ def analyse(
             *detector.limits,
             *LIMITS,
             NEVER_VALIDATED if compared else NO_PRIOR_LIMIT,
-            *((_pet_limit(grading),) if pet else ()),
+            *(_pet_limits(measured_in, grading) if measured_in else ()),
             *((REPORT_LIMIT,) if report else ()),
             *(grading.limits if grading else (NOT_GRADED_LIMIT,)),
         ),
         follow_up=follow_up,
-        pet=pet.used if pet else None,
+        pet=measured_in,
         reported=reported,
     )
 
 
-def _pet_limit(grading: Grading | None) -> str:
-    return PET_GRADED_LIMIT if grading is not None and PET in grading.by else PET_LIMIT
+def _pet_limits(pet: PetUsed, grading: Grading | None) -> tuple[str, ...]:
+    graded = grading is not None and PET in grading.by
+    limit = PET_GRADED_LIMIT if graded else PET_LIMIT
+    return (limit,) if pet.registration is None else (limit, CARRIED_LIMIT)
 
 
 def report_threshold(detector: Detector, segmenter: Segmenter | None = None) -> float:
@@ -270,6 +277,7 @@ def _quality(
     reportable: int,
     unlisted: Sequence[Candidate],
     reported: ReportComparison | None,
+    pet_warnings: Sequence[str],
 ) -> Quality:
     warnings = []
     spacing_mm = float(volume.spacing_mm[0])
@@ -291,6 +299,7 @@ def _quality(
             "highest score are listed"
         )
     warnings += not_found_warnings(reported)
+    warnings += pet_warnings
     return Quality(
         slice_spacing_mm=spacing_mm,
         coverage=lungs.coverage,

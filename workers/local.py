@@ -141,7 +141,7 @@ def analyse_folder(
                 warnings.append(f"earlier examination not compared: {found}")
         measured_in: SuvVolume | None = None
         if pet is not None:
-            beside = pet_of_folder(series, pet)
+            beside = pet_of_folder(series, pet, folder)
             if isinstance(beside, SuvVolume):
                 measured_in = beside
             else:

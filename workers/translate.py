@@ -236,7 +236,17 @@ def _follow_up_facts(follow_up: FollowUp | None) -> dict[str, str]:
 
 
 def _pet_facts(pet: PetUsed | None) -> dict[str, str]:
-    return {} if pet is None else {"PET": f"SUV by body weight, by {pet.how}"}
+    if pet is None:
+        return {}
+    facts = {"PET": f"SUV by body weight, by {pet.how}"}
+    laid = pet.registration
+    if laid is not None:
+        facts["PET in another frame of reference"] = (
+            "places carried over from the CT that was taken with it: lungs overlap "
+            f"{laid.overlap:.2f}, correlation {laid.likeness:.2f}, off at the nodules by up to "
+            f"{laid.residual_mm or 0.0:.1f} mm, which was made up for"
+        )
+    return facts
 
 
 def _to_contributions(grade: NoduleGrade) -> tuple[ContributionContent, ...]:

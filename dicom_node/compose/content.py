@@ -101,6 +101,10 @@ class UptakeContent:
     sul_peak: float | None
     too_small_to_trust: bool
     """Its values are too low, since it is small."""
+    corrected_mm: float | None = None
+    """Through a registration: what that was off by here, and was made up for."""
+    likeness: float | None = None
+    """Through a registration: how alike both CTs are here, -1 to 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,4 +40,10 @@ def uptake_text(uptake: UptakeContent, words: Words) -> str:
         peak=f"{uptake.suv_peak:.1f}",
         ml=f"{uptake.mtv_mm3 / 1000:.1f}",
     )
-    return text + (words.say("uptake_small") if uptake.too_small_to_trust else "")
+    if uptake.too_small_to_trust:
+        text += words.say("uptake_small")
+    if uptake.corrected_mm is not None and uptake.likeness is not None:
+        text += words.say(
+            "uptake_carried", mm=f"{uptake.corrected_mm:.1f}", likeness=f"{uptake.likeness:.2f}"
+        )
+    return text

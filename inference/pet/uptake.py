@@ -9,38 +9,46 @@ Nucl Med Mol Imaging 2015;42:328) and PERCIST (Wahl et al., J Nucl Med 2009;50 S
   together with the highest one; total lesion glycolysis (TLG) is its volume times its mean.
 
 The region is the nodule's outline and what lies within `MARGIN_MM` of it: a PET is taken while the
-patient breathes, the CT is not. Under about 15 mm all values are too low, since the spot is spread
-over its surroundings (partial volume effect): `too_small_to_trust`.
+patient breathes, the CT is not. Where the PET has another frame of reference, each of its voxels is
+asked where it lies in the CT (`inference.pet.carry`); the PET itself is never resampled, so that
+values and volumes stay what was measured.
+
+Under about 15 mm all values are too low, since the spot is spread over its surroundings (partial
+volume effect): `too_small_to_trust`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from inference.findings import Nodule, VoiMask
+from inference.findings import VoiMask
+from inference.pet.carry import SAME_FRAME, Carry
 from inference.pet_values import PetUsed, Uptake
 from inference.volume import Volume
 
 MARGIN_MM = 5.0
+CARRIED_MARGIN_MM = 6.0
+"""Through a registration: 5 mm for breath and 3 mm for what the place may be off, as independent
+errors add up (docs/pet.md)."""
 MTV_SHARE = 0.41
 PEAK_ML = 1.0
 PEAK_RADIUS_MM = (3000.0 * PEAK_ML / (4.0 * np.pi)) ** (1 / 3)
 PEAK_STEP_MM = 1.5
-PET_LIMIT = (
-    "SUV is measured by published formulas that were checked on computed cases only; breathing and "
-    "small size make it too low, and no level rests on it"
-)
-PET_GRADED_LIMIT = (
-    "SUV is measured by published formulas that were checked on computed cases only; breathing and "
-    "small size make it too low, and under 8 mm it counts for no level"
-)
 PARTIAL_VOLUME_MM = 15.0
 """About twice the resolution of a clinical scanner (FWHM 5 to 7 mm)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnCt:
+    """The CT that was taken with a PET, in its frame of reference."""
+
+    series: str
+    """Its Series Instance UID."""
+    volume: Volume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,34 +60,29 @@ class SuvVolume:
     suv : ndarray of shape (D, H, W), dtype float32
         By body weight, g/ml.
     affine : ndarray of shape (4, 4)
-        (k, j, i, 1) of voxel centres to LPS mm, in the CT's frame of reference.
+        (k, j, i, 1) of voxel centres to LPS mm, in its own frame of reference.
     used : PetUsed
         Which PET this is.
     lean_fraction : float or None
         SUL is SUV times this.
+    own_ct : OwnCt or None
+        A CT in its frame of reference; `None` where that frame is the analysed CT's.
     """
 
     suv: NDArray[np.float32]
     affine: NDArray[np.float64]
     used: PetUsed
     lean_fraction: float | None = None
-
-
-def with_uptake(ct: Volume, nodules: Sequence[Nodule], pet: SuvVolume) -> tuple[Nodule, ...]:
-    """The same nodules in the same order, each with its uptake where the PET covers it."""
-    return tuple(
-        replace(
-            nodule,
-            uptake=measure_uptake(
-                ct, nodule.voi, pet, diameter_mm=nodule.measurements.mean_diameter_mm
-            ),
-        )
-        for nodule in nodules
-    )
+    own_ct: OwnCt | None = None
 
 
 def measure_uptake(
-    ct: Volume, voi: VoiMask, pet: SuvVolume, *, diameter_mm: float
+    ct: Volume,
+    voi: VoiMask,
+    pet: SuvVolume,
+    *,
+    diameter_mm: float,
+    carry: Carry = SAME_FRAME,
 ) -> Uptake | None:
     """Measure a nodule in a PET.
 
@@ -90,19 +93,21 @@ def measure_uptake(
     voi : VoiMask
         Its outline.
     pet : SuvVolume
-        In the same frame of reference; its grid may differ.
+        In any grid.
     diameter_mm : float
         The nodule's mean diameter.
+    carry : Carry
+        From the CT to the PET, where these have not the same frame of reference.
 
     Returns
     -------
     Uptake or None
         `None` where the PET does not cover the whole region.
     """
-    index, start = _near(ct, voi, pet)
+    index, start = _near(ct, voi, pet, carry)
     if index is None or start is None:
         return None
-    inside = _within_margin(ct, voi, pet, index)
+    inside = _within_margin(ct, voi, pet, carry, index)
     if not inside.any():
         return None
     box = tuple(slice(int(a), int(a) + n) for a, n in zip(start, inside.shape, strict=True))
@@ -129,7 +134,7 @@ def measure_uptake(
 
 
 def _near(
-    ct: Volume, voi: VoiMask, pet: SuvVolume
+    ct: Volume, voi: VoiMask, pet: SuvVolume, carry: Carry
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.int_] | None]:
     """Indices in the PET of the box around the nodule and its margin, and where it begins.
 
@@ -140,11 +145,12 @@ def _near(
     """
     low = np.array(voi.origin_kji) - 0.5
     high = low + np.array(voi.mask.shape)
-    corners = np.array(np.meshgrid(*zip(low, high, strict=True), indexing="ij")).reshape(3, -1).T
+    ends = [(a, (a + b) / 2, b) for a, b in zip(low, high, strict=True)]  # a bent box bulges
+    box = np.array(np.meshgrid(*ends, indexing="ij")).reshape(3, -1).T
     to_pet = np.linalg.inv(pet.affine)
-    lps = np.c_[ct.index_to_lps(corners), np.ones(len(corners))]
+    lps = np.c_[carry.to_pet(ct.index_to_lps(box)), np.ones(len(box))]
     found = (lps @ to_pet.T)[:, :3]
-    margin = MARGIN_MM / np.linalg.norm(pet.affine[:3, :3], axis=0)
+    margin = _margin_mm(carry) / np.linalg.norm(pet.affine[:3, :3], axis=0)
     start = np.floor(found.min(axis=0) - margin).astype(int)
     stop = np.ceil(found.max(axis=0) + margin).astype(int) + 1
     if (start < 0).any() or (stop > np.array(pet.suv.shape)).any():
@@ -154,18 +160,23 @@ def _near(
 
 
 def _within_margin(
-    ct: Volume, voi: VoiMask, pet: SuvVolume, index: NDArray[np.float64]
+    ct: Volume, voi: VoiMask, pet: SuvVolume, carry: Carry, index: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
     """Which of the PET's voxel centres lie in the outline or within the margin of it."""
-    pad = np.ceil(MARGIN_MM / ct.spacing_mm).astype(int) + 1
+    margin_mm = _margin_mm(carry)
+    pad = np.ceil(margin_mm / ct.spacing_mm).astype(int) + 1
     mask = np.pad(voi.mask, [(int(n), int(n)) for n in pad])
     away_mm = ndimage.distance_transform_edt(~mask, sampling=ct.spacing_mm)
     lps = np.c_[index.reshape(-1, 3), np.ones(index[..., 0].size)] @ pet.affine.T
-    at = ct.lps_to_index(lps[:, :3]) - (np.array(voi.origin_kji) - pad)
+    at = ct.lps_to_index(carry.to_ct(lps[:, :3])) - (np.array(voi.origin_kji) - pad)
     found = ndimage.map_coordinates(
         away_mm.astype(np.float32), at.T, order=1, mode="constant", cval=np.inf
     )
-    return np.asarray((found <= MARGIN_MM).reshape(index.shape[:-1]))
+    return np.asarray((found <= margin_mm).reshape(index.shape[:-1]))
+
+
+def _margin_mm(carry: Carry) -> float:
+    return MARGIN_MM if carry.registration is None else CARRIED_MARGIN_MM
 
 
 def _peak(pet: SuvVolume, places: NDArray[np.int_]) -> float:

@@ -45,7 +45,11 @@ def analyse(
     ] = None,
     pet: Annotated[
         Path | None,
-        typer.Option(exists=True, file_okay=False, help="folder with a PET of the same study"),
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="folder with a PET of the same study, and with its own CT if that is another one",
+        ),
     ] = None,
     report: Annotated[
         Path | None,

@@ -21,6 +21,7 @@ from workers.state.jobs import move, series_jobs
 from workers.state.schema import WITH_RESULT, Instance, Job, JobState
 from workers.usecases.arrive_again import INSTANCES_REMOVED
 from workers.usecases.ask import PACS_SILENT, Question, pacs_questions
+from workers.usecases.beside_ct import is_beside_pet
 from workers.usecases.index import removed, unstored
 from workers.usecases.quarantine import (
     CONFLICTING_PATIENT,
@@ -28,7 +29,7 @@ from workers.usecases.quarantine import (
     hold_job,
     study_identity,
 )
-from workers.usecases.revise_for_pet import PET, revise_for_pet
+from workers.usecases.revise_for_pet import revise_for_pet
 from workers.usecases.waiting import Waiting
 
 log = structlog.get_logger()
@@ -133,10 +134,11 @@ def _assemble(session: Session, job: Job, settings: Settings, rules: RuleSet, no
     job.warnings = list(dict.fromkeys((*geometry.warnings, *verdict.warnings)))
     waiting = unstored(session, job.series_uid)
     if not verdict.eligible:
-        if job.modality == PET and waiting:
+        beside_pet = is_beside_pet(session, job)
+        if beside_pet and waiting:
             return _await_store(job, waiting)  # its end has results of the study look at it
         move(session, job, JobState.NOT_ELIGIBLE, verdict.reason, at=now, reason_code=verdict.code)
-        if job.modality == PET:
+        if beside_pet:
             revise_for_pet(session, settings, job.study_uid, now)
         return True
     final = [problem for problem in geometry.problems if not problem.may_improve]
@@ -174,7 +176,10 @@ def _assemble(session: Session, job: Job, settings: Settings, rules: RuleSet, no
         ),
         forced=job.forced,
     )
-    return _apply(session, job, decision, questions, now)
+    changed = _apply(session, job, decision, questions, now)
+    if job.state == JobState.COMPLETE and is_beside_pet(session, job):
+        revise_for_pet(session, settings, job.study_uid, now)
+    return changed
 
 
 def _refuse_size(session: Session, job: Job, limit: int, now: float) -> bool:

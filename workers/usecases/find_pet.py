@@ -1,13 +1,15 @@
 """The PET series of a CT's own study, where one was sent here too.
 
-It is kept like everything that comes and never analysed by itself. What cannot be measured in
-becomes a warning of the report; the study goes on without.
+It is kept like everything that comes and never analysed by itself. Where it has another frame of
+reference than the CT, so is the CT that was taken with it, whatever became of that series by
+itself. What cannot be measured in becomes a warning of the report; the study goes on without.
 """
 
 from __future__ import annotations
 
+import itertools
 import tempfile
-from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import structlog
@@ -18,7 +20,8 @@ from inference.pet.uptake import SuvVolume
 from workers.application import Application
 from workers.errors import WorkersError
 from workers.pet import pet_beside
-from workers.state.schema import Instance, Job
+from workers.state.schema import Instance
+from workers.usecases.beside_ct import CT, PET, SeriesBeside, series_beside
 
 log = structlog.get_logger()
 
@@ -39,23 +42,20 @@ def find_pet(app: Application, series: CtSeries) -> tuple[SuvVolume | None, tupl
         Why one that is there is not used, where none is.
     """
     with app.database.read() as session:
-        of_study = select(Job.series_uid).where(
-            Job.study_uid == series.study_instance_uid, Job.modality == "PT"
-        )
-        rows = session.execute(
-            select(Instance.series_uid, Instance.path).where(
-                Instance.series_uid.in_(of_study), Instance.stored
-            )
-        )
-        keys = defaultdict(list)
-        for uid, path in rows:
-            keys[uid].append(path)
-    largest = sorted(keys, key=lambda uid: (-len(keys[uid]), uid))
+        beside = series_beside(session, series.study_instance_uid)
+    largest = sorted(beside, key=lambda uid: (-beside[uid].count, uid))
+    pets = [uid for uid in largest if beside[uid].modality == PET]
     warnings = []
-    for own in (keys[uid] for uid in largest[:TRIED_AT_MOST]):
+    for uid in pets[:TRIED_AT_MOST]:
         try:
             with tempfile.TemporaryDirectory(prefix="pulmonode-pet-") as scratch:
-                pet = pet_beside(series, app.store.local_files(own, Path(scratch)))
+
+                def own_ct(frame: str, room: Path = Path(scratch)) -> Iterator[Sequence[Path]]:
+                    cts = (uid for uid in largest if _may_be_own(beside[uid], frame))
+                    for uid in itertools.islice(cts, TRIED_AT_MOST):
+                        yield _files(app, uid, room)
+
+                pet = pet_beside(series, _files(app, uid, Path(scratch)), own_ct)
         except UNREADABLE as error:
             log.warning("pet_not_read", error=type(error).__name__)
             pet = f"it cannot be read ({type(error).__name__})"
@@ -63,3 +63,16 @@ def find_pet(app: Application, series: CtSeries) -> tuple[SuvVolume | None, tupl
             return pet, ()
         warnings.append(f"{NOT_MEASURED}{pet}")
     return None, tuple(dict.fromkeys(warnings))
+
+
+def _may_be_own(beside: SeriesBeside, frame_of_reference_uid: str) -> bool:
+    return beside.modality == CT and beside.frame_of_reference_uid == frame_of_reference_uid
+
+
+def _files(app: Application, series_uid: str, scratch: Path) -> Sequence[Path]:
+    """Local files of a series' instances that can be read."""
+    with app.database.read() as session:
+        keys = session.scalars(
+            select(Instance.path).where(Instance.series_uid == series_uid, Instance.stored)
+        ).all()
+    return app.store.local_files(keys, scratch)

@@ -17,8 +17,9 @@ from workers.settings import Settings
 from workers.state.context_tables import ContextMessage, ContextPerson, MessageState, UsedContext
 from workers.state.jobs import current_job
 from workers.state.schema import WITH_RESULT, Job, JobState, Result
+from workers.usecases.beside_ct import header_of
 from workers.usecases.known_context import ids_of, resolve_again
-from workers.usecases.revise_for_pet import begin_revision, header_of
+from workers.usecases.revise_for_pet import begin_revision
 from workers.usecases.take_messages import table_of
 
 AT_ONCE = 100

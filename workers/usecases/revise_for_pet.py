@@ -1,8 +1,9 @@
 """A PET series that comes after the CT's result: a revision, under the setting of late context.
 
-Asked when a PET series is judged, and when a CT's result is committed: the PET may have come while
-it was analysed. What an analysis found there of PET series is frozen with its context, so each of
-them starts one revision at most.
+So does the CT that was taken with a PET, where that PET has another frame of reference than the
+CT with the result. Asked when such a series is judged, and when a CT's result is committed: it may
+have come while that CT was analysed. What an analysis found there is frozen with its context, so
+each series starts one revision at most.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.read.header import InstanceHeader
@@ -18,31 +19,25 @@ from workers.settings import Settings
 from workers.state.context_tables import UsedContext
 from workers.state.jobs import current_job, note
 from workers.state.schema import WITH_RESULT, Instance, Job
+from workers.usecases.beside_ct import CT, PET, SeriesBeside, header_of, series_beside
 from workers.usecases.revise import new_job
 
 log = structlog.get_logger()
 
-PET = "PT"
 PETS = "pets"
 """Key in `UsedContext.content`: what `pets_of` said when the analysis began."""
 
 
 def pets_of(session: Session, study_uid: str) -> dict[str, int]:
-    """PET series of a study: Series Instance UID to how many instances of it can be read."""
-    of_study = select(Job.series_uid).where(Job.study_uid == study_uid, Job.modality == PET)
-    rows = session.execute(
-        select(Instance.series_uid, func.count())
-        .where(Instance.series_uid.in_(of_study), Instance.stored)
-        .group_by(Instance.series_uid)
-    )
-    return {row[0]: row[1] for row in rows}
+    """PET series of a study and CTs in their frames: UID to how many instances can be read."""
+    return {uid: item.count for uid, item in series_beside(session, study_uid).items()}
 
 
 def revise_for_pet(session: Session, settings: Settings, study_uid: str, now: float) -> int:
     """Begin a revision of the study's results that knew less of its PET; returns how many."""
     if not (settings.context_revises and settings.context_enabled):
         return 0
-    there = pets_of(session, study_uid)
+    there = series_beside(session, study_uid)
     if not there:
         return 0
     begun = 0
@@ -61,33 +56,45 @@ def _revise(
     settings: Settings,
     job: Job,
     seen: Mapping[str, int] | None,
-    there: Mapping[str, int],
+    there: Mapping[str, SeriesBeside],
     now: float,
 ) -> int:
     if seen is None:  # analysed by a release that did not say
         return 0
-    late = [uid for uid, count in there.items() if seen.get(uid) != count]
+    late = _late(seen, there)
     header = header_of(session, job.series_uid)
     if not late or header is None:
         return 0
-    frames = {
-        found.frame_of_reference_uid
-        for uid in late
-        if (found := header_of(session, uid)) is not None
-    }
-    if header.frame_of_reference_uid not in frames - {""}:
-        why = "a PET series came in another Frame of Reference than the CT's: it changes nothing"
+    frame = header.frame_of_reference_uid
+    if any(item.modality == PET and frame == item.frame_of_reference_uid != "" for item in late):
+        return begin_revision(session, settings, job, header, "a PET series came", now)
+    elsewhere = {item.frame_of_reference_uid for item in late} - {frame, ""}
+    with_ct = {item.frame_of_reference_uid for item in there.values() if item.modality == CT}
+    if elsewhere & with_ct:
+        what = "a PET series in another Frame of Reference and a CT in the same came"
+        return begin_revision(session, settings, job, header, what, now)
+    if any(item.modality == PET for item in late):
+        why = (
+            "a PET series came in another Frame of Reference than the CT's, and no CT in it: it "
+            "changes nothing"
+        )
         note(session, job, why, at=now)
-        return 0
-    return begin_revision(session, settings, job, header, "a PET series came", now)
+    return 0
 
 
-def header_of(session: Session, series_uid: str) -> InstanceHeader | None:
-    """One header of a series."""
-    row = session.scalars(
-        select(Instance.header).where(Instance.series_uid == series_uid).limit(1)
-    ).first()
-    return None if row is None else InstanceHeader.from_json(row)
+def _late(seen: Mapping[str, int], there: Mapping[str, SeriesBeside]) -> list[SeriesBeside]:
+    """What is there otherwise than was seen; a second CT beside a PET adds nothing."""
+    with_ct = {
+        item.frame_of_reference_uid
+        for uid, item in there.items()
+        if item.modality == CT and uid in seen
+    }
+    return [
+        item
+        for uid, item in there.items()
+        if seen.get(uid) != item.count
+        and (item.modality == PET or uid in seen or item.frame_of_reference_uid not in with_ct)
+    ]
 
 
 def begin_revision(

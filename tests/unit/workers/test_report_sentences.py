@@ -21,7 +21,8 @@ from inference.follow_up.exam import PriorExam, PriorFinding
 from inference.follow_up.registration import Registration
 from inference.known import KnownContext, KnownValue
 from inference.lung_coverage import _side_warnings
-from inference.pet import uptake
+from inference.pet import beside
+from inference.pet_values import PetRegistration, PetUsed
 from inference.report_text.extract import extract
 from inference.report_text.link import link_nodules
 from inference.report_text.said import in_words
@@ -42,10 +43,11 @@ from tests.unit.inference.report_text.detected import detected
 from workers.context.resolve import RULE_INPUTS
 from workers.context.shown import context_facts
 from workers.report_words import SOURCES, nodule_remarks, report_facts
-from workers.translate import _follow_up_facts
+from workers.translate import _follow_up_facts, _pet_facts
 
 CHINESE = words_of("zh")
 DAY = "2026-03-02"
+NO_LUNGS = "no lungs: there is nothing but air in the volume"
 TYPES = ("solid", "part-solid", "ground-glass", "calcified")
 CONTEXTS = (
     ClinicalContext(),
@@ -68,7 +70,7 @@ def limits() -> Iterator[str]:
         yield from detector.limits
     yield from (*pipeline.LIMITS, pipeline.NOT_GRADED_LIMIT, *graders.LIMITS)
     yield from (compare.NEVER_VALIDATED, compare.NO_PRIOR_LIMIT)
-    yield from (uptake.PET_LIMIT, uptake.PET_GRADED_LIMIT)
+    yield from (beside.PET_LIMIT, beside.PET_GRADED_LIMIT, beside.CARRIED_LIMIT)
     for modalities in ("clinical", "serology, pet"):
         yield graders.SIMULATED_LIMIT.format(modalities=modalities)
 
@@ -151,6 +153,20 @@ def of_earlier_ct() -> Iterator[str]:
         yield from (*facts, *facts.values())
 
 
+def of_pet() -> Iterator[str]:
+    yield beside.NOT_USED.format(why=beside.OWN_CT.format(why=NO_LUNGS))
+    yield beside.NOT_USED.format(why=beside.UNLIKE.format(found=0.52))
+    yield beside.NOT_USED.format(why=a_registration(0.9, 0.01, 0.9).why_not)
+    for why in (beside.NOT_COVERED, beside.NOT_FOUND.format(found=0.3), beside.TOO_FAR):
+        yield beside.NOT_MEASURED.format(number=2, why=why)
+    facts = _pet_facts(
+        PetUsed(series="1", how="a test", registration=PetRegistration(
+            ct_series="2", overlap=0.9, likeness=0.8, residual_mm=2.0))
+    )  # fmt: skip
+    carried = list(facts)[1]
+    yield from (carried, facts[carried])
+
+
 def a_scene(spacing_mm: float) -> Any:
     """A block of lung, 100 mm on each side."""
     shape = (int(100 / spacing_mm), 50, 50)
@@ -221,7 +237,7 @@ def of_context() -> Iterator[str]:
 @pytest.mark.parametrize(
     "source",
     [limits, of_lung_rads, of_fleischner, of_mayo, of_lungs, of_follow_up, of_earlier_ct,
-     of_reports, of_context],
+     of_pet, of_reports, of_context],
 )  # fmt: skip
 def test_every_sentence_is_known_in_chinese_with_all_that_it_is_made_of(source: Any) -> None:
     said = sorted(set(source()) - {""})
