@@ -114,7 +114,7 @@ def _lay_under(ct: Volume, lungs: LungMask, own: OwnCt) -> Registration | str:
         laid = register(ct, lungs, own.volume, segment_lungs(own.volume))
     except NotAnalysable as error:
         return OWN_CT.format(why=error.why)
-    except (ValueError, np.linalg.LinAlgError) as error:
+    except (ValueError, np.linalg.LinAlgError, MemoryError) as error:
         return f"the CTs could not be registered: {error}"
     if laid.why_not is not None:
         return laid.why_not

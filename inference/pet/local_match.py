@@ -89,8 +89,7 @@ def match_near(
         `None` where the other CT does not cover the nodule.
     """
     middle = now.index_to_lps(np.array(voi.origin_kji) + (np.array(voi.mask.shape) - 1) / 2)
-    index = other.lps_to_index(to_other(middle[None]))[0]
-    if (index < 0).any() or (index > np.array(other.shape) - 1).any():
+    if not _covers(other, to_other(middle[None])):
         return None
     axes = _axes(now, voi)
     places = _grid(axes)
@@ -110,11 +109,19 @@ def match_near(
     likely = scores - LIKELY * _squared_mm() / EXPECTED_MM**2
     best = tuple(int(n) for n in np.unravel_index(int(likely.argmax()), scores.shape))
     steps = np.array([_vertex(likely, best, axis) for axis in range(3)]) - REACH_STEPS
+    shift_mm = steps[::-1] * STEP_MM  # k, j, i -> L, P, S
+    if not _covers(other, to_other(middle[None] + shift_mm)):
+        return None
     return LocalMatch(
-        shift_mm=steps[::-1] * STEP_MM,  # k, j, i -> L, P, S
+        shift_mm=shift_mm,
         likeness=float(scores[best]),
         at_edge=any(n in (0, 2 * REACH_STEPS) for n in best),
     )
+
+
+def _covers(volume: Volume, points_lps_mm: Points) -> bool:
+    index = volume.lps_to_index(points_lps_mm)
+    return bool((index >= 0).all() and (index <= np.array(volume.shape) - 1).all())
 
 
 def _axes(now: Volume, voi: VoiMask) -> list[NDArray[np.float64]]:
