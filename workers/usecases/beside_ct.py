@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from dicom_node.read.geometry import DEFAULT_LIMITS
 from dicom_node.read.header import InstanceHeader
 from workers.state.schema import Instance, Job
 
@@ -43,14 +44,19 @@ def header_of(session: Session, series_uid: str) -> InstanceHeader | None:
 def series_beside(session: Session, study_uid: str) -> dict[str, SeriesBeside]:
     """PET series of a study by UID, and CT series in the frame of reference of one of them.
 
-    Nothing where the study has no PET that can be read.
+    No localizer: that has fewer images than a volume. Nothing where the study has no PET that can
+    be read.
     """
     pets = _readable(session, study_uid, PET)
     frames = {item.frame_of_reference_uid for item in pets.values()} - {""}
     if not frames:
         return pets
     cts = _readable(session, study_uid, CT)
-    return pets | {uid: ct for uid, ct in cts.items() if ct.frame_of_reference_uid in frames}
+    return pets | {
+        uid: ct
+        for uid, ct in cts.items()
+        if ct.frame_of_reference_uid in frames and ct.count >= DEFAULT_LIMITS.minimum_slices
+    }
 
 
 def _readable(session: Session, study_uid: str, modality: str) -> dict[str, SeriesBeside]:

@@ -147,6 +147,93 @@ def test_a_pet_of_another_frame_of_reference_is_noted_and_begins_nothing(
     assert any("another Frame of Reference" in line for line in history(app, job_id))
 
 
+OTHER = "1.2.3"
+"""Frame of reference of a PET, and of the CT that was taken with it."""
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"SliceThickness": "8"}], ids=["eligible", "not eligible by itself"]
+)
+def test_the_ct_that_was_taken_with_a_pet_begins_one_revision_when_it_comes_late(
+    app: Application, tmp_path: Path, values: dict[str, str]
+) -> None:
+    receive(app, tmp_path / "pet", *slices("pet", 2, FrameOfReferenceUID=OTHER))
+    judge(app)
+    series = analysed_ct(app, tmp_path / "ct")
+    receive(app, tmp_path / "own", *slices("own", 16, "CT", FrameOfReferenceUID=OTHER, **values))
+
+    judge(app)
+
+    assert revisions(app, series) == [1, 2]
+    judge(app)
+    assert revisions(app, series) == [1, 2]
+
+
+def test_a_pet_and_its_own_ct_that_both_come_late_begin_one_revision(
+    app: Application, tmp_path: Path
+) -> None:
+    series = analysed_ct(app, tmp_path / "ct")
+    receive(app, tmp_path / "pet", *slices("pet", 2, FrameOfReferenceUID=OTHER))
+    judge(app)
+    assert revisions(app, series) == [1]
+    receive(app, tmp_path / "own", *slices("own", 16, "CT", FrameOfReferenceUID=OTHER))
+
+    judge(app)
+
+    assert revisions(app, series) == [1, 2]
+
+
+def test_a_localizer_in_the_pets_frame_is_no_ct_of_its_own(
+    app: Application, tmp_path: Path
+) -> None:
+    receive(app, tmp_path / "pet", *slices("pet", 2, FrameOfReferenceUID=OTHER))
+    judge(app)
+    series = analysed_ct(app, tmp_path / "ct")
+    scout = slices("scout", 2, "CT", FrameOfReferenceUID=OTHER)
+    for ds in scout:
+        ds.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    receive(app, tmp_path / "scout", *scout)
+
+    judge(app)
+
+    assert revisions(app, series) == [1]
+
+
+def test_another_ct_beside_a_pet_that_could_be_used_begins_nothing(
+    app: Application, tmp_path: Path
+) -> None:
+    receive(app, tmp_path / "pet", *slices("pet", 2, FrameOfReferenceUID=OTHER))
+    receive(app, tmp_path / "own", *slices("own", 16, "CT", FrameOfReferenceUID=OTHER))
+    receive(app, tmp_path / "same", *slices("same", 2))
+    series = analysed_ct(app, tmp_path / "ct")
+    receive(app, tmp_path / "more", *slices("sharp", 16, "CT", FrameOfReferenceUID=OTHER))
+    receive(app, tmp_path / "soft", *slices("soft", 2, "CT"))
+
+    judge(app)
+
+    assert revisions(app, series) == [1]
+
+
+def test_a_ct_beside_a_pet_waits_for_its_files_so_that_its_end_counts(
+    app: Application, tmp_path: Path
+) -> None:
+    receive(app, tmp_path / "pet", *slices("pet", 2, FrameOfReferenceUID=OTHER))
+    judge(app)
+    series = analysed_ct(app, tmp_path / "ct")
+    own = slices("own", 16, "CT", FrameOfReferenceUID=OTHER)
+    receive(app, tmp_path / "own", *own)
+    for item in own:
+        change(app, Instance, str(item.SOPInstanceUID), stored=False)
+
+    judge(app)
+    assert revisions(app, series) == [1]
+    for item in own:
+        change(app, Instance, str(item.SOPInstanceUID), stored=True)
+    judge(app)
+
+    assert revisions(app, series) == [1, 2]
+
+
 def test_a_pet_of_another_patient_under_the_studys_uid_is_kept_aside(
     app: Application, tmp_path: Path
 ) -> None:

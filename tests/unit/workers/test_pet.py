@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,36 @@ def pet_of(ct: Path, folder: Path, **values: str) -> list[Path]:
     )
 
 
+OTHER_FRAME = "1.2.3.9"
+AWAY_MM = np.array([20.0, -15.0, 300.0])
+"""From the CT's frame of reference to the other one."""
+
+
+def moved_away(paths: list[Path], **values: str) -> list[Path]:
+    """The same images, in the other frame of reference."""
+    for path in paths:
+        ds = dcmread(path)
+        ds.ImagePositionPatient = [float(v) for v in np.array(ds.ImagePositionPatient) + AWAY_MM]
+        ds.FrameOfReferenceUID = OTHER_FRAME
+        for keyword, value in values.items():
+            setattr(ds, keyword, value)
+        ds.save_as(path)
+    return paths
+
+
+def own_ct_of(ct: Path, folder: Path, **values: str) -> list[Path]:
+    """The CT that was taken with the PET: a series of the same study, in the other frame."""
+    folder.mkdir(parents=True)
+    paths = []
+    for number, path in enumerate(sorted(ct.glob("*.dcm")), start=1):
+        ds = dcmread(path)
+        ds.SeriesInstanceUID = "1.2.3.8"
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.8.{number}"
+        paths.append(folder / path.name)
+        ds.save_as(paths[-1])
+    return moved_away(paths, **values)
+
+
 def analyse(ct: Path, beside: Path) -> CaseResult:
     found = analyse_folder(ct, load_rules(None), context=None, pet=beside, progress=lambda _: None)
     assert isinstance(found, CaseResult)
@@ -142,10 +173,33 @@ def texts(found: CaseResult) -> list[str]:
     return [str(item.TextValue) for item in tree(found) if item.get("ValueType") == "TEXT"]
 
 
+def test_a_pet_in_another_frame_is_measured_through_the_ct_that_was_taken_with_it(
+    ct: Path, tmp_path: Path
+) -> None:
+    moved_away(pet_of(ct, tmp_path / "pet"))
+    own_ct_of(ct, tmp_path / "pet" / "its ct")
+
+    found = analyse(ct, tmp_path / "pet")
+
+    (nodule,) = found.findings_json["nodules"]
+    assert nodule["pet"]["suv_max"] == pytest.approx(SUV_AT, rel=1e-3)
+    assert nodule["pet"]["mtv_mm3"] == pytest.approx(np.pi / 6 * DIAMETER_MM**3, rel=0.1)
+    registration = found.findings_json["pet"]["registration"]
+    assert registration["ct_series_instance_uid"] == "1.2.3.8"
+    assert registration["residual_mm"] == pytest.approx(nodule["pet"]["corrected_mm"])
+    jsonschema.validate(
+        found.findings_json, json.loads((REPOSITORY / "docs/findings.schema.json").read_text())
+    )
+    said = texts(found)
+    assert any("place by registration of two CTs" in text for text in said)
+    assert any("PET in another frame of reference: places carried over" in text for text in said)
+    assert any("never on patients' PET" in text for text in said)
+
+
 @pytest.mark.parametrize(
     ("values", "why"),
     [
-        ({"FrameOfReferenceUID": "1.2.3"}, "another Frame of Reference"),
+        ({"FrameOfReferenceUID": "1.2.3"}, "send the CT that was taken with it"),
         ({"CorrectedImage": "DECY"}, "ATTN"),
     ],
 )
@@ -212,6 +266,57 @@ def test_the_service_says_why_a_pet_is_not_used(app: Application, ct: Path, tmp_
 
     assert found is None
     assert "another Frame of Reference" in warning
+
+
+def test_the_service_finds_the_ct_that_was_taken_with_the_pet(
+    app: Application, ct: Path, tmp_path: Path
+) -> None:
+    series = load_ct_series(sorted(ct.glob("*.dcm")))
+    receive(app, tmp_path / "1", *map(dcmread, sorted(ct.glob("*.dcm"))))
+    receive(app, tmp_path / "2", *map(dcmread, moved_away(pet_of(ct, tmp_path / "pet"))))
+    receive(app, tmp_path / "3", *map(dcmread, own_ct_of(ct, tmp_path / "own")))
+
+    found, warnings = find_pet(app, series)
+
+    assert isinstance(found, SuvVolume)
+    assert found.own_ct is not None
+    assert found.own_ct.series == "1.2.3.8"
+    assert found.own_ct.volume.affine[:3, 3] == pytest.approx(series.affine[:3, 3] + AWAY_MM)
+    assert warnings == ()
+
+
+def test_a_pets_own_ct_of_another_patient_or_unreadable_is_not_used(
+    ct: Path, tmp_path: Path
+) -> None:
+    series = load_ct_series(sorted(ct.glob("*.dcm")))
+    pet_files = moved_away(pet_of(ct, tmp_path / "pet"))
+    strangers = own_ct_of(ct, tmp_path / "strangers", PatientID="4712")
+    one_slice = own_ct_of(ct, tmp_path / "slice")[:1]
+
+    def refused(files: list[Path]) -> str:
+        found = pet_beside(series, pet_files, lambda _frame: iter([files]))
+        assert isinstance(found, str)
+        return found
+
+    for files, why in ((strangers, "Patient ID differ"), (one_slice, "1 slice, at least")):
+        assert "the CT that was taken with it cannot be used" in refused(files)
+        assert why in refused(files)
+
+
+def test_a_pets_own_ct_is_asked_for_only_in_another_frame(ct: Path, tmp_path: Path) -> None:
+    series = load_ct_series(sorted(ct.glob("*.dcm")))
+    asked = []
+
+    def own_ct(frame: str) -> Iterator[list[Path]]:
+        asked.append(frame)
+        return iter(())
+
+    same = pet_beside(series, pet_of(ct, tmp_path / "pet"), own_ct)
+    other = pet_beside(series, moved_away(pet_of(ct, tmp_path / "other")), own_ct)
+
+    assert isinstance(same, SuvVolume)
+    assert isinstance(other, str)
+    assert asked == [OTHER_FRAME]
 
 
 def test_a_pet_whose_files_the_policy_let_go_is_no_pet(
