@@ -45,7 +45,7 @@ class ContextSettings(BaseSettings):
     context_revises: bool = Field(
         default=False,
         description="whether context that comes after a result starts a revision, where it "
-        "changes what is known; a PET series of the study too",
+        "changes what is known; a PET series of the study too, and the CT taken with it",
     )
 
     keep_context_days: float = Field(

@@ -26,9 +26,9 @@ from inference.pet.uptake import OwnCt, SuvVolume, measure_uptake
 from inference.pet_values import PetRegistration, PetUsed, Uptake
 from inference.volume import Volume
 
-LUNGS_LIKE_AT_LEAST = 0.75
+LUNGS_LIKE_AT_LEAST = 0.78
 """Correlation of the densities in both lungs (docs/pet.md): those of two patients reach 0.65, and
-under it places begin to be off by more than is searched for."""
+from 0.76 down places begin to be off by more than is searched for."""
 NODULE_LIKE_AT_LEAST = 0.75
 """Correlation of a nodule and the lung around it with what is taken for them (docs/pet.md)."""
 PET_LIMIT = (
