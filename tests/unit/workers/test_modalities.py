@@ -20,7 +20,7 @@ from inference.graders import BANK_FILE, SIMULATED_LIMIT
 from inference.grading.bank import load_bank
 from inference.image_row import FROM_PIXELS
 from inference.known import BESIDE_PIXELS, BY_DEFAULT, CLINICAL, CT_REPORT, PET, SEROLOGY
-from inference.pet.uptake import PET_GRADED_LIMIT, PET_LIMIT
+from inference.pet.beside import PET_GRADED_LIMIT, PET_LIMIT
 from inference.training.shapes import EXCLUDED_PATIENTS
 from inference.weights import SHIPPED, load_weights, multimodal_folder
 from tests.conftest import REPOSITORY
