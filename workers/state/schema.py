@@ -107,7 +107,8 @@ class Job(Base):
 
     `priority` is one of `Priority`; `correction` names the attributes of patient or study that
     a later copy changed; `pacs_answer` is the PACS's number of instances of the series, and
-    `pacs_agrees` whether it names the same patient since the correction.
+    `pacs_agrees` whether it names the same patient since the correction; `patient_day` is a digest
+    of patient and Study Date (workers/patient_key.py).
     """
 
     __tablename__ = "job"
@@ -116,6 +117,7 @@ class Job(Base):
         Index("job_choose", "state", "priority", "created_at", "id"),  # usecases/choose.py
         Index("job_hinted", "state", "hinted_at"),
         Index("job_study", "study_uid"),
+        Index("job_patient_day", "patient_day", "modality"),
         Index("job_end", "end_considered", "state_since"),
         # for pages over very many jobs (usecases/list_queue.py, overview.py)
         Index("job_state_id", "state", "id"),
@@ -156,6 +158,7 @@ class Job(Base):
     lease_expires_at: Mapped[float | None]
     fencing_token: Mapped[int] = mapped_column(default=0)
     end_considered: Mapped[bool] = mapped_column(default=False, server_default=true())
+    patient_day: Mapped[str] = mapped_column(String(64), default="", server_default="")
 
 
 class Notice(Base):

@@ -21,6 +21,7 @@ from dicom_node.compose.profile import ObjectKind
 from dicom_node.compose.sr_document import Predecessor
 from dicom_node.errors import DicomNodeError, SeriesRejected
 from dicom_node.read.ct_series import CtSeries
+from dicom_node.read.header import Identity
 from dicom_node.read.series import load_ct_series
 from inference.errors import InferenceError, NotAnalysable
 from inference.findings import CaseFindings
@@ -31,6 +32,7 @@ from workers.detector_choice import detector_of, grading_of, segmenter_of
 from workers.earlier_reports import EarlierReport
 from workers.errors import LeaseLost, StoreUnavailable, WorkersError
 from workers.metrics import observe
+from workers.patient_key import patient_day
 from workers.profiles import profiles_in_use
 from workers.state.database import DATABASE_AWAY
 from workers.state.jobs import Lease, back_off_s, held_job, is_notice, move, take_job
@@ -208,7 +210,8 @@ def _analyse(app: Application, work: _Work) -> str:
             prior, others = fetch_prior(app, series)
             doubts += others
         with app.database.read() as session:
-            pets = pets_of(session, series.study_instance_uid)
+            day = patient_day(Identity.from_dataset(series.headers[0]))
+            pets = pets_of(session, series.study_instance_uid, day)
         pet, unused = find_pet(app, series)
         doubts += unused
         doubts += ask_fhir(app, ct_owner(series, app.settings))

@@ -1,14 +1,18 @@
-"""What a study holds beside the CT that is analysed: PET series, and the CTs taken with them."""
+"""What is there beside the CT that is analysed: PET series, and the CTs taken with them.
+
+Of its own study, and of the patient's others of the same day: a PET/CT often is one of its own.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select, union
 from sqlalchemy.orm import Session
 
 from dicom_node.read.geometry import DEFAULT_LIMITS
 from dicom_node.read.header import InstanceHeader
+from workers.patient_key import patient_day
 from workers.state.schema import Instance, Job
 
 PET, CT = "PT", "CT"
@@ -26,11 +30,14 @@ class SeriesBeside:
         Of its first instance; empty where there is none.
     count : int
         Instances in the store.
+    of_own_study : bool
+        Of the CT's.
     """
 
     modality: str
     frame_of_reference_uid: str
     count: int
+    of_own_study: bool = True
 
 
 def header_of(session: Session, series_uid: str) -> InstanceHeader | None:
@@ -41,17 +48,24 @@ def header_of(session: Session, series_uid: str) -> InstanceHeader | None:
     return None if row is None else InstanceHeader.from_json(row)
 
 
-def series_beside(session: Session, study_uid: str) -> dict[str, SeriesBeside]:
-    """PET series of a study by UID, and CT series in the frame of reference of one of them.
+def series_beside(session: Session, study_uid: str, day: str) -> dict[str, SeriesBeside]:
+    """PET series by UID, and CT series in the frame of reference of one of them.
 
-    No localizer: that has fewer images than a volume. Nothing where the study has no PET that can
-    be read.
+    No localizer: that has fewer images than a volume. Nothing where there is no PET that can be
+    read.
+
+    Parameters
+    ----------
+    study_uid : str
+        The CT's.
+    day : str
+        Its patient's day (`patient_day`); where that is empty, only its own study is looked at.
     """
-    pets = _readable(session, study_uid, PET)
+    pets = _readable(session, study_uid, day, PET)
     frames = {item.frame_of_reference_uid for item in pets.values()} - {""}
     if not frames:
         return pets
-    cts = _readable(session, study_uid, CT)
+    cts = _readable(session, study_uid, day, CT)
     return pets | {
         uid: ct
         for uid, ct in cts.items()
@@ -59,33 +73,54 @@ def series_beside(session: Session, study_uid: str) -> dict[str, SeriesBeside]:
     }
 
 
-def _readable(session: Session, study_uid: str, modality: str) -> dict[str, SeriesBeside]:
-    of_study = select(Job.series_uid).where(Job.study_uid == study_uid, Job.modality == modality)
+def _readable(session: Session, study_uid: str, day: str, modality: str) -> dict[str, SeriesBeside]:
     counts = session.execute(
         select(Instance.series_uid, func.count())
-        .where(Instance.series_uid.in_(of_study), Instance.stored)
+        .where(Instance.series_uid.in_(_series(study_uid, day, modality)), Instance.stored)
         .group_by(Instance.series_uid)
     ).all()
     return {
         uid: SeriesBeside(
-            modality=modality, frame_of_reference_uid=header.frame_of_reference_uid, count=count
+            modality=modality,
+            frame_of_reference_uid=header.frame_of_reference_uid,
+            count=count,
+            of_own_study=header.study_instance_uid == study_uid,
         )
         for uid, count in counts
-        if (header := header_of(session, uid)) is not None
+        if (header := _header_beside(session, uid, study_uid, day)) is not None
     }
 
 
+def _series(study_uid: str, day: str, modality: str) -> Select[str]:
+    """Series of a study, and of others of a patient's day."""
+    of_study = select(Job.series_uid).where(Job.study_uid == study_uid, Job.modality == modality)
+    if not day:
+        return of_study
+    of_day = select(Job.series_uid).where(Job.patient_day == day, Job.modality == modality)
+    return select(union(of_study, of_day).subquery().c.series_uid)
+
+
+def _header_beside(
+    session: Session, series_uid: str, study_uid: str, day: str
+) -> InstanceHeader | None:
+    """One header of a series, unless it was corrected to another patient or day."""
+    header = header_of(session, series_uid)
+    if header is None or header.study_instance_uid == study_uid:
+        return header
+    return header if day and patient_day(header.identity) == day else None
+
+
 def is_beside_pet(session: Session, job: Job) -> bool:
-    """Whether a job's series is a PET, or a CT in the frame of reference of one of its study."""
+    """Whether a job's series is a PET, or a CT in the frame of reference of one beside it."""
     if job.modality == PET:
         return True
     if job.modality != CT:
         return False
-    pets = select(Job.series_uid).where(Job.study_uid == job.study_uid, Job.modality == PET)
+    pets = session.scalars(_series(job.study_uid, job.patient_day, PET)).all()
     frames = {
         header.frame_of_reference_uid
-        for uid in session.scalars(pets.distinct())
-        if (header := header_of(session, uid)) is not None
+        for uid in pets
+        if (header := _header_beside(session, uid, job.study_uid, job.patient_day)) is not None
     } - {""}
     if not frames:
         return False

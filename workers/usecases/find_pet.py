@@ -1,4 +1,4 @@
-"""The PET series of a CT's own study, where one was sent here too.
+"""The PET series of a CT's own study, or of the same patient and day, where one was sent here.
 
 It is kept like everything that comes and never analysed by itself. Where it has another frame of
 reference than the CT, so is the CT that was taken with it, whatever became of that series by
@@ -16,9 +16,11 @@ import structlog
 from sqlalchemy import select
 
 from dicom_node.read.ct_series import CtSeries
+from dicom_node.read.header import Identity
 from inference.pet.uptake import SuvVolume
 from workers.application import Application
 from workers.errors import WorkersError
+from workers.patient_key import patient_day
 from workers.pet import pet_beside
 from workers.state.schema import Instance
 from workers.usecases.beside_ct import CT, PET, SeriesBeside, series_beside
@@ -29,21 +31,25 @@ UNREADABLE = (WorkersError, OSError, ValueError, KeyError, MemoryError)
 TRIED_AT_MOST = 3
 """Series: without attenuation correction there often is a second one."""
 NOT_MEASURED = "the PET of this study was not used: "
+NOT_MEASURED_OF_DAY = "the PET of another study of this day was not used: "
 
 
 def find_pet(app: Application, series: CtSeries) -> tuple[SuvVolume | None, tuple[str, ...]]:
-    """A PET of the same study to measure nodules in.
+    """A PET of the same study or day to measure nodules in.
 
     Returns
     -------
     pet : SuvVolume or None
-        Of the series with the most images that can be measured in.
+        Of the series with the most images that can be measured in, of the same study first.
     warnings : tuple of str
         Why one that is there is not used, where none is.
     """
+    day = patient_day(Identity.from_dataset(series.headers[0]))
     with app.database.read() as session:
-        beside = series_beside(session, series.study_instance_uid)
-    largest = sorted(beside, key=lambda uid: (-beside[uid].count, uid))
+        beside = series_beside(session, series.study_instance_uid, day)
+    largest = sorted(
+        beside, key=lambda uid: (not beside[uid].of_own_study, -beside[uid].count, uid)
+    )
     pets = [uid for uid in largest if beside[uid].modality == PET]
     warnings = []
     for uid in pets[:TRIED_AT_MOST]:
@@ -61,7 +67,8 @@ def find_pet(app: Application, series: CtSeries) -> tuple[SuvVolume | None, tupl
             pet = f"it cannot be read ({type(error).__name__})"
         if isinstance(pet, SuvVolume):
             return pet, ()
-        warnings.append(f"{NOT_MEASURED}{pet}")
+        unused = NOT_MEASURED if beside[uid].of_own_study else NOT_MEASURED_OF_DAY
+        warnings.append(f"{unused}{pet}")
     return None, tuple(dict.fromkeys(warnings))
 
 

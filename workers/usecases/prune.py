@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.barriers import Barrier, reach
@@ -193,6 +193,7 @@ def _let_go_history(session: Session, job: Job) -> list[str]:
     session.execute(delete(Instance).where(Instance.series_uid == job.series_uid))
     for result in session.scalars(select(Result).where(Result.job_id.in_(revisions))):
         result.patient_key = result.study_date = ""
+    session.execute(update(Job).where(Job.series_uid == job.series_uid).values(patient_day=""))
     return []
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dicom_node.read.header import InstanceHeader
+from workers.patient_key import patient_day
 from workers.settings import Settings
 from workers.state.jobs import NEEDS_A_PERSON, current_job, is_notice, move, note
 from workers.state.schema import (
@@ -49,6 +50,7 @@ def job_for_arrival(
         message = f"late instance after revision {job.revision}"
         note(session, job, "late instance: a new revision is being received", at=now)
     else:
+        job.patient_day = patient_day(header.identity)  # of the last word
         return job
     return new_job(session, header, settings, revision=job.revision + 1, message=message, now=now)
 
@@ -76,6 +78,7 @@ def new_job(
         state=JobState.RECEIVING,
         calling_ae=calling_ae,
         modality=header.modality.replace("\0", "")[:COLUMN_LENGTH],
+        patient_day=patient_day(header.identity),
         instance_count=earlier or 0,
         priority=_priority(calling_ae, settings),
         warnings=[],

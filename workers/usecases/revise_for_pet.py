@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from dicom_node.read.header import InstanceHeader
@@ -28,21 +28,29 @@ PETS = "pets"
 """Key in `UsedContext.content`: what `pets_of` said when the analysis began."""
 
 
-def pets_of(session: Session, study_uid: str) -> dict[str, int]:
-    """PET series of a study and CTs in their frames: UID to how many instances can be read."""
-    return {uid: item.count for uid, item in series_beside(session, study_uid).items()}
+def pets_of(session: Session, study_uid: str, day: str) -> dict[str, int]:
+    """PET series beside a CT and CTs in their frames: UID to how many instances can be read."""
+    return {uid: item.count for uid, item in series_beside(session, study_uid, day).items()}
 
 
 def revise_for_pet(session: Session, settings: Settings, study_uid: str, now: float) -> int:
-    """Begin a revision of the study's results that knew less of its PET; returns how many."""
+    """Begin a revision of the results that knew less of a study's PET; returns how many.
+
+    Results of the study, and of the patient's other studies of that day.
+    """
     if not (settings.context_revises and settings.context_enabled):
         return 0
-    there = series_beside(session, study_uid)
-    if not there:
-        return 0
     begun = 0
-    jobs = select(Job).where(Job.study_uid == study_uid, Job.state.in_(WITH_RESULT))
+    days = session.scalars(
+        select(Job.patient_day).where(Job.study_uid == study_uid, Job.patient_day != "").distinct()
+    ).all()
+    jobs = select(Job).where(
+        or_(Job.study_uid == study_uid, Job.patient_day.in_(days)), Job.state.in_(WITH_RESULT)
+    )
     for job in session.scalars(jobs).all():
+        there = series_beside(session, job.study_uid, job.patient_day)
+        if not there:
+            continue
         used = session.get(UsedContext, job.id)
         newest = current_job(session, job.series_uid)
         if used is None or newest is None or newest.id != job.id:

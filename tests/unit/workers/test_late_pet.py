@@ -62,7 +62,11 @@ def analysed_ct(app: Application, folder: Path) -> str:
     with app.database.write() as session:
         job = session.query(Job).filter_by(series_uid=series).one()
         job.state = JobState.DELIVERED
-        session.add(UsedContext(job_id=job.id, digest="x", content={PETS: pets_of(session, STUDY)}))
+        session.add(
+            UsedContext(
+                job_id=job.id, digest="x", content={PETS: pets_of(session, STUDY, job.patient_day)}
+            )
+        )
         job_id = job.id
     add_result(app, job_id)
     return series
@@ -247,7 +251,7 @@ def test_a_pet_of_another_patient_under_the_studys_uid_is_kept_aside(
     with app.database.read() as session:
         pet = session.query(Job).filter_by(series_uid=str(strangers[0].SeriesInstanceUID)).one()
         assert (pet.state, pet.reason_code) == (JobState.QUARANTINED, "conflicting_patient")
-        assert pets_of(session, STUDY) == {}
+        assert pets_of(session, STUDY, "") == {}
 
 
 def test_a_ct_waits_for_the_pet_that_is_still_coming_in(app: Application, tmp_path: Path) -> None:

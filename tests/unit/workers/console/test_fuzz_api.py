@@ -56,7 +56,7 @@ NOT_ASKED = {"/api/v1/doctor", "/api/v1/jobs/{job}/fhir"}
 """The first has no parameter and calls every peer each time; the second needs a report that is one,
 and those of this console are words.
 """
-SHORT, LONG = 3, 500
+SHORT, LONG = 12, 500
 """Requests of each kind to each operation."""
 
 

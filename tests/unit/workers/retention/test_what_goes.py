@@ -193,9 +193,11 @@ def test_history_goes_last_and_the_job_itself_stays(app: Application, tmp_path: 
 
     prune(policy)  # instances and result
     assert count(app, Instance) == 2
+    assert job_of(app, uid).patient_day != ""
     prune(policy)
 
     assert count(app, Instance) == 0
+    assert job_of(app, uid).patient_day == ""
     assert [line.split(" (")[0] for line in history(app, job_of(app, uid).id)] == [
         "removed by the retention policy: lines of history and the headers of its instances"
     ]

@@ -1,0 +1,151 @@
+"""A PET of another study: of the same patient and day it is one to measure in, else it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from dicom_node.read.series import load_ct_series
+from inference.pet.uptake import SuvVolume
+from tests.unit.workers.rows import receive
+from tests.unit.workers.test_late_pet import STUDY, analysed_ct, app, judge, revisions, slices
+from tests.unit.workers.test_pet import SUV_AT, ct, pet_of
+from workers.application import Application
+from workers.state.schema import Job
+from workers.usecases.beside_ct import series_beside
+from workers.usecases.find_pet import find_pet
+
+__all__ = ["app", "ct"]
+
+OTHER_STUDY = {"StudyInstanceUID": "1.2.826.0.1.3680043.8.498.79"}
+
+
+def day_of(app: Application, series_uid: str) -> str:
+    with app.database.read() as session:
+        return session.query(Job).filter_by(series_uid=series_uid, revision=1).one().patient_day
+
+
+def pet_series(**values: str) -> list[Dataset]:
+    return slices("pet", 2, **{**OTHER_STUDY, **values})
+
+
+def beside(app: Application, series_uid: str) -> dict[str, bool]:
+    """UIDs of what is beside a CT, and whether it is of the CT's study."""
+    with app.database.read() as session:
+        found = series_beside(session, STUDY, day_of(app, series_uid))
+    return {uid: item.of_own_study for uid, item in found.items()}
+
+
+def test_a_pet_of_another_study_of_the_day_is_measured_in(
+    app: Application, ct: Path, tmp_path: Path
+) -> None:
+    series = load_ct_series(sorted(ct.glob("*.dcm")))
+    receive(app, tmp_path, *map(dcmread, pet_of(ct, tmp_path / "pet", **OTHER_STUDY)))
+
+    found, warnings = find_pet(app, series)
+
+    assert isinstance(found, SuvVolume)
+    assert found.suv.max() == pytest.approx(SUV_AT, rel=1e-3)
+    assert warnings == ()
+
+
+def test_that_it_cannot_be_used_names_another_study(
+    app: Application, ct: Path, tmp_path: Path
+) -> None:
+    series = load_ct_series(sorted(ct.glob("*.dcm")))
+    files = pet_of(ct, tmp_path / "pet", FrameOfReferenceUID="1.2.3", **OTHER_STUDY)
+    receive(app, tmp_path, *map(dcmread, files))
+
+    found, (warning,) = find_pet(app, series)
+
+    assert found is None
+    assert warning.startswith("the PET of another study of this day was not used: it has another")
+
+
+def test_the_pet_of_the_own_study_goes_first(app: Application, ct: Path, tmp_path: Path) -> None:
+    series = load_ct_series(sorted(ct.glob("*.dcm")))
+    uids = {"SeriesInstanceUID": "1.2.3.44"}
+    other = list(map(dcmread, pet_of(ct, tmp_path / "pet", **OTHER_STUDY, **uids)))
+    for number, ds in enumerate(other):
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.44.{number}"
+    receive(app, tmp_path / "1", *other)
+    own = list(map(dcmread, pet_of(ct, tmp_path / "own")))[:-1]  # the smaller one
+    receive(app, tmp_path / "2", *own)
+
+    found, _ = find_pet(app, series)
+
+    assert isinstance(found, SuvVolume)
+    assert found.used.series == str(own[0].SeriesInstanceUID)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"PatientID": "4712"},
+        {"IssuerOfPatientID": "elsewhere"},
+        {"StudyDate": "20260102"},
+        {"StudyDate": ""},
+        {"PatientID": ""},
+    ],
+)
+def test_of_another_patient_or_day_it_is_not_looked_at(
+    app: Application, tmp_path: Path, values: dict[str, str]
+) -> None:
+    series = analysed_ct(app, tmp_path / "ct")
+    receive(app, tmp_path / "pet", *pet_series(**values))
+
+    judge(app)
+
+    assert beside(app, series) == {}
+    assert revisions(app, series) == [1]
+
+
+def test_without_a_patient_id_no_other_study_is_looked_at(app: Application, tmp_path: Path) -> None:
+    (first,) = slices("ct", 1, "CT", PatientID="")
+    receive(app, tmp_path / "ct", first)
+    receive(app, tmp_path / "pet", *pet_series(PatientID=""))
+
+    assert day_of(app, str(first.SeriesInstanceUID)) == ""
+    assert beside(app, str(first.SeriesInstanceUID)) == {}
+
+
+def test_after_the_result_it_begins_one_revision(app: Application, tmp_path: Path) -> None:
+    series = analysed_ct(app, tmp_path / "ct")
+    receive(app, tmp_path / "pet", *pet_series())
+
+    judge(app)
+    judge(app)
+
+    assert revisions(app, series) == [1, 2]
+    assert list(beside(app, series).values()) == [False]
+
+
+def test_its_own_ct_in_another_frame_begins_the_revision(app: Application, tmp_path: Path) -> None:
+    series = analysed_ct(app, tmp_path / "ct")
+    receive(app, tmp_path / "pet", *pet_series(FrameOfReferenceUID="1.2.3"))
+    judge(app)
+    assert revisions(app, series) == [1]
+    low_dose = slices("low", 16, "CT", FrameOfReferenceUID="1.2.3", **OTHER_STUDY)
+    receive(app, tmp_path / "low", *low_dose)
+
+    judge(app)
+
+    assert revisions(app, series) == [1, 2]
+    assert len(beside(app, series)) == 2
+
+
+def test_one_that_was_corrected_to_another_patient_is_no_longer_beside(
+    app: Application, tmp_path: Path
+) -> None:
+    series = analysed_ct(app, tmp_path / "ct")
+    pets = pet_series()
+    receive(app, tmp_path / "pet", *pets)
+    assert len(beside(app, series)) == 1
+    for ds in pets:
+        ds.PatientID = "4712"
+    receive(app, tmp_path / "corrected", *pets)
+
+    assert beside(app, series) == {}
