@@ -9,12 +9,14 @@ import structlog
 
 from workers.application import open_application
 from workers.audit_trail.process import audited
+from workers.broker import ANALYSE
 from workers.celery_app import Hinter, run_celery_worker
 from workers.compute import threads_for
 from workers.context.hl7_receive import Receiver
 from workers.context.inbox import MessageInbox
 from workers.context.mllp import MllpLimits, MllpListener, tls_context
 from workers.errors import NoBroker
+from workers.heaps import share_heaps
 from workers.hl7_settings import HL7_PORT
 from workers.log import guard_service
 from workers.metrics import observe
@@ -62,6 +64,7 @@ def run_node(settings: Settings) -> None:
         If no broker is set.
     """
     guard_service()
+    share_heaps()
     end_with_supervisor()
     if SUPERVISOR_PID not in os.environ:  # else `pulmonode up` holds it
         hold_folder(settings.data_dir)
@@ -86,6 +89,8 @@ def run_node(settings: Settings) -> None:
 def run_worker(settings: Settings, queues: tuple[str, ...], concurrency: int) -> None:
     """Run a worker for some queues until SIGTERM or SIGINT."""
     guard_service()
+    if ANALYSE not in queues:  # numerical libraries keep to their own
+        share_heaps()
     end_with_supervisor()
     app = with_site_settings(open_application(settings))
     app.database.close()
@@ -118,6 +123,7 @@ def run_console(settings: Settings) -> None:
     from workers.console.serve import serve  # here: node and workers do without its packages
 
     guard_service()
+    share_heaps()
     end_with_supervisor()
     app = open_application(settings)
     figures = OwnFigures("console")
@@ -140,6 +146,8 @@ def run_hl7(settings: Settings) -> None:
     OSError
         If its address is not to be had, or a certificate cannot be read.
     """
+    guard_service()
+    share_heaps()
     end_with_supervisor()
     listener = open_hl7(settings)
     stop = stop_on_signal()

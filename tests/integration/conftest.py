@@ -28,9 +28,9 @@ def small_phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder,
             seed=3,
             slices=64,
-            spacing_mm=3.2,
-            pixels=208,
-            pixel_spacing_mm=1.5,
+            spacing_mm=4.0,
+            pixels=256,
+            pixel_spacing_mm=1.4,
             nodules=["solid:20"],
         )
         return folder

@@ -14,14 +14,19 @@ from pydicom.uid import generate_uid
 from tests.integration.bad_series import save
 from tests.integration.service import Service, wait_for
 from tests.unit.workers.answers.cases import drop, set_uid, verified, written_by
+from workers.phantom import write_phantom
 from workers.state.schema import JobState
 
 
 def test_answers_that_are_stored_to_us_are_shown_and_start_nothing(
-    make_service: Callable[..., Service], small_phantom: Path, tmp_path: Path
+    make_service: Callable[..., Service], tmp_path: Path
 ) -> None:
     service = make_service()
-    paths = sorted(small_phantom.glob("*.dcm"))
+    write_phantom(
+        tmp_path / "ct", seed=3, slices=64, spacing_mm=4.0, pixels=256, pixel_spacing_mm=1.4,
+        nodules=["solid:20", "solid:14"],
+    )  # fmt: skip
+    paths = sorted((tmp_path / "ct").glob("*.dcm"))
     service.send(paths)
     series_uid = str(dcmread(paths[0], stop_before_pixels=True).SeriesInstanceUID)
     job = service.wait_for_job(series_uid, limit_s=180, states={JobState.ANALYSED})
@@ -45,7 +50,8 @@ def test_answers_that_are_stored_to_us_are_shown_and_start_nothing(
     edited.PredecessorDocumentsSequence[0].ReferencedSeriesSequence = [series]
     written_by(edited, "One^Reader", at="20260303080000")
     findings = json.loads((service.data / "store" / job["findings_path"]).read_bytes())
-    nodule = findings["nodules"][0]
+    nodule, *others = findings["nodules"]
+    assert others, "a report without any nodule says nothing of one that is missing"
     drop(edited, nodule["tracking_uid"])
 
     service.send(save([edited, signed, report], tmp_path / "answers"))

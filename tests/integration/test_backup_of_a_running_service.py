@@ -55,7 +55,7 @@ def servers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Servers 
 def phantom(folder: Path, seed: int) -> tuple[str, list[Path]]:
     """Series Instance UID and files of a series that is analysed in a few seconds."""
     write_phantom(
-        folder, seed=seed, slices=64, spacing_mm=3.2, pixels=208, pixel_spacing_mm=1.5,
+        folder, seed=seed, slices=64, spacing_mm=4.0, pixels=256, pixel_spacing_mm=1.4,
         nodules=["solid:20"],
     )  # fmt: skip
     files = sorted(folder.glob("*.dcm"))

@@ -14,6 +14,7 @@ import structlog
 from dicom_node.receive.scp import ANY_CALLING_AE, ScpSettings, StorageScp
 from dicom_node.receive.spool import Spool
 from workers.bench.receivers import AE_TITLE
+from workers.heaps import share_heaps
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--no-fsync", action="store_true")
     parser.add_argument("--plain", action="store_true")
     asked = parser.parse_args(arguments)
+    share_heaps()  # as the node does
     if asked.no_fsync:
         os.fsync = _no_fsync  # type: ignore[assignment]
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
