@@ -146,6 +146,16 @@ def test_a_crash_of_a_service_is_a_line_like_any_other(
     assert str(line["exception"]).startswith(error)
 
 
+def test_every_process_logs_its_crash_so() -> None:
+    tree = ast.parse((REPOSITORY / "workers/roles.py").read_text())
+    roles = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    roles = [role for role in roles if role.name.startswith("run_")]
+
+    assert len(roles) == 4
+    for role in roles:
+        assert "guard_service()" in [ast.unparse(node) for node in role.body], role.name
+
+
 def test_keys_and_events_are_documented() -> None:
     text = (REPOSITORY / "docs/logs.md").read_text()
     keys, events = text.split("## Events")

@@ -56,8 +56,8 @@ NOT_ASKED = {"/api/v1/doctor", "/api/v1/jobs/{job}/fhir"}
 """The first has no parameter and calls every peer each time; the second needs a report that is one,
 and those of this console are words.
 """
-SHORT, LONG = 12, 500
-"""Requests of each kind to each operation."""
+SHORT, LONG = 34, 500
+"""Requests of each kind to each operation; the first take a minute."""
 
 
 @pytest.fixture
