@@ -91,3 +91,22 @@ def test_a_pet_is_refused_until_the_ct_that_was_taken_with_it_comes_and_then_mea
         beside = current_job(session, "1.2.3.8")
         assert beside is not None
         assert (beside.state, beside.reason_code) == (JobState.NOT_ELIGIBLE, "thickness")
+
+
+def test_a_ct_whose_slices_name_two_days_is_not_analysed_again_and_again(
+    app: Application, tmp_path: Path
+) -> None:
+    ct = ct_with_nodule(tmp_path / "ct", IDENTITY)
+    slices = [dcmread(path) for path in sorted(ct.glob("*.dcm"))]
+    slices.sort(key=lambda ds: float(ds.ImagePositionPatient[2]))
+    for ds in slices[len(slices) // 2 :]:
+        ds.StudyDate = "20260102"
+    other = {"StudyInstanceUID": "1.2.3.79", "StudyDate": "20260102"}
+    receive(app, tmp_path / "1", *map(dcmread, pet_of(ct, tmp_path / "pet", **other)))
+    receive(app, tmp_path / "2", slices[0])
+    receive(app, tmp_path / "3", *slices[1:])
+    receive(app, tmp_path / "4", slices[-1])
+
+    revision, _ = analysed(app, str(slices[0].SeriesInstanceUID))
+
+    assert revision == 1

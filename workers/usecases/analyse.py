@@ -21,7 +21,6 @@ from dicom_node.compose.profile import ObjectKind
 from dicom_node.compose.sr_document import Predecessor
 from dicom_node.errors import DicomNodeError, SeriesRejected
 from dicom_node.read.ct_series import CtSeries
-from dicom_node.read.header import Identity
 from dicom_node.read.series import load_ct_series
 from inference.errors import InferenceError, NotAnalysable
 from inference.findings import CaseFindings
@@ -32,7 +31,6 @@ from workers.detector_choice import detector_of, grading_of, segmenter_of
 from workers.earlier_reports import EarlierReport
 from workers.errors import LeaseLost, StoreUnavailable, WorkersError
 from workers.metrics import observe
-from workers.patient_key import patient_day
 from workers.profiles import profiles_in_use
 from workers.state.database import DATABASE_AWAY
 from workers.state.jobs import Lease, back_off_s, held_job, is_notice, move, take_job
@@ -210,7 +208,7 @@ def _analyse(app: Application, work: _Work) -> str:
             prior, others = fetch_prior(app, series)
             doubts += others
         with app.database.read() as session:
-            day = patient_day(Identity.from_dataset(series.headers[0]))
+            day = session.get_one(Job, work.lease.id).patient_day  # as `revise_for_pet` asks
             pets = pets_of(session, series.study_instance_uid, day)
         pet, unused = find_pet(app, series)
         doubts += unused

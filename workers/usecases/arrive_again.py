@@ -15,6 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.read.header import Identity, InstanceHeader
+from workers.patient_key import patient_day
 from workers.settings import Settings
 from workers.state.jobs import current_job, move, note
 from workers.state.schema import BEFORE_ANALYSIS, WITH_RESULT, Instance, Job, JobState
@@ -128,6 +129,7 @@ def _repair(
     """A whole copy of an instance that had arrived cut short."""
     job = job_for_arrival(session, repeat.header, settings, now=now)
     job.last_instance_at = now
+    job.patient_day = patient_day(repeat.header.identity)
     message = f"a whole copy of {known.sop_uid} replaced one that was cut short"
     if JobState(job.state) is JobState.QUARANTINED and job.reason_code == "truncated":
         move(session, job, JobState.RECEIVING, message, at=now)
@@ -209,6 +211,7 @@ def _correct(
         job.correction = ", ".join(names)
         note(session, job, message, at=now)
     job.last_instance_at = now
+    job.patient_day = patient_day(repeat.header.identity)
     job.pacs_answers_alike = 0
     if set(changed) & set(Identity.PATIENT):
         _hold_siblings(session, settings, job, repeat.header, now)

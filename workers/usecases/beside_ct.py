@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Select, func, select, union
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dicom_node.read.geometry import DEFAULT_LIMITS
 from dicom_node.read.header import InstanceHeader
 from workers.patient_key import patient_day
-from workers.state.schema import Instance, Job
+from workers.state.schema import Instance, Job, JobState
+from workers.usecases.quarantine import CONFLICTING_PATIENT
 
 PET, CT = "PT", "CT"
 
@@ -76,7 +77,7 @@ def series_beside(session: Session, study_uid: str, day: str) -> dict[str, Serie
 def _readable(session: Session, study_uid: str, day: str, modality: str) -> dict[str, SeriesBeside]:
     counts = session.execute(
         select(Instance.series_uid, func.count())
-        .where(Instance.series_uid.in_(_series(study_uid, day, modality)), Instance.stored)
+        .where(Instance.series_uid.in_(_series(session, study_uid, day, modality)), Instance.stored)
         .group_by(Instance.series_uid)
     ).all()
     return {
@@ -91,13 +92,30 @@ def _readable(session: Session, study_uid: str, day: str, modality: str) -> dict
     }
 
 
-def _series(study_uid: str, day: str, modality: str) -> Select[str]:
-    """Series of a study, and of others of a patient's day."""
-    of_study = select(Job.series_uid).where(Job.study_uid == study_uid, Job.modality == modality)
+def _series(session: Session, study_uid: str, day: str, modality: str) -> set[str]:
+    """Series of a study, and of others of a patient's day whose patient is not in doubt.
+
+    The modality is compared here: asked for it, SQLite reads every series of that modality.
+    """
+    of_study = select(Job.series_uid, Job.modality).where(Job.study_uid == study_uid)
+    own = {uid for uid, other in session.execute(of_study) if other == modality}
     if not day:
-        return of_study
-    of_day = select(Job.series_uid).where(Job.patient_day == day, Job.modality == modality)
-    return select(union(of_study, of_day).subquery().c.series_uid)
+        return own
+    of_day = select(Job.series_uid, Job.study_uid).where(
+        Job.patient_day == day, Job.modality == modality
+    )
+    others = {uid: study for uid, study in session.execute(of_day) if study != study_uid}
+    held = _held_studies(session, set(others.values()))
+    return own | {uid for uid, study in others.items() if study not in held}
+
+
+def _held_studies(session: Session, study_uids: set[str]) -> set[str]:
+    """Studies that wait for a person to say whose they are."""
+    rows = session.execute(
+        select(Job.study_uid, Job.state, Job.reason_code).where(Job.study_uid.in_(study_uids))
+    )
+    held = (JobState.QUARANTINED, CONFLICTING_PATIENT)
+    return {uid for uid, state, code in rows if (state, code) == held}
 
 
 def _header_beside(
@@ -116,7 +134,7 @@ def is_beside_pet(session: Session, job: Job) -> bool:
         return True
     if job.modality != CT:
         return False
-    pets = session.scalars(_series(job.study_uid, job.patient_day, PET)).all()
+    pets = _series(session, job.study_uid, job.patient_day, PET)
     frames = {
         header.frame_of_reference_uid
         for uid in pets

@@ -25,6 +25,7 @@ from dicom_node.read.header import InstanceHeader, digests, read_header
 from dicom_node.receive.spool import instance_key
 from workers.application import Application
 from workers.errors import StoreUnavailable, WorkersError
+from workers.patient_key import patient_day
 from workers.state.database import DATABASE_AWAY
 from workers.state.jobs import ARROWS, move, note
 from workers.state.schema import BEFORE_ANALYSIS, Instance, Job, JobState
@@ -292,6 +293,7 @@ def _index_one(
         hold_study(session, job, conflict, now=now)
         keep_aside(session, job, arrival.name, "conflicting_patient", now=now)
         return Fate.QUARANTINE
+    job.patient_day = patient_day(header.identity)  # of the last word
     session.add(
         Instance(
             sop_uid=header.sop_instance_uid,

@@ -236,6 +236,7 @@ def _copy_job(session: Session, like: Job, revision: int) -> Job:
         state=JobState.RECEIVING,
         calling_ae=like.calling_ae,
         modality=like.modality,
+        patient_day=like.patient_day,
         instance_count=like.instance_count,
         warnings=[],
         created_at=like.created_at,

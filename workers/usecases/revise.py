@@ -50,7 +50,6 @@ def job_for_arrival(
         message = f"late instance after revision {job.revision}"
         note(session, job, "late instance: a new revision is being received", at=now)
     else:
-        job.patient_day = patient_day(header.identity)  # of the last word
         return job
     return new_job(session, header, settings, revision=job.revision + 1, message=message, now=now)
 

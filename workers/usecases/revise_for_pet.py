@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import structlog
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_node.read.header import InstanceHeader
@@ -44,10 +44,11 @@ def revise_for_pet(session: Session, settings: Settings, study_uid: str, now: fl
     days = session.scalars(
         select(Job.patient_day).where(Job.study_uid == study_uid, Job.patient_day != "").distinct()
     ).all()
-    jobs = select(Job).where(
-        or_(Job.study_uid == study_uid, Job.patient_day.in_(days)), Job.state.in_(WITH_RESULT)
-    )
-    for job in session.scalars(jobs).all():
+    found = list(session.scalars(select(Job).where(Job.study_uid == study_uid)))
+    if days:
+        found += session.scalars(select(Job).where(Job.patient_day.in_(days)))
+    # The state is compared here: asked for it, SQLite reads every job with a result.
+    for job in dict.fromkeys(job for job in found if job.state in WITH_RESULT):
         there = series_beside(session, job.study_uid, job.patient_day)
         if not there:
             continue

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from sqlalchemy import event
 
 from dicom_node.read.series import load_ct_series
 from inference.pet.uptake import SuvVolume
@@ -17,6 +19,7 @@ from workers.application import Application
 from workers.state.schema import Job
 from workers.usecases.beside_ct import series_beside
 from workers.usecases.find_pet import find_pet
+from workers.usecases.revise_for_pet import revise_for_pet
 
 __all__ = ["app", "ct"]
 
@@ -149,3 +152,73 @@ def test_one_that_was_corrected_to_another_patient_is_no_longer_beside(
     receive(app, tmp_path / "corrected", *pets)
 
     assert beside(app, series) == {}
+
+
+def test_one_that_is_corrected_to_the_cts_patient_begins_the_revision(
+    app: Application, tmp_path: Path
+) -> None:
+    series = analysed_ct(app, tmp_path / "ct")
+    pets = pet_series(PatientID="4712")
+    receive(app, tmp_path / "pet", *pets)
+    judge(app)
+    assert revisions(app, series) == [1]
+    for ds in pets:
+        ds.PatientID = "4711"
+    receive(app, tmp_path / "corrected", *pets)
+
+    judge(app)
+
+    assert day_of(app, str(pets[0].SeriesInstanceUID)) == day_of(app, series)
+    assert revisions(app, series) == [1, 2]
+
+
+def test_one_of_a_study_whose_patient_is_in_doubt_is_not_beside(
+    app: Application, tmp_path: Path
+) -> None:
+    series = analysed_ct(app, tmp_path / "ct")
+    receive(app, tmp_path / "pet", *pet_series())
+    strangers = slices("other", 1, PatientID="4712", **OTHER_STUDY)
+
+    receive(app, tmp_path / "other", *strangers)
+
+    assert beside(app, series) == {}
+
+
+def test_a_file_that_is_kept_aside_does_not_say_whose_day_it_is(
+    app: Application, tmp_path: Path
+) -> None:
+    first, second = pet_series()
+    receive(app, tmp_path / "1", first)
+    day = day_of(app, str(first.SeriesInstanceUID))
+    second.PatientID = "4712"
+
+    receive(app, tmp_path / "2", second)
+
+    assert day_of(app, str(first.SeriesInstanceUID)) == day != ""
+
+
+def test_what_is_beside_is_found_by_study_and_day_however_many_jobs_there_are(
+    app: Application, tmp_path: Path
+) -> None:
+    series = analysed_ct(app, tmp_path / "ct")
+    receive(app, tmp_path / "pet", *pet_series())
+    asked: dict[str, object] = {}
+
+    def note(_conn: object, _cursor: object, sql: str, values: object, *_: object) -> None:
+        if re.search(r"^SELECT job[^)]*FROM job\b", sql):
+            asked.setdefault(sql, values)
+
+    event.listen(app.database.engine, "before_cursor_execute", note)
+    beside(app, series)
+    with app.database.write() as session:
+        revise_for_pet(session, app.settings, STUDY, app.now())
+    event.remove(app.database.engine, "before_cursor_execute", note)
+
+    with app.database.engine.connect() as connection:
+        plans = [
+            step[3]
+            for sql, values in asked.items()
+            for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)  # type: ignore[arg-type]
+        ]
+    assert len(asked) >= 4
+    assert not [step for step in plans if re.match(r"SCAN job|.*\((state|modality)=\?", step)]

@@ -143,6 +143,9 @@ def test_of_several_recorded_revisions_only_the_newest_is_sent_again(
 
     assert revisions(app, uid_of(first)) == [(1, JobState.SUPERSEDED), (2, JobState.DELIVERING)]
     assert count(app, Result) == 2
+    with app.database.read() as session:
+        (day,) = session.scalars(select(Job.patient_day).distinct())
+    assert day
 
 
 def test_a_recorded_revision_ends_the_earlier_one_that_the_backup_still_delivered(
