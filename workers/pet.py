@@ -88,12 +88,12 @@ def _read_own_ct(pet: PetSeries, whose: Identity, own_ct: OwnCtFiles) -> OwnCt |
         except DicomNodeError as error:
             refused = OWN_CT_UNREADABLE.format(why=error)
             continue
-        first = ct.headers[0]
-        other = _why_other_patient(whose, Identity.from_dataset(first))
+        others = (_why_other_patient(whose, Identity.from_dataset(ds)) for ds in ct.headers)
+        other = next((why for why in others if why is not None), None)
         if other is not None:
             refused = OWN_CT_UNREADABLE.format(why=other)
             continue
-        return OwnCt(series=str(first.SeriesInstanceUID), volume=to_volume(ct))
+        return OwnCt(series=ct.series_instance_uid, volume=to_volume(ct))
     return refused
 
 

@@ -292,13 +292,18 @@ def test_a_pets_own_ct_of_another_patient_or_unreadable_is_not_used(
     pet_files = moved_away(pet_of(ct, tmp_path / "pet"))
     strangers = own_ct_of(ct, tmp_path / "strangers", PatientID="4712")
     one_slice = own_ct_of(ct, tmp_path / "slice")[:1]
+    mixed = [*own_ct_of(ct, tmp_path / "mixed")[:-1], strangers[-1]]
 
     def refused(files: list[Path]) -> str:
         found = pet_beside(series, pet_files, lambda _frame: iter([files]))
         assert isinstance(found, str)
         return found
 
-    for files, why in ((strangers, "Patient ID differ"), (one_slice, "1 slice, at least")):
+    for files, why in (
+        (strangers, "Patient ID differ"),
+        (mixed, "Patient ID differ"),
+        (one_slice, "1 slice, at least"),
+    ):
         assert "the CT that was taken with it cannot be used" in refused(files)
         assert why in refused(files)
 
