@@ -173,9 +173,10 @@ def _history(
     aside = exists().where(KeptAside.job_id == Job.id)
     pending = exists().where(Removal.job_id == Job.id)
     headers = exists().where(Instance.series_uid == Job.series_uid)
+    says_whose = or_(headers, Job.patient_day != "")  # of a file that was kept aside, no header is
     query = _newest(limit, job_id).where(
         _older(Job.state.in_({*DECIDED, JobState.CONFIRMED}), days, now),
-        headers, ~held, ~result, ~aside, ~pending, ~_answers(), ~_untold(session, settings),
+        says_whose, ~held, ~result, ~aside, ~pending, ~_answers(), ~_untold(session, settings),
     )  # fmt: skip
     for job in session.scalars(query):
         lines = session.scalar(

@@ -22,6 +22,7 @@ from tests.unit.workers.retention.cases import (
     with_policy,
 )
 from tests.unit.workers.rows import (
+    change,
     commit,
     count,
     history,
@@ -36,6 +37,7 @@ from workers.state.schema import (
     Delivery,
     Instance,
     JobState,
+    KeptAside,
 )
 from workers.usecases.describe import show_job
 from workers.usecases.export import export_result
@@ -187,6 +189,12 @@ def test_results_stay_for_ever_unless_told_otherwise(app: Application, tmp_path:
     assert app.store.keys("records")
 
 
+def sop_name(app: Application) -> str:
+    """The one file that is kept aside."""
+    with app.database.read() as session:
+        return session.scalars(select(KeptAside.name)).one()
+
+
 def test_history_goes_last_and_the_job_itself_stays(app: Application, tmp_path: Path) -> None:
     uid = confirmed(app, tmp_path, "old", days=31)
     policy = with_policy(app, keep_results_days=20, keep_history_days=30)
@@ -202,6 +210,26 @@ def test_history_goes_last_and_the_job_itself_stays(app: Application, tmp_path: 
         "removed by the retention policy: lines of history and the headers of its instances"
     ]
     assert job_of(app, uid).revision == 1
+
+
+def test_a_series_of_which_every_file_was_kept_aside_leaves_no_digest_of_its_patient(
+    app: Application, tmp_path: Path
+) -> None:
+    (ds,) = plain_series("known", slices=1)
+    (stranger,) = plain_series("stranger", slices=1)
+    stranger.StudyInstanceUID, stranger.PatientID = ds.StudyInstanceUID, "of somebody else"
+    receive(app, tmp_path / "1", ds)
+    receive(app, tmp_path / "2", stranger)
+    job_id = set_state(app, uid_of(stranger), JobState.CANCELLED)
+    change(app, KeptAside, sop_name(app), at=0.0)
+    ago(app, job_id, 201)
+    policy = with_policy(app, keep_results_days=150, keep_history_days=200)
+    assert job_of(app, uid_of(stranger)).patient_day != ""
+
+    while prune(policy).removals:
+        pass
+
+    assert job_of(app, uid_of(stranger)).patient_day == ""
 
 
 @ON_BOTH
