@@ -29,6 +29,7 @@ from workers.usecases.quarantine import (
     keep_aside,
 )
 from workers.usecases.revise import drop_deliveries, has_result, job_for_arrival, new_job
+from workers.usecases.revise_for_pet import revise_for_lost_pet
 
 Outcome = Literal["keep", "release", "quarantine"]
 INSTANCES_REMOVED = "instances_removed"
@@ -185,6 +186,7 @@ def _correct(
     job = current_job(session, known.series_uid)
     if job is None:
         return
+    day = job.patient_day
     for revision in session.scalars(select(Job).where(Job.series_uid == job.series_uid)).all():
         _stop_deliveries(session, revision, message, now)
     state = JobState(job.state)
@@ -213,6 +215,9 @@ def _correct(
     job.last_instance_at = now
     job.patient_day = patient_day(repeat.header.identity)
     job.pacs_answers_alike = 0
+    if job.patient_day != day:
+        session.flush()
+        revise_for_lost_pet(session, settings, day, now)
     if set(changed) & set(Identity.PATIENT):
         _hold_siblings(session, settings, job, repeat.header, now)
 

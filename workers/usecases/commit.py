@@ -39,7 +39,7 @@ from workers.usecases.record import (
     result_identity,
 )
 from workers.usecases.revise import refute_notices, supersede
-from workers.usecases.revise_for_pet import revise_for_pet
+from workers.usecases.revise_for_pet import revise_for_lost_pet, revise_for_pet
 
 log = structlog.get_logger()
 
@@ -197,6 +197,7 @@ def _commit(
         _queue_deliveries(session, app.settings, job, now)
         session.flush()
         revise_for_pet(session, app.settings, job.study_uid, now)  # one that came meanwhile
+        revise_for_lost_pet(session, app.settings, job.patient_day, now)  # corrected meanwhile
         if recorded is not None:
             follow_late(session, job, series_headers(session, job.series_uid), now)
 

@@ -3,7 +3,8 @@
 So does the CT that was taken with a PET, where that PET has another frame of reference than the
 CT with the result. Asked when such a series is judged, and when a CT's result is committed: it may
 have come while that CT was analysed. What an analysis found there is frozen with its context, so
-each series starts one revision at most.
+each series starts one revision at most. A PET that was measured in and then corrected to another
+patient starts one as well, under any setting.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from workers.state.context_tables import UsedContext
 from workers.state.jobs import current_job, note
 from workers.state.schema import WITH_RESULT, Instance, Job
 from workers.usecases.beside_ct import CT, PET, SeriesBeside, header_of, series_beside
-from workers.usecases.revise import new_job
+from workers.usecases.revise import drop_deliveries, new_job
 
 log = structlog.get_logger()
 
@@ -58,6 +59,53 @@ def revise_for_pet(session: Session, settings: Settings, study_uid: str, now: fl
             continue
         begun += _revise(session, settings, job, used.content.get(PETS), there, now)
     return begun
+
+
+def revise_for_lost_pet(session: Session, settings: Settings, day: str, now: float) -> int:
+    """Begin a revision of results that measured in what turned out to be another patient's.
+
+    Or another day's. Whatever the setting, and what is on its way stops: it may tell of somebody
+    else. In its own study a correction holds all series, so this is of other studies.
+
+    Parameters
+    ----------
+    day : str
+        The patient's day (`patient_day`) under which the PET was found.
+
+    Returns
+    -------
+    int
+        How many were begun.
+    """
+    if not day:
+        return 0
+    begun = 0
+    for job in session.scalars(select(Job).where(Job.patient_day == day)).all():
+        used = session.get(UsedContext, job.id)
+        newest = current_job(session, job.series_uid)
+        header = header_of(session, job.series_uid)
+        if (
+            job.state not in WITH_RESULT
+            or used is None
+            or header is None
+            or newest is None
+            or newest.id != job.id
+        ):
+            continue
+        if any(_is_of_another(session, uid, job) for uid in used.content.get(PETS) or {}):
+            what = "a PET that it measured in was corrected to another patient or day"
+            drop_deliveries(session, job, what)
+            begun += begin_revision(session, settings, job, header, what, now)
+    return begun
+
+
+def _is_of_another(session: Session, series_uid: str, job: Job) -> bool:
+    beside = current_job(session, series_uid)
+    return (
+        beside is not None
+        and beside.study_uid != job.study_uid
+        and beside.patient_day != job.patient_day
+    )
 
 
 def _revise(

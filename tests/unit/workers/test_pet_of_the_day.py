@@ -12,14 +12,16 @@ from sqlalchemy import event
 
 from dicom_node.read.series import load_ct_series
 from inference.pet.uptake import SuvVolume
-from tests.unit.workers.rows import receive
+from tests.migrated import migrated_application
+from tests.unit.workers.rows import add_delivery, receive, with_settings
 from tests.unit.workers.test_late_pet import STUDY, analysed_ct, app, judge, revisions, slices
 from tests.unit.workers.test_pet import SUV_AT, ct, pet_of
 from workers.application import Application
-from workers.state.schema import Job
+from workers.settings import Settings
+from workers.state.schema import Delivery, DeliveryState, Job, JobState
 from workers.usecases.beside_ct import series_beside
 from workers.usecases.find_pet import find_pet
-from workers.usecases.revise_for_pet import revise_for_pet
+from workers.usecases.revise_for_pet import revise_for_lost_pet, revise_for_pet
 
 __all__ = ["app", "ct"]
 
@@ -152,6 +154,62 @@ def test_one_that_was_corrected_to_another_patient_is_no_longer_beside(
     receive(app, tmp_path / "corrected", *pets)
 
     assert beside(app, series) == {}
+
+
+@pytest.mark.parametrize("values", [{"PatientID": "4712"}, {"StudyDate": "20260102"}])
+def test_a_result_that_measured_in_one_that_is_anothers_is_made_again(
+    settings: Settings, tmp_path: Path, values: dict[str, str]
+) -> None:
+    """Whatever the setting of late context; and nothing of it leaves any more."""
+    app = migrated_application(with_settings(settings, context_revises=False))
+    pets = pet_series()
+    receive(app, tmp_path / "pet", *pets)
+    series = analysed_ct(app, tmp_path / "ct")
+    with app.database.read() as session:
+        job_id = session.query(Job).filter_by(series_uid=series).one().id
+    waiting = add_delivery(app, job_id, state=DeliveryState.QUEUED)
+    for ds in pets:
+        for keyword, value in values.items():
+            setattr(ds, keyword, value)
+
+    receive(app, tmp_path / "corrected", *pets)
+
+    assert revisions(app, series) == [1, 2]
+    with app.database.read() as session:
+        assert session.get_one(Delivery, waiting).state == DeliveryState.CANCELLED
+
+
+def test_a_pet_corrected_during_the_analysis_makes_its_result_again(
+    app: Application, tmp_path: Path
+) -> None:
+    pets = pet_series()
+    receive(app, tmp_path / "pet", *pets)
+    series = analysed_ct(app, tmp_path / "ct")
+    with app.database.write() as session:
+        job = session.query(Job).filter_by(series_uid=series).one()
+        job.state, job_id = JobState.ANALYSING, job.id
+    for ds in pets:
+        ds.PatientID = "4712"
+    receive(app, tmp_path / "corrected", *pets)
+    assert revisions(app, series) == [1]
+
+    with app.database.write() as session:  # as the commit does
+        job = session.get_one(Job, job_id)
+        job.state = JobState.ANALYSED
+        assert revise_for_lost_pet(session, app.settings, job.patient_day, app.now()) == 1
+        assert revise_for_lost_pet(session, app.settings, job.patient_day, app.now()) == 0
+
+
+def test_a_correction_of_its_name_alone_changes_nothing(app: Application, tmp_path: Path) -> None:
+    pets = pet_series()
+    receive(app, tmp_path / "pet", *pets)
+    series = analysed_ct(app, tmp_path / "ct")
+    for ds in pets:
+        ds.PatientName = "Phantom^Lung^Dr"
+
+    receive(app, tmp_path / "corrected", *pets)
+
+    assert revisions(app, series) == [1]
 
 
 def test_one_that_is_corrected_to_the_cts_patient_begins_the_revision(
