@@ -66,7 +66,8 @@ TOO_FAR = (
 class MeasuredBeside:
     """What a PET gave: the same nodules in the same order, and which PET it is.
 
-    `used` is `None` where nothing could be measured in it; `warnings` say why.
+    `used` is `None` where nothing could be measured in it; `warnings` say why, unless it only
+    covers no nodule.
     """
 
     nodules: tuple[Nodule, ...]

@@ -19,7 +19,7 @@ from dicom_node.read.ct_series import CtSeries
 from dicom_node.read.header import Identity
 from inference.pet.uptake import SuvVolume
 from workers.application import Application
-from workers.errors import WorkersError
+from workers.errors import StoreUnavailable, WorkersError
 from workers.patient_key import patient_day
 from workers.pet import pet_beside
 from workers.state.schema import Instance
@@ -43,7 +43,13 @@ def find_pet(app: Application, series: CtSeries) -> tuple[SuvVolume | None, tupl
         Of the series with the most images that can be measured in, of the same study first.
     warnings : tuple of str
         Why one that is there is not used, where none is.
+
+    Raises
+    ------
+    StoreUnavailable
+        If the store is away.
     """
+    at_most = app.settings.maximum_series_instances
     day = patient_day(Identity.from_dataset(series.headers[0]))
     with app.database.read() as session:
         beside = series_beside(session, series.study_instance_uid, day)
@@ -57,11 +63,13 @@ def find_pet(app: Application, series: CtSeries) -> tuple[SuvVolume | None, tupl
             with tempfile.TemporaryDirectory(prefix="pulmonode-pet-") as scratch:
 
                 def own_ct(frame: str, room: Path = Path(scratch)) -> Iterator[Sequence[Path]]:
-                    cts = (uid for uid in largest if _may_be_own(beside[uid], frame))
+                    cts = (uid for uid in largest if _may_be_own(beside[uid], frame, at_most))
                     for uid in itertools.islice(cts, TRIED_AT_MOST):
                         yield _files(app, uid, room)
 
                 pet = pet_beside(series, _files(app, uid, Path(scratch)), own_ct)
+        except StoreUnavailable:
+            raise  # it may be back for the next attempt
         except UNREADABLE as error:
             log.warning("pet_not_read", error=type(error).__name__)
             pet = f"it cannot be read ({type(error).__name__})"
@@ -72,8 +80,12 @@ def find_pet(app: Application, series: CtSeries) -> tuple[SuvVolume | None, tupl
     return None, tuple(dict.fromkeys(warnings))
 
 
-def _may_be_own(beside: SeriesBeside, frame_of_reference_uid: str) -> bool:
-    return beside.modality == CT and beside.frame_of_reference_uid == frame_of_reference_uid
+def _may_be_own(beside: SeriesBeside, frame_of_reference_uid: str, at_most: int) -> bool:
+    return (
+        beside.modality == CT
+        and beside.frame_of_reference_uid == frame_of_reference_uid
+        and beside.count <= at_most
+    )
 
 
 def _files(app: Application, series_uid: str, scratch: Path) -> Sequence[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ from inference.phantom import PhantomNodule, PhantomSpec, make_phantom
 from tests.conftest import REPOSITORY
 from tests.unit.dicom_node.read.pet_files import write_pet
 from tests.unit.dicom_node.read.test_suv import pet
-from tests.unit.workers.rows import receive
+from tests.unit.workers.rows import receive, with_settings
 from workers.application import Application
 from workers.case import CaseResult
+from workers.errors import StoreUnavailable
 from workers.local import analyse_folder
 from workers.pet import pet_beside
 from workers.state.schema import Instance
@@ -333,6 +335,36 @@ def test_a_pet_whose_files_the_policy_let_go_is_no_pet(
         session.execute(update(Instance).values(stored=False))
 
     assert find_pet(app, series) == (None, ())
+
+
+def test_a_store_that_is_away_is_waited_for(
+    app: Application, ct: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = load_ct_series(sorted(ct.glob("*.dcm")))
+    receive(app, tmp_path, *map(dcmread, pet_of(ct, tmp_path / "pet")))
+
+    def away(_self: object, *_: object) -> None:
+        raise StoreUnavailable("a bucket", "no answer")
+
+    monkeypatch.setattr(type(app.store), "local_files", away)
+
+    with pytest.raises(StoreUnavailable):
+        find_pet(app, series)
+
+
+def test_a_ct_with_more_images_than_a_series_may_have_is_no_pets_own(
+    app: Application, ct: Path, tmp_path: Path
+) -> None:
+    series = load_ct_series(sorted(ct.glob("*.dcm")))
+    receive(app, tmp_path / "2", *map(dcmread, moved_away(pet_of(ct, tmp_path / "pet"))))
+    own = own_ct_of(ct, tmp_path / "own")
+    receive(app, tmp_path / "3", *map(dcmread, own))
+    few = with_settings(app.settings, maximum_series_instances=len(own) - 1)
+
+    found, (warning,) = find_pet(replace(app, settings=few), series)
+
+    assert found is None
+    assert "no CT in its own is here" in warning
 
 
 def test_colour_in_a_pet_is_a_warning_and_no_crash(
