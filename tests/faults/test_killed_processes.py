@@ -118,6 +118,7 @@ def attempts(system: System, series_uid: str) -> int:
     return int(delivery["attempts"])
 
 
+@pytest.mark.long  # the matrix's smoke kills the process that delivers, too
 def test_deliveries_killed_again_and_again_send_the_same_bytes(
     system: System, series: list[Path]
 ) -> None:

@@ -79,6 +79,7 @@ def test_a_name_corrected_during_the_analysis_leaves_under_the_new_one_only(
     ]
 
 
+@pytest.mark.long  # during the analysis, during the delivery and after it are the harder ones
 def test_a_name_corrected_before_the_delivery_leaves_under_the_new_one_only(
     system: System, series: list[Dataset], tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import random
 import time
 from collections.abc import Iterator
@@ -61,6 +62,12 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
         found.append(path.read_bytes())
     to_jpeg_lossless(plain)
     return [*found, plain.read_bytes()]
+
+
+@pytest.fixture(autouse=True)
+def _pytest_keeps_no_tracebacks(caplog: pytest.LogCaptureFixture) -> None:
+    """Of what pydicom logs, for as long as a test runs: that would be the growth."""
+    caplog.set_level(logging.CRITICAL + 1, logger="pydicom")
 
 
 def broken_files(originals: list[bytes]) -> Iterator[bytes]:
