@@ -148,8 +148,10 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], peer: Peer, log_fil
         if process.poll() is not None or time.monotonic() > deadline:
             raise ServiceNotStarted(log_file)
         try:
+            # pynetdicom logs a closed port as an error; here it is only early
+            socket.create_connection((peer.host, peer.port), 1).close()
             echo(peer, "MINIPACS")
-        except DicomNodeError:
+        except (OSError, DicomNodeError):
             time.sleep(0.5)
         else:
             return
