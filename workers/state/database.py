@@ -173,7 +173,9 @@ class Database:
     def versions(self) -> tuple[str | None, str | None]:
         """(Schema version found, schema version wanted)."""
         wanted = _newest()
-        with self.engine.connect() as connection:
+        # Alembic asks by a statement of its own each time: kept, they would push out all others.
+        uncached = self.engine.execution_options(compiled_cache=None)
+        with uncached.connect() as connection:
             found = MigrationContext.configure(connection).get_current_revision()
         return found, wanted
 
