@@ -13,6 +13,9 @@ from dicom_node.errors import PeerRefused, PeerUnreachable
 from dicom_node.mini_pacs import MiniPacs
 from tests.unit.dicom_node.query.cases import broken_line, count, entry, impatient
 
+FOR_GOOD_S = 30.0
+"""More than any time-out here, on a machine that is busy."""
+
 
 def test_the_pacs_says_how_many_instances_a_series_has(pacs: MiniPacs) -> None:
     pacs.catalogue = [
@@ -87,7 +90,7 @@ def test_a_pacs_that_does_not_answer_in_time_is_unreachable(pacs: MiniPacs) -> N
     with pytest.raises(PeerUnreachable):
         count(impatient(pacs.peer))
 
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < FOR_GOOD_S
 
 
 def test_a_pacs_that_refuses_associations_is_unreachable_until_it_does_not(
@@ -115,4 +118,4 @@ def test_a_pacs_that_stops_in_the_middle_of_a_pdu_holds_nobody_for_good(
     ):
         count(impatient(peer))
 
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < FOR_GOOD_S
