@@ -103,6 +103,7 @@ def _is_of_another(session: Session, series_uid: str, job: Job) -> bool:
     beside = current_job(session, series_uid)
     return (
         beside is not None
+        and header_of(session, series_uid) is not None  # retention removes headers and day at once
         and beside.study_uid != job.study_uid
         and beside.patient_day != job.patient_day
     )

@@ -18,7 +18,7 @@ from tests.unit.workers.test_late_pet import STUDY, analysed_ct, app, judge, rev
 from tests.unit.workers.test_pet import SUV_AT, ct, pet_of
 from workers.application import Application
 from workers.settings import Settings
-from workers.state.schema import Delivery, DeliveryState, Job, JobState
+from workers.state.schema import Delivery, DeliveryState, Instance, Job, JobState
 from workers.usecases.beside_ct import series_beside
 from workers.usecases.find_pet import find_pet
 from workers.usecases.revise_for_pet import revise_for_lost_pet, revise_for_pet
@@ -198,6 +198,22 @@ def test_a_pet_corrected_during_the_analysis_makes_its_result_again(
         job.state = JobState.ANALYSED
         assert revise_for_lost_pet(session, app.settings, job.patient_day, app.now()) == 1
         assert revise_for_lost_pet(session, app.settings, job.patient_day, app.now()) == 0
+
+
+def test_one_whose_history_retention_removed_was_not_corrected(
+    app: Application, tmp_path: Path
+) -> None:
+    pets = pet_series()
+    receive(app, tmp_path / "pet", *pets)
+    series = analysed_ct(app, tmp_path / "ct")
+    uid = str(pets[0].SeriesInstanceUID)
+    with app.database.write() as session:  # as `prune` does
+        session.query(Instance).filter_by(series_uid=uid).delete()
+        session.query(Job).filter_by(series_uid=uid).one().patient_day = ""
+
+    with app.database.write() as session:
+        day = session.query(Job).filter_by(series_uid=series).one().patient_day
+        assert revise_for_lost_pet(session, app.settings, day, app.now()) == 0
 
 
 def test_a_correction_of_its_name_alone_changes_nothing(app: Application, tmp_path: Path) -> None:

@@ -13,9 +13,6 @@ from dicom_node.errors import PeerRefused, PeerUnreachable
 from dicom_node.mini_pacs import MiniPacs
 from tests.unit.dicom_node.query.cases import broken_line, count, entry, impatient
 
-FOR_GOOD_S = 30.0
-"""More than any time-out here, on a machine that is busy."""
-
 
 def test_the_pacs_says_how_many_instances_a_series_has(pacs: MiniPacs) -> None:
     pacs.catalogue = [
@@ -90,7 +87,7 @@ def test_a_pacs_that_does_not_answer_in_time_is_unreachable(pacs: MiniPacs) -> N
     with pytest.raises(PeerUnreachable):
         count(impatient(pacs.peer))
 
-    assert time.monotonic() - started < FOR_GOOD_S
+    assert time.monotonic() - started < 10
 
 
 def test_a_pacs_that_refuses_associations_is_unreachable_until_it_does_not(
@@ -110,12 +107,11 @@ def test_a_pacs_that_stops_in_the_middle_of_a_pdu_holds_nobody_for_good(
     pacs: MiniPacs, whole_pdus: int, hang_up: bool
 ) -> None:
     pacs.catalogue = [entry(NumberOfSeriesRelatedInstances=133)]
-    started = time.monotonic()
 
-    with (
-        broken_line(pacs.peer, whole_pdus=whole_pdus, hang_up=hang_up) as peer,
-        pytest.raises(PeerUnreachable),
-    ):
-        count(impatient(peer))
+    with broken_line(pacs.peer, whole_pdus=whole_pdus, hang_up=hang_up) as peer:
+        started = time.monotonic()
+        with pytest.raises(PeerUnreachable):
+            count(impatient(peer))
+        held_s = time.monotonic() - started  # the line itself takes its time to end
 
-    assert time.monotonic() - started < FOR_GOOD_S
+    assert held_s < 10
