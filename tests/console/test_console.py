@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -29,7 +30,7 @@ pytestmark = [pytest.mark.peer, pytest.mark.timeout(900)]
 LIMIT_OF_A_PAGE_MS = 300.0
 """Server time of a page of the queue with `MANY` jobs."""
 MANY = 100_000
-TRIES = 4
+TRIES = 7
 CASES_ARE_SHOWN = """() => {
     const shown = [...document.querySelectorAll("details[open] img.case")];
     return shown.length > 0 && shown.every((one) => one.naturalWidth === 48);
@@ -98,14 +99,14 @@ def state_of(page: Page, state: str) -> None:
 
 
 def server_ms(page: Page, address: str) -> float:
-    """Open a page some times; the least that its server says it took: others use the cores, too."""
+    """Open a page some times; the median of the times that its server says it took."""
     taken = []
     for _ in range(TRIES):
         answer = page.goto(address)
         assert answer is not None
         assert answer.status == 200
         taken.append(float(answer.headers["server-timing"].removeprefix("app;dur=")))
-    return min(taken)
+    return statistics.median(taken)
 
 
 def test_the_first_administrator_signs_in_by_the_printed_link_once(
