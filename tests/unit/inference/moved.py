@@ -62,25 +62,25 @@ WAVES = (
 
 
 def bent_back(
-    points_lps_mm: NDArray[np.float64], middle: NDArray[np.float64]
+    points_lps_mm: NDArray[np.float64], middle: NDArray[np.float64], times: float = 1.0
 ) -> NDArray[np.float64]:
-    """Where points (N, 3) of a bent CT came from: up to about 8 mm away, smoothly."""
+    """Where points (N, 3) of a bent CT came from: up to about 8 mm away (`times`), smoothly."""
     from_middle = points_lps_mm - middle
     source = points_lps_mm.copy()
     for shift, wave, length_mm, most_mm in WAVES:
         along = from_middle @ (np.array(wave) / np.linalg.norm(wave))
-        source += most_mm * np.sin(2 * np.pi * along / length_mm)[:, None] * np.array(shift)
+        source += times * most_mm * np.sin(2 * np.pi * along / length_mm)[:, None] * np.array(shift)
     return source
 
 
-def bent(volume: Volume) -> Volume:
+def bent(volume: Volume, times: float = 1.0) -> Volume:
     """The CT of the same chest, bent by `bent_back`, on the same grid."""
     middle = volume.index_to_lps((np.array(volume.shape) - 1) / 2)
     hu = np.empty(volume.shape, dtype=np.int16)
     j, i = np.meshgrid(*(np.arange(n) for n in volume.shape[1:]), indexing="ij")
     for k in range(volume.shape[0]):
         index = np.stack([np.full(j.shape, k), j, i], axis=-1).reshape(-1, 3)
-        source = volume.lps_to_index(bent_back(volume.index_to_lps(index), middle))
+        source = volume.lps_to_index(bent_back(volume.index_to_lps(index), middle, times))
         low = np.clip(int(source[:, 0].min()) - 1, 0, volume.shape[0] - 1)
         high = np.clip(int(source[:, 0].max()) + 3, low + 1, volume.shape[0])
         plane = ndimage.map_coordinates(

@@ -64,21 +64,21 @@ def in_pets_frame(volume: Volume) -> Volume:
     return Volume(hu=volume.hu, affine=MOTION @ volume.affine)
 
 
-def to_source(ct: Volume, *, breath: bool) -> Callable[[Points], Points]:
-    """From the PET's frame to where points (N, 3) lie in the analysed CT."""
+def to_source(ct: Volume, *, breath: float) -> Callable[[Points], Points]:
+    """From the PET's frame to where points (N, 3) lie in the analysed CT; `breath` times bent."""
     middle = ct.index_to_lps((np.array(ct.shape) - 1) / 2)
     back = np.linalg.inv(MOTION)
 
     def source(points: Points) -> Points:
         straight = points @ back[:3, :3].T + back[:3, 3]
-        return bent_back(straight, middle) if breath else straight
+        return bent_back(straight, middle, breath) if breath else straight
 
     return source
 
 
-def with_own_ct(ct: Volume, *, breath: bool, thick: int = 1) -> Volume:
+def with_own_ct(ct: Volume, *, breath: float, thick: int = 1) -> Volume:
     """The CT that was taken with the PET."""
-    return in_pets_frame(low_dose(bent(ct) if breath else ct, thick=thick))
+    return in_pets_frame(low_dose(bent(ct, breath) if breath else ct, thick=thick))
 
 
 def pet_of(spots: Sequence[Spot], own_ct: Volume, source: Callable[[Points], Points]) -> SuvVolume:

@@ -299,7 +299,7 @@ def test_a_host_that_falls_silent_within_a_transaction_does_not_keep_the_lock(
 
 
 def test_asking_for_the_version_again_and_again_keeps_nothing(database: Database) -> None:
-    """Each task of a worker asks; kept statements were 13 MB and pushed out those in use."""
+    """Each task of a worker asks; kept, these statements would push out those in use."""
     kept = database.engine._compiled_cache
     assert kept is not None
     database.check_number()
