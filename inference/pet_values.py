@@ -22,7 +22,7 @@ class Uptake:
     too_small_to_trust: bool
     """Partial volume: the values are too low."""
     corrected_mm: float | None = None
-    """Through a registration: what that was off by at this nodule, and was made up for."""
+    """Through a registration: what that was off by at this nodule, and was corrected by."""
     likeness: float | None = None
     """Through a registration: correlation of the nodule and the lung around it with the place in
     the PET's own CT, -1 to 1."""
@@ -39,7 +39,7 @@ class PetRegistration:
     likeness: float
     """Correlation of the densities in both lungs, -1 to 1."""
     residual_mm: float | None
-    """The most that it was off by at a nodule that was measured; made up for."""
+    """The most that it was off by at a nodule that was measured; corrected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -243,8 +243,8 @@ def _pet_facts(pet: PetUsed | None) -> dict[str, str]:
     if laid is not None:
         facts["PET in another frame of reference"] = (
             "places carried over from the CT that was taken with it: lungs overlap "
-            f"{laid.overlap:.2f}, correlation {laid.likeness:.2f}, off at the nodules by up to "
-            f"{laid.residual_mm or 0.0:.1f} mm, which was made up for"
+            f"{laid.overlap:.2f}, correlation {laid.likeness:.2f}, corrected at the nodules "
+            f"by up to {laid.residual_mm or 0.0:.1f} mm"
         )
     return facts
 

@@ -102,7 +102,7 @@ class UptakeContent:
     too_small_to_trust: bool
     """Its values are too low, since it is small."""
     corrected_mm: float | None = None
-    """Through a registration: what that was off by here, and was made up for."""
+    """Through a registration: what that was off by here, and was corrected by."""
     likeness: float | None = None
     """Through a registration: how alike both CTs are here, -1 to 1."""
 
