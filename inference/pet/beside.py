@@ -27,8 +27,8 @@ from inference.pet_values import PetRegistration, PetUsed, Uptake
 from inference.volume import Volume
 
 LUNGS_LIKE_AT_LEAST = 0.78
-"""Correlation of the densities in both lungs (docs/pet.md): those of two patients reach 0.60, and
-those of one chest bent by 24 mm 0.77, where the lungs alone are off by more than is searched for."""
+"""Correlation of the densities in both lungs (docs/pet.md): those of two patients reach 0.60,
+those of one chest bent by 24 mm 0.77, where the lungs alone are off by more than is searched."""
 NODULE_LIKE_AT_LEAST = 0.75
 """Correlation of a nodule and the lung around it with what is taken for them (docs/pet.md)."""
 PET_LIMIT = (
